@@ -1,0 +1,50 @@
+# How the parts of the project become targets: one static library an area, linked only to the areas it may use, so that
+# a dependency in the wrong direction fails to link.
+
+add_library(lcomp_options INTERFACE)
+target_compile_options(lcomp_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+if(LCOMP_SANITIZE)
+  target_compile_options(lcomp_options INTERFACE -fsanitize=${LCOMP_SANITIZE} -fno-omit-frame-pointer
+                                                 -fno-sanitize-recover=all)
+  target_link_options(lcomp_options INTERFACE -fsanitize=${LCOMP_SANITIZE})
+endif()
+
+# lcomp_area(NAME SOURCE_DIR dir INCLUDE_DIR dir DEPENDS areas... LINK libraries...)
+# A library target lcomp_NAME from every .cpp under SOURCE_DIR.
+function(lcomp_area name)
+  cmake_parse_arguments(AREA "" "SOURCE_DIR;INCLUDE_DIR" "DEPENDS;LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${AREA_SOURCE_DIR}/*.cpp ${AREA_SOURCE_DIR}/*/*.cpp)
+  list(TRANSFORM AREA_DEPENDS PREPEND lcomp_)
+  if(NOT sources)
+    add_library(lcomp_${name} INTERFACE)
+    target_include_directories(lcomp_${name} INTERFACE ${AREA_INCLUDE_DIR})
+    target_link_libraries(lcomp_${name} INTERFACE ${AREA_DEPENDS} ${AREA_LINK})
+    return()
+  endif()
+  add_library(lcomp_${name} STATIC ${sources})
+  target_include_directories(lcomp_${name} PUBLIC ${AREA_INCLUDE_DIR} PRIVATE ${AREA_SOURCE_DIR})
+  target_link_libraries(lcomp_${name} PUBLIC ${AREA_DEPENDS} ${AREA_LINK} PRIVATE lcomp_options)
+endfunction()
+
+# The OpenMP build of OpenBLAS: with the pthreads build, its threads and ours would compete for the same cores.
+function(lcomp_find_openblas)
+  find_library(OPENBLAS_LIBRARY NAMES openblas
+               PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp aarch64-linux-gnu/openblas-openmp REQUIRED)
+  get_filename_component(openblas_dir ${OPENBLAS_LIBRARY} DIRECTORY)
+  find_path(OPENBLAS_INCLUDE_DIR NAMES cblas.h
+            PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp aarch64-linux-gnu/openblas-openmp REQUIRED)
+  find_library(LAPACKE_LIBRARY NAMES lapacke REQUIRED)
+  add_library(lcomp_openblas INTERFACE IMPORTED GLOBAL)
+  target_include_directories(lcomp_openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE_DIR})
+  target_link_libraries(lcomp_openblas INTERFACE ${LAPACKE_LIBRARY} ${OPENBLAS_LIBRARY})
+  target_link_options(lcomp_openblas INTERFACE -Wl,-rpath,${openblas_dir})
+endfunction()
+
+# oneDNN without its CMake package, which asks for the OpenCL development files that a CPU-only build does not use.
+function(lcomp_find_onednn)
+  find_library(ONEDNN_LIBRARY NAMES dnnl REQUIRED)
+  find_path(ONEDNN_INCLUDE_DIR NAMES oneapi/dnnl/dnnl.hpp REQUIRED)
+  add_library(lcomp_onednn INTERFACE IMPORTED GLOBAL)
+  target_include_directories(lcomp_onednn SYSTEM INTERFACE ${ONEDNN_INCLUDE_DIR})
+  target_link_libraries(lcomp_onednn INTERFACE ${ONEDNN_LIBRARY})
+endfunction()

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lcomp/io/data_type.h"
+#include "lcomp/io/tensor_source.h"
+
+namespace lcomp {
+
+// The safetensors format: an 8-byte little-endian header length, a JSON header, the data.
+//   {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ..., "__metadata__": {"key": "value"}}
+// Offsets count from the end of the header; the tensors cover the data without holes or overlaps.
+
+struct SafetensorsEntry {
+  std::string name;
+  DataType type = DataType::f32;
+  std::vector<std::size_t> shape;
+  std::span<const std::byte> bytes;  // into the mapped file
+};
+
+// One memory-mapped file, checked completely when opened (every defect is an Error that names the file and the tensor).
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+  ~SafetensorsFile();
+  SafetensorsFile(SafetensorsFile&&) noexcept;
+  SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
+
+  const std::vector<SafetensorsEntry>& entries() const;  // sorted by name
+  const SafetensorsEntry* find(std::string_view name) const;
+  const SafetensorsEntry& entry(std::string_view name) const;  // throws Error when absent
+  const std::map<std::string, std::string>& metadata() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Decodes elements [begin, begin + out.size()) to float32. F64, F32, F16, BF16, F8 and the integer types; integers that float32 cannot
+// hold are rounded.
+void to_float(const SafetensorsEntry& entry, std::size_t begin, std::span<float> out);
+
+// Opens model.safetensors, or the shards of model.safetensors.index.json, of a folder (or one .safetensors file) as one source.
+// A missing shard, a tensor that the index places elsewhere, or a name in two shards is an Error.
+std::unique_ptr<TensorSource> open_safetensors(const std::filesystem::path& path);
+
+struct SafetensorsDeclaration {
+  std::string name;
+  DataType type = DataType::f32;
+  std::vector<std::size_t> shape;
+};
+
+// Streams a file whose tensors are declared first and written in that order, in pieces of any size; the data is aligned to 64 bytes.
+// finish() checks that every byte was written, and renames the file to its final name. Destroyed before, it leaves nothing.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<SafetensorsDeclaration> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  ~SafetensorsWriter();
+  SafetensorsWriter(SafetensorsWriter&&) noexcept;
+  SafetensorsWriter& operator=(SafetensorsWriter&&) noexcept;
+
+  // Appends bytes of the tensor `name`, which must be the current one (the first that is not complete).
+  void write(std::string_view name, std::span<const std::byte> bytes);
+  // Converts float32 values to the declared type (F32, F16, BF16) and appends them. Throws Error when a finite value becomes infinite.
+  void write_float(std::string_view name, std::span<const float> values);
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lcomp

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lcomp/core/matrix.h"
+#include "lcomp/core/progress.h"
+#include "lcomp/models/model_folder.h"
+
+namespace lcomp {
+
+// Which products the matrix multiplications use. Float32 everywhere else.
+enum class ComputeType {
+  float32,
+  bfloat16,  // operands rounded to bfloat16, float32 sums. Throws Error where the CPU has neither AMX-BF16 nor AVX512-BF16
+};
+
+// Token sequences laid end to end: sequence s is ids[offsets[s]] ... ids[offsets[s + 1] - 1].
+struct TokenBatch {
+  std::vector<std::int32_t> ids;
+  std::vector<std::size_t> offsets = {0};
+
+  std::size_t sequences() const { return offsets.size() - 1; }
+  std::size_t tokens() const { return ids.size(); }
+  std::span<const std::int32_t> sequence(std::size_t s) const;
+  void add(std::span<const std::int32_t> sequence);
+};
+
+// Sees the forward pass as it goes, layer by layer: what calibration, sequential compression, evaluation and the backward pass are
+// built on. All do nothing by default.
+class BlockVisitor {
+ public:
+  virtual ~BlockVisitor() = default;
+  // Residual stream before block `layer`; layer == num_layers(): after the last block, before the final norm. [tokens, hidden]
+  virtual void hidden(std::size_t /*layer*/, ConstMatrixView /*states*/) {}
+  // Input of a linear of block `layer`, for a chunk of consecutive tokens starting at `first_token`. Linears that share an input
+  // (q/k/v, gate/up) are reported once, with all their slices' component names. [chunk, in_features]
+  virtual void linear_input(std::size_t /*layer*/, std::span<const std::string> /*components*/, std::size_t /*first_token*/,
+                            ConstMatrixView /*input*/) {}
+};
+
+struct ForwardOptions {
+  ComputeType compute = ComputeType::float32;
+  ProgressCallback progress;        // a step a block
+  std::string progress_label = "forward";
+  BlockVisitor* visitor = nullptr;
+};
+
+// A decoder-only transformer that streams its weights: each block is decoded to float32 when it is needed. Not for use from
+// several threads at once.
+class Decoder {
+ public:
+  explicit Decoder(ModelFolder model, ComputeType compute = ComputeType::float32);
+  ~Decoder();
+  Decoder(Decoder&&) noexcept;
+  Decoder& operator=(Decoder&&) noexcept;
+
+  const ModelFolder& model() const;
+  const DecoderConfig& config() const;
+
+  // Runs all sequences through the model, one block at a time, so that peak memory is one block in float32 + the activations.
+  // Returns the states after the final norm, [tokens, hidden]. Throws Error for an id outside the vocabulary.
+  Matrix forward(const TokenBatch& batch, const ForwardOptions& options = {});
+
+  // Output head on rows of what forward() returned, final soft cap included: normed [n, hidden] -> logits [n, vocab].
+  void logits(ConstMatrixView normed, MatrixView<float> logits);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lcomp

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/core/matrix.h"
+#include "lcomp/formats/compressed_weight.h"
+
+namespace lcomp {
+
+// What calibration knows of one linear. Empty views where a quantizer needs none (round-to-nearest needs nothing).
+struct LayerStats {
+  ConstMatrixView hessian;  // [in_features, in_features], H = 2/n sum_t x_t x_t^T
+  std::uint64_t tokens = 0;
+};
+
+// Chooses the codes of a weight. One implementation a method; each takes its options when it is made, so that one object serves
+// every component that shares a setting. Deterministic; thread-safe.
+class Quantizer {
+ public:
+  virtual ~Quantizer() = default;
+
+  // weight: [rows, cols]. Throws Error when it holds NaN or infinity, naming `component` and the place.
+  virtual CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats, const std::string& component) const = 0;
+
+  // Payload bytes that quantize() will produce for a weight of this shape, without doing it.
+  virtual std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const = 0;
+
+  // Short name that round-trips through make_quantizer, e.g. "rtn-asym-b4-g64".
+  virtual std::string name() const = 0;
+};
+
+}  // namespace lcomp
