@@ -6,14 +6,20 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lcomp {
 
-// Writes a file under a temporary name in the same folder; commit() flushes it to disk and renames it to `path`. Destroyed without
-// commit() (an exception, Ctrl-C), it leaves nothing behind. Throws Error with what the system said (a full disk, say).
+// Writes a file under a temporary name in the same folder; commit() flushes it to disk and renames it to `path`,
+// replacing a file of that name. Destroyed without commit() (an exception, Ctrl-C), it leaves nothing behind; after
+// kill -9 a ".NAME.*.tmp" remains. Small writes are gathered. Errors name `path`; a full disk is ErrorKind::system and
+// says how many bytes were to be written.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  // `planned_bytes`: the size that the file will have, when known. The space is asked for at once where the file system
+  // can, so that a full disk is an Error here. Throws Error when the file can't be made (no such folder, no permission,
+  // `path` is a folder).
+  explicit AtomicFile(std::filesystem::path path, std::uint64_t planned_bytes = 0);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -24,10 +30,17 @@ class AtomicFile {
   void commit();
 
  private:
+  void write_through(const char* data, std::size_t size);
+  void flush();
+  void abandon() noexcept;
+  [[noreturn]] void fail(const char* action, int error_number) const;
+
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  std::uint64_t planned_ = 0;
   std::uint64_t written_ = 0;
+  std::vector<char> buffer_;
 };
 
 // The whole of a (text) file. Throws Error.
@@ -35,11 +48,13 @@ std::string read_text_file(const std::filesystem::path& path);
 // Atomically replaces `path` by `text`.
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 
-// A folder that appears under its final name only when it is complete: files are written into path() (a temporary sibling),
-// commit() renames it, replacing an existing folder of that name only when `replace` was asked for. Destroyed without commit(), it is removed.
+// A folder that appears under its final name only when it is complete: files are written into path() (a temporary
+// sibling), commit() flushes them to disk and renames it. Folders above it are made when absent. Destroyed without
+// commit(), it is removed. With `replace`, an existing folder of that name is renamed away, then deleted with
+// everything in it once the new one has its name.
 class AtomicFolder {
  public:
-  // Throws Error when `final_path` exists and `replace` is false, or when the folder can't be made.
+  // Throws Error when `final_path` exists and `replace` is false or it is no folder, or when the folder can't be made.
   AtomicFolder(std::filesystem::path final_path, bool replace);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;
@@ -49,6 +64,8 @@ class AtomicFolder {
   void commit();
 
  private:
+  void require_free_name() const;
+
   std::filesystem::path final_;
   std::filesystem::path temporary_;
   bool replace_;
