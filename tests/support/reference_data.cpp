@@ -25,7 +25,7 @@ std::filesystem::path golden(const std::string& path) { return from_environment(
 
 std::filesystem::path data(const std::string& path) { return from_environment("LCOMP_DATA", shared("data")) / path; }
 
-std::filesystem::path smollm2() { return from_environment("LCOMP_SMOLLM2", source_folder() / "models" / "smollm2"); }
+std::filesystem::path smollm2() { return from_environment("LCOMP_SMOLLM2", source_folder() / "models" / "smollm2-reference"); }
 
 std::filesystem::path downloaded_tokenizer(const std::string& name) {
   return from_environment("LCOMP_TOKENIZERS", source_folder() / "models" / "tokenizers") / name;

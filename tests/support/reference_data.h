@@ -12,7 +12,7 @@ std::filesystem::path source_folder();                          // the repositor
 std::filesystem::path shared(const std::string& path);          // LCOMP_SHARED, or ../shared beside the repository
 std::filesystem::path golden(const std::string& path);          // LCOMP_GOLDEN, or shared("golden")
 std::filesystem::path data(const std::string& path);            // LCOMP_DATA, or shared("data")
-std::filesystem::path smollm2();                                // LCOMP_SMOLLM2, or models/smollm2 in the repository (scripts/get_smollm2)
+std::filesystem::path smollm2();                                // LCOMP_SMOLLM2, or models/smollm2-reference (scripts/get_smollm2 --reference)
 std::filesystem::path downloaded_tokenizer(const std::string& name);  // models/tokenizers/NAME (scripts/get_tokenizers)
 
 // A fresh folder under the system's temporary folder, removed with everything in it at the end of the scope.
