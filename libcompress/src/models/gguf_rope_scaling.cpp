@@ -1,0 +1,112 @@
+#include "gguf_rope_scaling.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <optional>
+#include <vector>
+
+#include "gguf_number.h"
+#include "lcomp/core/error.h"
+
+namespace lcomp {
+namespace {
+
+constexpr double kTolerance = 1e-4;
+
+struct Llama3Scaling {
+  double factor = 1;
+  double low = 1;
+  double high = 4;
+  double original = 8192;
+};
+
+double divisor(const Llama3Scaling& scaling, double wavelength) {
+  const double s = (scaling.original / wavelength - scaling.low) / (scaling.high - scaling.low);
+  return 1 / ((1 - std::clamp(s, 0.0, 1.0)) / scaling.factor + std::clamp(s, 0.0, 1.0));
+}
+
+bool agrees(const Llama3Scaling& scaling, const std::vector<double>& wavelengths, std::span<const float> divisors) {
+  for (std::size_t i = 0; i < wavelengths.size(); ++i) {
+    const double stored = static_cast<double>(divisors[i]);
+    if (std::abs(divisor(scaling, wavelengths[i]) - stored) > kTolerance * stored) return false;
+  }
+  return true;
+}
+
+// s_i = a / w_i - b with a = original / (high - 1), b = 1 / (high - 1): a line through the divisors between 1 and the
+// factor.
+std::optional<Llama3Scaling> fit(double factor, const std::vector<double>& wavelengths,
+                                 std::span<const float> divisors) {
+  double n = 0, x_sum = 0, s_sum = 0, xx_sum = 0, xs_sum = 0;
+  for (std::size_t i = 0; i < wavelengths.size(); ++i) {
+    const double stored = static_cast<double>(divisors[i]);
+    if (stored <= 1 + kTolerance || stored >= factor * (1 - kTolerance)) continue;
+    const double x = 1 / wavelengths[i];
+    const double s = (1 / stored - 1 / factor) / (1 - 1 / factor);
+    n += 1, x_sum += x, s_sum += s, xx_sum += x * x, xs_sum += x * s;
+  }
+  const double spread = n * xx_sum - x_sum * x_sum;
+  if (n < 2 || !(spread > 0)) return std::nullopt;
+  const double a = (n * xs_sum - x_sum * s_sum) / spread;
+  const double b = (a * x_sum - s_sum) / n;
+  if (!(a > 0) || !(b > 0)) return std::nullopt;
+  return Llama3Scaling{factor, 1, shortest_decimal(1 + 1 / b, 4), std::round(a / b)};
+}
+
+nlohmann::json llama3_scaling(const GgufFile& file, const std::string& prefix, double theta, std::size_t rotary_dim) {
+  const Matrix stored = file.read("rope_freqs.weight");
+  const auto refuse = [&](const std::string& found) {
+    throw Error({file.where(), "rope_freqs.weight " + found, "the frequency divisors of Llama 3's rope scaling", ""});
+  };
+  if (stored.size() != rotary_dim / 2)
+    refuse(fmt::format("has {} values for {} rotary dimensions", stored.size(), rotary_dim));
+  if (!std::all_of(stored.span().begin(), stored.span().end(), [](float d) { return std::isfinite(d) && d >= 1; })) {
+    refuse("has values below 1");
+  }
+  std::vector<double> wavelengths;
+  for (std::size_t i = 0; i < rotary_dim / 2; ++i) {
+    wavelengths.push_back(2 * std::numbers::pi *
+                          std::pow(theta, 2 * static_cast<double>(i) / static_cast<double>(rotary_dim)));
+  }
+  const double factor = shortest_decimal(*std::max_element(stored.span().begin(), stored.span().end()));
+  if (factor <= 1 + kTolerance) return nullptr;
+  Llama3Scaling published;
+  published.factor = factor;
+  const std::string original_key = prefix + "rope.scaling.original_context_length";
+  if (file.find_metadata(original_key) != nullptr) published.original = file.float_value(original_key);
+  std::optional<Llama3Scaling> scaling = published;
+  if (!agrees(published, wavelengths, stored.span())) scaling = fit(factor, wavelengths, stored.span());
+  if (!scaling || !agrees(*scaling, wavelengths, stored.span())) refuse("has another form");
+  return {{"rope_type", "llama3"},
+          {"factor", scaling->factor},
+          {"low_freq_factor", scaling->low},
+          {"high_freq_factor", scaling->high},
+          {"original_max_position_embeddings", static_cast<std::uint64_t>(scaling->original)}};
+}
+
+}  // namespace
+
+nlohmann::json gguf_rope_scaling(const GgufFile& file, const std::string& prefix, double theta,
+                                 std::size_t rotary_dim) {
+  const std::string type_key = prefix + "rope.scaling.type";
+  const std::string type = file.find_metadata(type_key) != nullptr ? file.string_value(type_key) : "none";
+  const bool has_divisors = file.find("rope_freqs.weight") != nullptr;
+  double factor = 1;
+  for (const std::string& key : {prefix + "rope.scaling.factor", prefix + "rope.scale_linear"}) {
+    if (file.find_metadata(key) != nullptr) factor = shortest_decimal(file.float_value(key));
+  }
+  if (type != "none" && type != "linear" && !(type == "llama3" && has_divisors)) {
+    throw Error({file.where(), fmt::format("{} is \"{}\"", type_key, type),
+                 "none, linear, or Llama 3's rope_freqs.weight", ""});
+  }
+  if (has_divisors) return llama3_scaling(file, prefix, theta, rotary_dim);
+  // Files older than rope.scaling.type have a factor alone, which meant linear.
+  if (factor == 1 || (type == "none" && file.find_metadata(type_key) != nullptr)) return nullptr;
+  if (!(factor > 0)) throw Error({file.where(), fmt::format("a rope scaling factor of {}", factor), "more than 0", ""});
+  return {{"rope_type", "linear"}, {"type", "linear"}, {"factor", factor}};
+}
+
+}  // namespace lcomp
