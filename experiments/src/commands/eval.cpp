@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+
+#include "command_context.h"
+#include "compute_option.h"
+#include "lcomp/core/error.h"
+#include "lcomp/eval/text_scores.h"
+
+namespace lcomp {
+namespace {
+
+struct EvalOptions {
+  std::string model;
+  std::string task = "perplexity";
+  std::string reference;
+  std::string protocol = "wikitext2";
+  std::string file;
+  std::optional<std::size_t> window;
+  std::optional<std::size_t> first_scored;
+  std::optional<std::size_t> sequences;
+  bool no_bos = false;
+  ComputeType compute = ComputeType::float32;
+};
+
+// The command line's protocol goes through the reader of configuration files, so that both have the same defaults and bounds.
+TextProtocol protocol_of(const EvalOptions& options) {
+  nlohmann::json json = {{"protocol", options.file.empty() ? options.protocol : "file"}, {"bos", !options.no_bos}};
+  if (!options.file.empty()) json["file"] = options.file;
+  if (options.window) json["window"] = *options.window;
+  if (options.first_scored) json["first_scored"] = *options.first_scored;
+  if (options.sequences) json["sequences"] = *options.sequences;
+  ConfigReader reader(json, "command line");
+  return TextProtocol::from_config(reader);
+}
+
+void run(const EvalOptions& options, const CommandContext& context) {
+  const bool with_kl = options.task == "kl";
+  if (with_kl && options.reference.empty()) {
+    throw Error({"--task kl", "no --reference", "the original model that the divergence is measured from", ""});
+  }
+  const TextProtocol protocol = protocol_of(options);
+  Decoder decoder(open_model(options.model), options.compute);
+  const auto tokenizer = load_tokenizer(options.model);
+  const ScoringBatch batch = make_scoring_batch(protocol, *tokenizer, context.data);
+
+  ForwardOptions forward;
+  forward.compute = options.compute;
+  forward.progress = context.progress();
+  std::optional<Decoder> original;
+  Matrix original_states;
+  ReferenceStates reference;
+  if (with_kl) {
+    original.emplace(open_model(options.reference), options.compute);
+    forward.progress_label = "original";
+    original_states = original->forward(batch.tokens, forward);
+    reference = {&*original, &original_states};
+  }
+  forward.progress_label = "model";
+  const TextScores scores = score_texts(decoder, batch, reference, forward);
+
+  nlohmann::json json = {{"model", options.model},
+                         {"task", options.task},
+                         {"protocol", protocol.to_json()},
+                         {"description", batch.description},
+                         {"perplexity", to_json(scores.perplexity)}};
+  std::string text = fmt::format("{}\nperplexity      {:.4f}\nmean NLL        {:.6f}\nscored tokens   {}\n", batch.description,
+                                 scores.perplexity.perplexity, scores.perplexity.mean_nll, scores.perplexity.scored_tokens);
+  if (scores.divergence) {
+    const KlResult& kl = *scores.divergence;
+    json["reference"] = options.reference;
+    json["kl"] = to_json(kl);
+    text += fmt::format("KL mean         {:.6f}\nKL median       {:.6f}\nKL p99          {:.6f}\nKL max          {:.6f}\ntop-1 agreement {:.4f}\n",
+                        kl.kl.mean, kl.kl.median, kl.kl.p99, kl.kl.maximum, kl.top1_agreement);
+  }
+  context.print(json, text);
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app, CommandContext& context) {
+  const auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = add_command(
+      app, context, "eval", "Score a model: perplexity, KL divergence from its original",
+      "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
+      "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8\n"
+      "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json");
+  command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
+  command->add_option("--task", options->task, "perplexity, or kl (which reports perplexity too) (default: perplexity)")
+      ->check(CLI::IsMember({"perplexity", "kl"}));
+  command->add_option("--reference", options->reference, "the original, for --task kl");
+  command->add_option("--protocol", options->protocol, "wikitext2 or c4 (default: wikitext2)")
+      ->check(CLI::IsMember({"wikitext2", "c4"}));
+  command->add_option("--file", options->file, "score this text instead: .jsonl like c4, anything else like wikitext2");
+  command->add_option("--window", options->window, "tokens in a sequence (default: 512; c4: 1024)");
+  command->add_option("--first-scored", options->first_scored, "first scored position (default: 1; c4: 512)");
+  command->add_option("--sequences", options->sequences, "at most so many windows or texts (default: all)");
+  command->add_flag("--no-bos", options->no_bos, "don't let the tokenizer add its begin token");
+  command->add_option("--data", context.data, "folder with the data sets (default: LCOMP_DATA)");
+  add_compute_option(*command, options->compute);
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace lcomp

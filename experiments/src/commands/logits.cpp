@@ -1,0 +1,136 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "command_context.h"
+#include "compute_option.h"
+#include "lcomp/core/error.h"
+#include "lcomp/io/safetensors.h"
+#include "lcomp/models/decoder.h"
+#include "lcomp/tokenizer/tokenizer.h"
+
+namespace lcomp {
+namespace {
+
+constexpr std::size_t kRowsAtOnce = 128;
+
+struct LogitsOptions {
+  std::string model;
+  std::string input_ids;
+  std::string text;
+  std::string out;
+  bool hidden_states = false;
+  ComputeType compute = ComputeType::float32;
+};
+
+struct Input {
+  TokenBatch batch;
+  std::size_t rows = 0;    // sequences
+  std::size_t tokens = 0;  // of each
+};
+
+Input read_input(const LogitsOptions& options) {
+  Input input;
+  if (options.input_ids.empty()) {
+    const auto ids = load_tokenizer(options.model)->encode(options.text, true);
+    if (ids.empty()) throw Error({"--text", "no token in it", "at least one", ""});
+    input.batch.add(ids);
+    input.rows = 1;
+    input.tokens = ids.size();
+    return input;
+  }
+  const SafetensorsFile file(options.input_ids);
+  const SafetensorsEntry& entry = file.entry("input_ids");
+  if ((entry.type != DataType::i64 && entry.type != DataType::i32) || entry.shape.size() != 2 || entry.bytes.empty()) {
+    throw Error({options.input_ids + ": input_ids",
+                 fmt::format("{} of {} dimensions", name(entry.type), entry.shape.size()),
+                 "I64 or I32 of shape [batch, tokens], not empty", ""});
+  }
+  input.rows = entry.shape[0];
+  input.tokens = entry.shape[1];
+  std::vector<float> values(input.rows * input.tokens);  // ids are under 2^24, so float32 holds them exactly
+  to_float(entry, 0, values);
+  for (std::size_t row = 0; row < input.rows; ++row) {
+    std::vector<std::int32_t> ids(input.tokens);
+    std::transform(values.begin() + static_cast<std::ptrdiff_t>(row * input.tokens),
+                   values.begin() + static_cast<std::ptrdiff_t>((row + 1) * input.tokens), ids.begin(), [](float value) {
+                     return value >= 0 && value < 0x1p24f ? static_cast<std::int32_t>(value) : -1;
+                   });
+    input.batch.add(ids);
+  }
+  return input;
+}
+
+// Writes the residual stream into the file as the forward pass goes.
+class HiddenStateWriter : public BlockVisitor {
+ public:
+  explicit HiddenStateWriter(SafetensorsWriter& writer) : writer_(writer) {}
+  void hidden(std::size_t layer, ConstMatrixView states) override {
+    for (std::size_t row = 0; row < states.rows(); ++row) writer_.write_float(fmt::format("hidden.{}", layer), states.row(row));
+  }
+
+ private:
+  SafetensorsWriter& writer_;
+};
+
+void run(const LogitsOptions& options, const CommandContext& context) {
+  Decoder decoder(open_model(options.model), options.compute);
+  const Input input = read_input(options);
+  const DecoderConfig& config = decoder.config();
+
+  std::vector<SafetensorsDeclaration> declared;
+  if (options.hidden_states) {
+    for (std::size_t layer = 0; layer <= config.num_layers(); ++layer) {
+      declared.push_back({fmt::format("hidden.{}", layer), DataType::f32, {input.rows, input.tokens, config.hidden_size}});
+    }
+    declared.push_back({"hidden.norm", DataType::f32, {input.rows, input.tokens, config.hidden_size}});
+  }
+  declared.push_back({"input_ids", DataType::i64, {input.rows, input.tokens}});
+  declared.push_back({"logits", DataType::f32, {input.rows, input.tokens, config.vocab_size}});
+  SafetensorsWriter writer(options.out, declared);
+
+  HiddenStateWriter hidden(writer);
+  ForwardOptions forward;
+  forward.compute = options.compute;
+  forward.progress = context.progress();
+  if (options.hidden_states) forward.visitor = &hidden;
+  const Matrix normed = decoder.forward(input.batch, forward);
+  if (options.hidden_states) writer.write_float("hidden.norm", normed.span());
+
+  const std::vector<std::int64_t> ids(input.batch.ids.begin(), input.batch.ids.end());
+  writer.write("input_ids", std::as_bytes(std::span(ids)));
+  Matrix logits(std::min(kRowsAtOnce, normed.rows()), config.vocab_size);
+  for (std::size_t first = 0; first < normed.rows(); first += kRowsAtOnce) {
+    const std::size_t count = std::min(kRowsAtOnce, normed.rows() - first);
+    const auto rows = logits.view().rows_range(0, count);
+    decoder.logits(normed.view().rows_range(first, count), rows);
+    writer.write_float("logits", {rows.data(), rows.size()});
+  }
+  writer.finish();
+  context.print({{"out", options.out}, {"sequences", input.rows}, {"tokens", input.tokens}, {"vocab_size", config.vocab_size}},
+                fmt::format("{}: logits [{}, {}, {}]{}\n", options.out, input.rows, input.tokens, config.vocab_size,
+                            options.hidden_states ? " and hidden states" : ""));
+}
+
+}  // namespace
+
+void add_logits_command(CLI::App& app, CommandContext& context) {
+  const auto options = std::make_shared<LogitsOptions>();
+  CLI::App* command = add_command(
+      app, context, "logits", "Write a model's logits, to compare with another implementation",
+      "  lcomp logits models/smollm2 --text \"The capital of France is\" --out logits.safetensors\n"
+      "  lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors");
+  command->add_option("model", options->model, "model folder or GGUF file")->required();
+  auto* input = command->add_option_group("input");
+  input->add_option("--input-ids", options->input_ids, "safetensors file with input_ids [batch, tokens], I64 or I32");
+  input->add_option("--text", options->text, "a text, tokenized with the model's tokenizer");
+  input->require_option(1);
+  command->add_option("--out", options->out, "safetensors file to write: input_ids, logits, hidden.*")->required();
+  command->add_flag("--hidden-states", options->hidden_states,
+                    "also hidden.0 (input of the first block) ... hidden.L, and hidden.norm");
+  add_compute_option(*command, options->compute);
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace lcomp

@@ -1,0 +1,47 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "command_context.h"
+#include "experiment_run.h"
+
+namespace lcomp {
+namespace {
+
+struct RunOptions {
+  std::string config;
+  std::vector<std::string> settings;
+  std::string out;
+};
+
+void run(const RunOptions& options, const CommandContext& context) {
+  ExperimentConfig config = read_experiment(options.config, options.settings);
+  if (!options.out.empty()) config.output = options.out;
+  if (!context.data.empty()) config.data = context.data;
+  const ExperimentResult result = run_experiment(config, context.progress());
+  nlohmann::json json = result.metrics;
+  json["output"] = config.output.string();
+  json["computed_cells"] = result.computed_cells;
+  json["kept_cells"] = result.kept_cells;
+  context.print(json, fmt::format("{}\n{} cells computed, {} kept from before\ntable: {}\n", result.table_markdown,
+                                  result.computed_cells, result.kept_cells, (config.output / "table.md").string()));
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, CommandContext& context) {
+  const auto options = std::make_shared<RunOptions>();
+  CLI::App* command = add_command(
+      app, context, "run", "Run an experiment file: compress by each method at each size, score, write tables",
+      "  lcomp run experiments/configs/first_table.json --data ../shared/data\n"
+      "  lcomp run my_table.json --set tasks[0].sequences=32 --set model=models/other --out runs/other");
+  command->add_option("config", options->config, "experiment file (docs/cli.md says what is in it)")->required();
+  command->add_option("--set", options->settings, "KEY=VALUE: change an entry of the experiment file")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--out", options->out, "folder for the results (default: the file's \"output\", or runs/NAME)");
+  command->add_option("--data", context.data, "folder with the data sets (default: the file's \"data\", or LCOMP_DATA)");
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace lcomp

@@ -1,0 +1,137 @@
+#include "experiment_config.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <set>
+
+#include "compute_option.h"
+#include "lcomp/core/error.h"
+#include "lcomp/io/config_reader.h"
+
+namespace lcomp {
+namespace {
+
+// "tasks[0].sequences" as the JSON pointer /tasks/0/sequences.
+nlohmann::json::json_pointer pointer_of(const std::string& path, const std::string& setting) {
+  std::string pointer = "/";
+  for (const char c : path) {
+    if (c == '.' || c == '[') {
+      pointer += '/';
+    } else if (c != ']') {
+      pointer += c;
+    }
+  }
+  try {
+    return nlohmann::json::json_pointer(pointer);
+  } catch (const nlohmann::json::exception&) {
+    throw Error({"--set " + setting, "a key that can't be read", "KEY=VALUE with a key such as tasks[0].sequences", ""});
+  }
+}
+
+void apply_setting(nlohmann::json& config, const std::string& setting) {
+  const auto equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw Error({"--set " + setting, "no KEY=VALUE", "for example tasks[0].sequences=4", ""});
+  }
+  const auto pointer = pointer_of(setting.substr(0, equals), setting);
+  const std::string text = setting.substr(equals + 1);
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  if (value.is_discarded()) value = text;
+  try {
+    // Containers are never made on the way: a misspelt path is an error, here or by the strict reader.
+    if (!config.contains(pointer.parent_pointer())) {
+      throw Error({"--set " + setting, "no such place in the configuration", "", ""});
+    }
+    nlohmann::json& parent = config.at(pointer.parent_pointer());
+    if (parent.is_array() && !config.contains(pointer)) {
+      throw Error({"--set " + setting, fmt::format("an array of {} entries", parent.size()), "an index inside it", ""});
+    }
+    config[pointer] = std::move(value);
+  } catch (const nlohmann::json::exception&) {
+    throw Error({"--set " + setting, "no such place in the configuration", "", ""});
+  }
+}
+
+ExperimentSize read_size(ConfigReader& reader) {
+  ExperimentSize size;
+  int targets = 0;
+  if (reader.has("bits")) {
+    size.json["bits"] = reader.integer("bits", 1, 16);
+    ++targets;
+  }
+  if (reader.has("ratio")) {
+    size.json["ratio"] = reader.real("ratio", 0.1, 1000);
+    ++targets;
+  }
+  if (reader.has("bits_per_weight")) {
+    size.json["bits_per_weight"] = reader.real("bits_per_weight", 0.01, 64);
+    ++targets;
+  }
+  if (reader.has("bytes")) {
+    size.json["bytes"] = reader.integer("bytes", 1, std::numeric_limits<std::int64_t>::max());
+    ++targets;
+  }
+  if (targets != 1) {
+    throw Error({reader.where(), fmt::format("{} of bits, ratio, bits_per_weight, bytes", targets), "exactly one", ""});
+  }
+  return size;
+}
+
+}  // namespace
+
+std::string ExperimentSize::name() const {
+  const std::string& key = json.begin().key();
+  const nlohmann::json& value = json.begin().value();
+  if (key == "ratio") return fmt::format("ratio {}", value.get<double>());
+  if (key == "bits_per_weight") return fmt::format("{} bits per weight", value.get<double>());
+  return fmt::format("{} {}", value.get<std::int64_t>(), key);
+}
+
+ExperimentConfig read_experiment(const std::filesystem::path& path, const std::vector<std::string>& settings) {
+  ExperimentConfig config;
+  config.source = parse_json_file(path);
+  for (const std::string& setting : settings) apply_setting(config.source, setting);
+
+  ConfigReader reader(config.source, path.filename().string());
+  config.name = reader.string_or("name", path.stem().string());
+  config.description = reader.string_or("description", "");
+  config.model = reader.string("model");
+  config.output = reader.string_or("output", "runs/" + config.name);
+  config.data = reader.string_or("data", "");
+  config.compute = compute_type_from_name(reader.one_of_or("compute", "float32", {"float32", "bfloat16"}));
+  config.keep_models = reader.boolean_or("keep_models", false);
+
+  std::set<std::string> names;
+  reader.each_object("methods", [&](ConfigReader& entry) {
+    ExperimentMethod method;
+    method.name = entry.string("name");
+    method.setting["quantizer"] = entry.object("quantizer");
+    if (entry.has("components")) method.setting["components"] = entry.object("components");
+    if (!names.insert(method.name).second) {
+      throw Error({entry.where("name"), fmt::format("\"{}\" for a second method", method.name), "a name of its own", ""});
+    }
+    config.methods.push_back(std::move(method));
+  });
+  reader.each_object("sizes", [&](ConfigReader& entry) { config.sizes.push_back(read_size(entry)); });
+  names.clear();
+  reader.each_object("tasks", [&](ConfigReader& entry) {
+    ExperimentTask task;
+    task.kl = entry.one_of("task", {"perplexity", "kl"}) == "kl";
+    task.protocol = TextProtocol::from_config(entry);
+    task.name = entry.string_or("name", task.protocol.name());
+    if (!names.insert(task.name).second) {
+      throw Error({entry.where("name"), fmt::format("\"{}\" for a second task", task.name), "a name of its own", ""});
+    }
+    config.tasks.push_back(std::move(task));
+  });
+  reader.finish();
+  if (config.tasks.empty()) throw Error({reader.where("tasks"), "no task", "at least one", ""});
+  if (config.methods.empty() != config.sizes.empty()) {
+    throw Error({reader.where(), config.methods.empty() ? "sizes without methods" : "methods without sizes", "both or neither",
+                 ""});
+  }
+  return config;
+}
+
+}  // namespace lcomp

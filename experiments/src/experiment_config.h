@@ -1,0 +1,52 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/eval/text_protocol.h"
+#include "lcomp/models/decoder.h"
+
+namespace lcomp {
+
+// One way to compress, before its size is chosen. `setting` is the JSON of a compression plan (docs/cli.md, "compression settings").
+struct ExperimentMethod {
+  std::string name;
+  nlohmann::json setting;
+};
+
+// One size: fixed bits for every component ({"bits": 4}), or a target that the allocator meets ({"ratio": 5},
+// {"bits_per_weight": 3.2}, {"bytes": 50000000}).
+struct ExperimentSize {
+  nlohmann::json json;
+  std::string name() const;  // "4 bits", "ratio 5", "3.2 bits per weight", "50000000 bytes"
+};
+
+struct ExperimentTask {
+  std::string name;  // the protocol's, or "name" of the config where two tasks share a protocol
+  TextProtocol protocol;
+  bool kl = false;  // divergence from the original too
+};
+
+// An experiment file: a model, methods, sizes and tasks. Every method is run at every size and scored by every task.
+struct ExperimentConfig {
+  std::string name;
+  std::string description;
+  std::filesystem::path model;
+  std::filesystem::path output;
+  std::string data;
+  ComputeType compute = ComputeType::float32;
+  bool keep_models = false;
+  std::vector<ExperimentMethod> methods;
+  std::vector<ExperimentSize> sizes;
+  std::vector<ExperimentTask> tasks;
+  nlohmann::json source;  // the file as read, with --set applied
+};
+
+// Reads an experiment file strictly. `settings` are "key=value" of --set: key is a path such as "tasks[0].sequences", value is JSON,
+// or a string where it is not. Throws Error naming the key's path.
+ExperimentConfig read_experiment(const std::filesystem::path& path, const std::vector<std::string>& settings);
+
+}  // namespace lcomp

@@ -1,0 +1,279 @@
+#include "experiment_run.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "compute_option.h"
+#include "content_hash.h"
+#include "environment.h"
+#include "experiment_table.h"
+#include "lcomp/compression/compress_model.h"
+#include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
+#include "lcomp/eval/text_scores.h"
+#include "lcomp/io/atomic_file.h"
+#include "lcomp/tokenizer/tokenizer.h"
+#include "version.h"
+
+namespace lcomp {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kCellVersion = 1;  // raised when the meaning of stored cells changes
+
+// Keeps a second run out of the same folder while this one lives.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) : descriptor_(open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+    if (descriptor_ < 0) throw system_error((folder / ".lock").string(), "open", errno);
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      close(descriptor_);
+      throw Error({folder.string(), "another run at work in this folder", "", "wait for it, or choose another --out"});
+    }
+  }
+  ~FolderLock() { close(descriptor_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+// The setting of one cell as a compression plan: the method's, with the size's bits or target.
+nlohmann::json plan_json(const ExperimentMethod& method, const ExperimentSize& size) {
+  nlohmann::json plan = method.setting;
+  if (size.json.contains("bits")) {
+    plan["quantizer"]["bits"] = size.json.at("bits");
+  } else {
+    plan["target"] = size.json;
+  }
+  return plan;
+}
+
+struct Cell {
+  const ExperimentMethod* method = nullptr;  // null: the original
+  const ExperimentSize* size = nullptr;
+  nlohmann::json plan;
+  fs::path folder;
+  std::string label;
+};
+
+struct Task {
+  const ExperimentTask* setting = nullptr;
+  ScoringBatch batch;
+  std::string id;
+  Matrix original_states;  // filled when the first cell needs them
+};
+
+class Experiment {
+ public:
+  Experiment(const ExperimentConfig& config, ProgressCallback progress)
+      : config_(config), progress_(std::move(progress)), original_(open_model(config.model)) {
+    for (const auto& method : config.methods) {
+      for (const auto& size : config.sizes) {
+        CompressionPlan::from_json(plan_json(method, size), method.name);  // a wrong setting is found before any work
+      }
+    }
+    fs::create_directories(config.output / "cells");
+    lock_.emplace(config.output);
+    const auto tokenizer = load_tokenizer(config.model);
+    for (const auto& setting : config.tasks) {
+      Task task;
+      task.setting = &setting;
+      task.batch = make_scoring_batch(setting.protocol, *tokenizer, config.data);
+      Hasher hasher;
+      hasher.update(hash_batch(task.batch));
+      hasher.update(name(config.compute) + (setting.kl ? " kl" : ""));
+      task.id = hasher.hex().substr(0, 16);
+      tasks_.push_back(std::move(task));
+    }
+    make_cells();
+  }
+
+  ExperimentResult run() {
+    write_text_file(config_.output / "environment.json", describe_environment().dump(2) + "\n");
+    std::size_t number = 0;
+    for (const Cell& cell : cells_) {
+      ++number;
+      position_ = fmt::format("[{}/{}] {}", number, cells_.size(), cell.label);
+      const bool computed = cell.method == nullptr ? finish_original(cell) : finish_compressed(cell);
+      ++(computed ? result_.computed_cells : result_.kept_cells);
+      write_results();
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void make_cells() {
+    const std::string model_hash = hash_model(config_.model);
+    const auto folder = [&](const nlohmann::json& setting) {
+      Hasher hasher;
+      hasher.update(fmt::format("{} {}", kCellVersion, program_version()));
+      hasher.update(model_hash);
+      hasher.update(setting.dump());
+      return config_.output / "cells" / hasher.hex().substr(0, 16);
+    };
+    cells_.push_back({nullptr, nullptr, {}, folder("original"), "original"});
+    for (const auto& method : config_.methods) {
+      for (const auto& size : config_.sizes) {
+        const nlohmann::json plan = plan_json(method, size);
+        cells_.push_back({&method, &size, plan, folder(plan), method.name + ", " + size.name()});
+      }
+    }
+  }
+
+  static fs::path score_file(const Cell& cell, const Task& task) { return cell.folder / ("score-" + task.id + ".json"); }
+
+  ForwardOptions forward_options(const std::string& what) const {
+    ForwardOptions options;
+    options.compute = config_.compute;
+    options.progress = progress_;
+    options.progress_label = position_ + ": " + what;
+    return options;
+  }
+
+  Decoder& original_decoder() {
+    if (!original_decoder_) original_decoder_.emplace(original_, config_.compute);
+    return *original_decoder_;
+  }
+
+  ReferenceStates reference(Task& task) {
+    if (!task.setting->kl) return {};
+    if (task.original_states.empty()) {
+      task.original_states =
+          original_decoder().forward(task.batch.tokens, forward_options(task.setting->name + ", original"));
+    }
+    return {&original_decoder(), &task.original_states};
+  }
+
+  void store_score(const Cell& cell, const Task& task, const TextScores& scores) {
+    nlohmann::json json = {{"task", task.setting->name},
+                           {"description", task.batch.description},
+                           {"protocol", task.setting->protocol.to_json()},
+                           {"compute", name(config_.compute)},
+                           {"perplexity", to_json(scores.perplexity)}};
+    if (scores.divergence) json["kl"] = to_json(*scores.divergence);
+    write_text_file(score_file(cell, task), json.dump(2) + "\n");
+  }
+
+  // Both return whether anything had to be computed.
+  bool finish_original(const Cell& cell) {
+    fs::create_directories(cell.folder);
+    bool computed = false;
+    for (Task& task : tasks_) {
+      if (fs::exists(score_file(cell, task))) continue;
+      store_score(cell, task, score_texts(original_decoder(), task.batch, {}, forward_options(task.setting->name)));
+      computed = true;
+    }
+    const nlohmann::json report = {{"bytes", original_.stored_bytes()}, {"parameters", original_.parameters()}};
+    write_text_file(cell.folder / "cell.json", report.dump(2) + "\n");
+    return computed;
+  }
+
+  bool finish_compressed(const Cell& cell) {
+    fs::create_directories(cell.folder);
+    const fs::path model_folder = cell.folder / "model";
+    bool computed = false;
+    const auto make_model = [&] {
+      if (fs::exists(model_folder) && fs::exists(cell.folder / "cell.json")) return;
+      const auto plan = CompressionPlan::from_json(cell.plan, cell.method->name);
+      CompressOptions options;
+      options.replace = true;
+      const CompressionReport report = compress_model(original_, plan, model_folder, options, labelled("compressing"));
+      nlohmann::json json = to_json(report);
+      json["method"] = cell.method->name;
+      json["size"] = cell.size->json;
+      json["plan"] = cell.plan;
+      write_text_file(cell.folder / "cell.json", json.dump(2) + "\n");
+      computed = true;
+    };
+    if (!fs::exists(cell.folder / "cell.json")) make_model();
+    for (Task& task : tasks_) {
+      if (fs::exists(score_file(cell, task))) continue;
+      make_model();
+      const ReferenceStates states = reference(task);
+      Decoder decoder(open_model(model_folder), config_.compute);
+      store_score(cell, task, score_texts(decoder, task.batch, states, forward_options(task.setting->name)));
+      computed = true;
+    }
+    if (config_.keep_models) {
+      make_model();
+    } else {
+      fs::remove_all(model_folder);
+    }
+    return computed;
+  }
+
+  ProgressCallback labelled(const std::string& what) const {
+    return [this, what](const ProgressEvent& event) {
+      ProgressEvent labelled_event = event;
+      labelled_event.label = position_ + ": " + what;
+      progress_(labelled_event);
+    };
+  }
+
+  // metrics.json and the tables, from the files of all cells that are finished.
+  void write_results() {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const Cell& cell : cells_) {
+      if (!fs::exists(cell.folder / "cell.json")) continue;
+      const nlohmann::json report = parse_json_file(cell.folder / "cell.json");
+      nlohmann::json row = {{"method", cell.method == nullptr ? "original" : cell.method->name},
+                            {"size", cell.method == nullptr ? "16 bits" : cell.size->name()},
+                            {"cell", cell.folder.filename().string()}};
+      const auto bytes = report.at("bytes").get<double>();
+      const auto parameters = report.at("parameters").get<double>();
+      row["bytes"] = report.at("bytes");
+      row["parameters"] = report.at("parameters");
+      row["bits_per_weight"] = 8 * bytes / parameters;
+      row["ratio"] = 2 * parameters / bytes;
+      row["scores"] = nlohmann::json::object();
+      bool complete = true;
+      for (const Task& task : tasks_) {
+        complete = complete && fs::exists(score_file(cell, task));
+        if (complete) row["scores"][task.setting->name] = parse_json_file(score_file(cell, task));
+      }
+      if (complete) rows.push_back(row);
+    }
+    nlohmann::json tasks = nlohmann::json::array();
+    for (const Task& task : tasks_) {
+      tasks.push_back({{"name", task.setting->name},
+                       {"kl", task.setting->kl},
+                       {"protocol", task.setting->protocol.to_json()},
+                       {"description", task.batch.description}});
+    }
+    result_.metrics = {{"name", config_.name},     {"description", config_.description}, {"model", config_.model.string()},
+                       {"config", config_.source}, {"tasks", tasks},                     {"rows", rows}};
+    const ResultTable table = experiment_table(result_.metrics);
+    result_.table_markdown = to_markdown(table);
+    write_text_file(config_.output / "metrics.json", result_.metrics.dump(2) + "\n");
+    write_text_file(config_.output / "table.csv", to_csv(table));
+    write_text_file(config_.output / "table.md", experiment_heading(result_.metrics) + result_.table_markdown);
+  }
+
+  const ExperimentConfig& config_;
+  ProgressCallback progress_;
+  ModelFolder original_;
+  std::optional<FolderLock> lock_;
+  std::optional<Decoder> original_decoder_;
+  std::vector<Task> tasks_;
+  std::vector<Cell> cells_;
+  std::string position_;
+  ExperimentResult result_;
+};
+
+}  // namespace
+
+ExperimentResult run_experiment(const ExperimentConfig& config, const ProgressCallback& progress) {
+  return Experiment(config, progress).run();
+}
+
+}  // namespace lcomp

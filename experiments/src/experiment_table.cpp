@@ -1,0 +1,63 @@
+#include "experiment_table.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace lcomp {
+namespace {
+
+// Perplexities of destroyed models reach 10^10: five digits, or an exponent.
+std::string perplexity_text(double value) { return value < 1e5 ? fmt::format("{:.2f}", value) : fmt::format("{:.2e}", value); }
+
+}  // namespace
+
+ResultTable experiment_table(const nlohmann::json& metrics) {
+  ResultTable table;
+  table.columns = {"method", "size", "bytes", "bits per weight", "ratio"};
+  table.numeric = {false, false, true, true, true};
+  const auto add_column = [&table](const std::string& title) {
+    table.columns.push_back(title);
+    table.numeric.push_back(true);
+  };
+  for (const auto& task : metrics.at("tasks")) {
+    const auto name = task.at("name").get<std::string>();
+    add_column(name + " perplexity");
+    if (!task.at("kl").get<bool>()) continue;
+    add_column(name + " KL mean");
+    add_column("median");
+    add_column("p99");
+    add_column("top-1");
+  }
+  for (const auto& row : metrics.at("rows")) {
+    std::vector<std::string> cells = {row.at("method"), row.at("size"), fmt::format("{}", row.at("bytes").get<std::uint64_t>()),
+                                      fmt::format("{:.3f}", row.at("bits_per_weight").get<double>()),
+                                      fmt::format("{:.2f}", row.at("ratio").get<double>())};
+    for (const auto& task : metrics.at("tasks")) {
+      const auto& score = row.at("scores").at(task.at("name").get<std::string>());
+      cells.push_back(perplexity_text(score.at("perplexity").at("perplexity").get<double>()));
+      if (!task.at("kl").get<bool>()) continue;
+      if (!score.contains("kl")) {  // the original
+        cells.insert(cells.end(), 4, "-");
+        continue;
+      }
+      const auto& kl = score.at("kl");
+      for (const char* key : {"kl_mean", "kl_median", "kl_p99"}) cells.push_back(fmt::format("{:.4f}", kl.at(key).get<double>()));
+      cells.push_back(fmt::format("{:.1f} %", 100 * kl.at("top1_agreement").get<double>()));
+    }
+    table.rows.push_back(std::move(cells));
+  }
+  return table;
+}
+
+std::string experiment_heading(const nlohmann::json& metrics) {
+  std::string text = fmt::format("# {}\n\n", metrics.at("name").get<std::string>());
+  const auto description = metrics.at("description").get<std::string>();
+  if (!description.empty()) text += description + ".\n\n";
+  text += fmt::format("Model: {}. Bytes are all payload bytes: codes, scales, zero points, embedding, head, norms.\n\n",
+                      metrics.at("model").get<std::string>());
+  for (const auto& task : metrics.at("tasks")) text += fmt::format("- {}\n", task.at("description").get<std::string>());
+  return text + "\n";
+}
+
+}  // namespace lcomp

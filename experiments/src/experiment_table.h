@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "result_table.h"
+
+namespace lcomp {
+
+// The table of an experiment from its metrics.json: a row for the original and one for each method and size, with bytes, bits per weight and
+// ratio, then the columns of each task.
+ResultTable experiment_table(const nlohmann::json& metrics);
+
+// What stands above the table in table.md: the experiment's name and description, the model, and what each task scored.
+std::string experiment_heading(const nlohmann::json& metrics);
+
+}  // namespace lcomp

@@ -1,0 +1,70 @@
+#include "result_table.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+
+namespace lcomp {
+namespace {
+
+std::string escape_markdown(const std::string& cell) {
+  std::string out;
+  for (const char c : cell) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string quote_csv(const std::string& cell) {
+  if (cell.find_first_of(",\"\n\r") == std::string::npos) return cell;
+  std::string out = "\"";
+  for (const char c : cell) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+}  // namespace
+
+std::string to_markdown(const ResultTable& table) {
+  assert(table.numeric.size() == table.columns.size());
+  std::vector<std::vector<std::string>> lines = {table.columns};
+  lines.insert(lines.end(), table.rows.begin(), table.rows.end());
+  std::vector<std::size_t> widths(table.columns.size(), 3);
+  for (auto& line : lines) {
+    assert(line.size() == table.columns.size());
+    for (std::size_t c = 0; c < line.size(); ++c) {
+      line[c] = escape_markdown(line[c]);
+      widths[c] = std::max(widths[c], line[c].size());
+    }
+  }
+  std::string text;
+  for (std::size_t l = 0; l < lines.size(); ++l) {
+    for (std::size_t c = 0; c < widths.size(); ++c) {
+      const std::string padding(widths[c] - lines[l][c].size(), ' ');
+      text += "| " + (table.numeric[c] ? padding + lines[l][c] : lines[l][c] + padding) + " ";
+    }
+    text += "|\n";
+    if (l != 0) continue;
+    for (std::size_t c = 0; c < widths.size(); ++c) {
+      text += "|" + std::string(widths[c] + 1, '-') + (table.numeric[c] ? ":" : "-");
+    }
+    text += "|\n";
+  }
+  return text;
+}
+
+std::string to_csv(const ResultTable& table) {
+  std::string text;
+  const auto append = [&text](const std::vector<std::string>& row) {
+    for (std::size_t c = 0; c < row.size(); ++c) text += (c == 0 ? "" : ",") + quote_csv(row[c]);
+    text += "\n";
+  };
+  append(table.columns);
+  for (const auto& row : table.rows) append(row);
+  return text;
+}
+
+}  // namespace lcomp
