@@ -17,14 +17,14 @@
 namespace lcomp {
 
 // The container of a compressed model: a Hugging Face-like folder that ordinary tools can open (docs/format.md).
-//   config.json         the original's, with "quantization_config": {"quant_method": "libcompress", "format_version":
-//   1, ...} model.safetensors   for each tensor of the original its parts: "NAME.codes", "NAME.scales",
-//   "NAME.row_scales", "NAME.zeros", or
-//                       NAME itself when it is dense; the metadata entry "libcompress" says how each is to be decoded
-//   tokenizer files, generation_config.json, licence: copies of the original's
+//   config.json        the original's, with "quantization_config": {"quant_method": "libcompress", ...} added
+//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.row_scales, NAME.zeros;
+//                      or NAME itself when it is dense; the metadata entry "libcompress" says how to decode each
+//   tokenizer.json, generation_config.json, licences, ...  copies of the original's
 // The bytes of the model are the data bytes of model.safetensors.
 
 inline constexpr int compressed_folder_version = 1;
+inline constexpr const char* compressed_folder_method = "libcompress";
 
 // True when `path` is a folder whose config.json names quant_method "libcompress". False for anything else, damaged
 // files included.

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lcomp/core/matrix.h"
+#include "lcomp/formats/compressed_weight.h"
+#include "lcomp/formats/weight_part.h"
+
+namespace lcomp {
+
+// Uniform integer codes with a scale and (asymmetric) a zero point per group of `group_size` consecutive columns of a
+// row, or for the whole weight (per_tensor).
+//   w^_ij = scale_g * (code_ij - zero_point_g),  g = (i, j / group_size);  in float32: one exact difference, one
+//   rounded product
+// Parts, in this order (packing: bit_packing.h):
+//   codes       rows * ceil(cols * bits / 8) bytes: each row is a bit stream of its own, from a byte boundary, so that
+//   rows
+//               can be decoded alone; the unused bits at a row's end are zero and are counted
+//   scales      groups values, row-major: f32 or f16 little-endian, or u8 codes
+//   row_scales  u8 scales only: rows values f16;  scale = row_scale * code / 255 (the product is exact in float32)
+//   zeros       asymmetric only: ceil(groups * bits / 8) bytes: one bit stream for the whole weight, row-major
+// with groups = rows * ceil(cols / group_size), or 1 when per_tensor. A per-tensor weight has one row_scale.
+// Symmetric weights store no zero point: it is 2^(bits-1), and 1/2 for 1 bit, where the levels are -scale/2 and
+// +scale/2.
+
+std::string_view name(ScaleStorage storage);  // "f32", "f16", "u8"
+
+// The layout's own promises: bits 1 .. 8, 1 <= group_size <= cols (any value for a weight without columns), group_size
+// == cols when per_tensor. Throws Error naming `where`.
+void check_layout(const GroupedIntegerLayout& layout, const std::string& where);
+
+std::size_t groups_per_row(const GroupedIntegerLayout& layout);  // 1 when per_tensor
+std::size_t group_count(const GroupedIntegerLayout& layout);     // scales of the whole weight
+// Index of the group that column 0 of `row` belongs to; later groups of the row follow.
+std::size_t first_group(const GroupedIntegerLayout& layout, std::size_t row);
+std::size_t code_row_bytes(const GroupedIntegerLayout& layout);
+
+// The parts listed above, with their sizes. Throws as check_layout, or where a size overflows.
+std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, const std::string& where);
+
+GroupedIntegerView view(const GroupedIntegerWeight& weight);
+GroupedIntegerView empty_view(const GroupedIntegerLayout& layout);
+// The bytes of the part of that suffix, which must be one of declared_parts().
+std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix);
+
+// Buffers of the right sizes, all zero. Throws as declared_parts.
+GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, const std::string& where);
+
+// Packs the codes of one row, codes.size() == cols. Different rows may be packed from different threads.
+void pack_row(GroupedIntegerWeight& weight, std::size_t row, std::span<const std::uint8_t> codes);
+// The codes of one row, [cols].
+void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes);
+
+// All scales and zero points as they decode, [group_count].
+std::vector<float> decode_scales(const GroupedIntegerView& weight);
+std::vector<float> decode_zero_points(const GroupedIntegerView& weight);
+
+// Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values; the sizes are asserted. Vectorised
+// (Highway, chosen at run time) with the same results everywhere. One thread.
+void decode_rows(const GroupedIntegerView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out);
+
+}  // namespace lcomp

@@ -1,0 +1,171 @@
+#include "lcomp/formats/format.h"
+
+#include <algorithm>
+#include <cassert>
+#include <type_traits>
+
+#include <fmt/format.h>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
+#include "lcomp/formats/dense.h"
+#include "lcomp/formats/grouped_integer.h"
+
+namespace lcomp {
+namespace {
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+std::string shape_text(const std::vector<std::size_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+std::string part_text(const PartDeclaration& part) {
+  return fmt::format("{} {}", name(part.type), shape_text(part.shape));
+}
+
+// Checks `part` against what the layout declares. A dense weight's only part carries the original's shape, which may
+// have any rank.
+void check_part(const PartDeclaration& declared, const WeightPart& part, const std::string& where) {
+  std::size_t elements = 1;
+  for (const std::size_t n : part.shape) elements = checked_multiply(elements, n, where + part.suffix);
+  const bool same_shape = declared.suffix.empty() ? elements * bytes_per_element(part.type) == declared.bytes
+                                                  : part.shape == declared.shape;
+  if (part.type != declared.type || !same_shape) {
+    throw Error({where + part.suffix, part_text(part), part_text(declared), "the file is damaged"});
+  }
+  if (part.data.size() != declared.bytes) {
+    throw Error({where + part.suffix, fmt::format("{} bytes", part.data.size()),
+                 fmt::format("{} bytes", declared.bytes), "the file is damaged"});
+  }
+}
+
+}  // namespace
+
+std::vector<PartDeclaration> declared_parts(const WeightLayout& layout, const std::string& where) {
+  return std::visit([&](const auto& of_format) { return declared_parts(of_format, where); }, layout);
+}
+
+std::uint64_t payload_bytes(const WeightLayout& layout) {
+  std::uint64_t sum = 0;
+  for (const PartDeclaration& part : declared_parts(layout, "weight")) {
+    sum = checked_add(sum, std::uint64_t{part.bytes}, "weight");
+  }
+  return sum;
+}
+
+std::uint64_t payload_bytes(const CompressedWeightView& weight) { return payload_bytes(layout(weight)); }
+std::uint64_t payload_bytes(const CompressedWeight& weight) { return payload_bytes(layout(weight)); }
+
+double bits_per_weight(const WeightLayout& layout) {
+  const double weights = static_cast<double>(rows(layout)) * static_cast<double>(cols(layout));
+  return weights == 0 ? 0 : 8 * static_cast<double>(payload_bytes(layout)) / weights;
+}
+
+WeightLayout layout(const CompressedWeightView& weight) {
+  return std::visit(Overloaded{[](const DenseView& w) -> WeightLayout { return static_cast<const DenseLayout&>(w); },
+                               [](const GroupedIntegerView& w) -> WeightLayout {
+                                 return static_cast<const GroupedIntegerLayout&>(w);
+                               }},
+                    weight);
+}
+
+WeightLayout layout(const CompressedWeight& weight) { return layout(view(weight)); }
+
+std::size_t rows(const WeightLayout& layout) {
+  return std::visit([](const auto& of_format) { return of_format.rows; }, layout);
+}
+
+std::size_t cols(const WeightLayout& layout) {
+  return std::visit([](const auto& of_format) { return of_format.cols; }, layout);
+}
+
+CompressedWeightView view(const CompressedWeight& weight) {
+  return std::visit([](const auto& of_format) -> CompressedWeightView { return view(of_format); }, weight);
+}
+
+void decode_rows(const CompressedWeightView& weight, std::size_t row_begin, std::size_t row_count,
+                 std::span<float> out) {
+  std::visit(
+      [&](const auto& of_format) {
+        if (row_begin > of_format.rows || row_count > of_format.rows - row_begin) {
+          throw Error({"decode_rows", fmt::format("{} rows from {} on", row_count, row_begin),
+                       fmt::format("rows of a weight of {} rows", of_format.rows), ""});
+        }
+        if (out.size() != row_count * of_format.cols) {
+          throw Error({"decode_rows", fmt::format("room for {} values", out.size()),
+                       fmt::format("{} x {}", row_count, of_format.cols), ""});
+        }
+        decode_rows(of_format, row_begin, row_count, out);
+      },
+      weight);
+}
+
+Matrix decode(const CompressedWeightView& weight) {
+  const WeightLayout shape = layout(weight);
+  Matrix out(rows(shape), cols(shape));
+  const std::size_t rows_together = std::max<std::size_t>(1, 65536 / std::max<std::size_t>(1, out.cols()));
+  parallel_chunks(0, out.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+    decode_rows(weight, first, last - first, out.span().subspan(first * out.cols(), (last - first) * out.cols()));
+  });
+  return out;
+}
+
+Matrix decode(const CompressedWeight& weight) { return decode(view(weight)); }
+
+std::string describe(const WeightLayout& layout) {
+  return std::visit(Overloaded{[](const DenseLayout& dense) { return std::string(name(dense.type)); },
+                               [](const GroupedIntegerLayout& grouped) {
+                                 const std::string grain = grouped.per_tensor ? "per tensor"
+                                                           : grouped.group_size == grouped.cols
+                                                               ? "per channel"
+                                                               : fmt::format("group {}", grouped.group_size);
+                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales", grouped.bits,
+                                                    grouped.symmetric ? "symmetric" : "asymmetric", grain,
+                                                    name(grouped.scale_storage));
+                               }},
+                    layout);
+}
+
+std::vector<WeightPart> to_parts(const CompressedWeightView& weight) {
+  std::vector<WeightPart> parts;
+  for (const PartDeclaration& declared : declared_parts(layout(weight), "weight")) {
+    const auto data = std::visit([&](auto of_format) { return part_data(of_format, declared.suffix); }, weight);
+    assert(data.size() == declared.bytes);
+    parts.push_back({declared, data});
+  }
+  return parts;
+}
+
+CompressedWeightView from_parts(const WeightLayout& layout, std::span<const WeightPart> parts,
+                                const std::string& where) {
+  const std::vector<PartDeclaration> declared = declared_parts(layout, where);
+  std::vector<std::span<const std::uint8_t>> data(declared.size());
+  std::vector<bool> seen(declared.size(), false);
+  for (const WeightPart& part : parts) {
+    const auto at =
+        std::find_if(declared.begin(), declared.end(), [&](const auto& d) { return d.suffix == part.suffix; });
+    if (at == declared.end())
+      throw Error({where + part.suffix, fmt::format("a part that {} has not", describe(layout)), "", ""});
+    const auto index = static_cast<std::size_t>(at - declared.begin());
+    if (seen[index]) throw Error({where + part.suffix, "the part twice", "each part once", ""});
+    seen[index] = true;
+    check_part(*at, part, where);
+    data[index] = part.data;
+  }
+  for (std::size_t i = 0; i < declared.size(); ++i) {
+    if (!seen[i])
+      throw Error({where + declared[i].suffix, "no such part", part_text(declared[i]), "the file is damaged"});
+  }
+  return std::visit(
+      [&](const auto& of_format) -> CompressedWeightView {
+        auto weight = empty_view(of_format);
+        for (std::size_t i = 0; i < declared.size(); ++i) part_data(weight, declared[i].suffix) = data[i];
+        return weight;
+      },
+      layout);
+}
+
+}  // namespace lcomp

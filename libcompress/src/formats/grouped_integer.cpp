@@ -1,0 +1,217 @@
+#include "lcomp/formats/grouped_integer.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "grouped_integer_decode.h"
+#include "lcomp/core/error.h"
+#include "lcomp/core/float16.h"
+#include "lcomp/core/sizes.h"
+#include "lcomp/formats/bit_packing.h"
+
+namespace lcomp {
+namespace {
+
+float implied_zero_point(int bits) { return bits == 1 ? 0.5f : static_cast<float>(1 << (bits - 1)); }
+
+float read_half(std::span<const std::uint8_t> halves, std::size_t index) {
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, halves.data() + 2 * index, 2);
+  return half_to_float(bits);
+}
+
+// Scales of `count` groups from `first` on.
+void decode_scales(const GroupedIntegerView& weight, std::size_t first, std::span<float> out) {
+  switch (weight.scale_storage) {
+    case ScaleStorage::f32:
+      std::memcpy(out.data(), weight.scales.data() + 4 * first, out.size_bytes());
+      return;
+    case ScaleStorage::f16:
+      for (std::size_t g = 0; g < out.size(); ++g) out[g] = read_half(weight.scales, first + g);
+      return;
+    case ScaleStorage::u8: {
+      const std::size_t per_row = groups_per_row(weight);
+      for (std::size_t g = 0; g < out.size(); ++g) {
+        const float row_scale = read_half(weight.row_scales, weight.per_tensor ? 0 : (first + g) / per_row);
+        out[g] = row_scale * static_cast<float>(weight.scales[first + g]) / 255.0f;
+      }
+      return;
+    }
+  }
+}
+
+void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std::span<float> out) {
+  if (weight.symmetric) {
+    std::fill(out.begin(), out.end(), implied_zero_point(weight.bits));
+    return;
+  }
+  std::vector<std::uint8_t> codes(out.size());
+  unpack_bits(weight.zeros, weight.bits, first, codes);
+  for (std::size_t g = 0; g < out.size(); ++g) out[g] = static_cast<float>(codes[g]);
+}
+
+}  // namespace
+
+std::string_view name(ScaleStorage storage) {
+  switch (storage) {
+    case ScaleStorage::f32:
+      return "f32";
+    case ScaleStorage::f16:
+      return "f16";
+    case ScaleStorage::u8:
+      return "u8";
+  }
+  return "";
+}
+
+void check_layout(const GroupedIntegerLayout& layout, const std::string& where) {
+  if (layout.bits < 1 || layout.bits > 8) throw Error({where, fmt::format("{} bits", layout.bits), "1 to 8", ""});
+  if (layout.rows == 0 || layout.cols == 0) {
+    throw Error(
+        {where, fmt::format("a weight of {} x {}", layout.rows, layout.cols), "at least one row and column", ""});
+  }
+  if (layout.group_size == 0 || layout.group_size > layout.cols ||
+      (layout.per_tensor && layout.group_size != layout.cols)) {
+    throw Error({where, fmt::format("groups of {} columns", layout.group_size),
+                 layout.per_tensor ? fmt::format("{} for a scale per tensor", layout.cols)
+                                   : fmt::format("1 to {}", layout.cols),
+                 ""});
+  }
+}
+
+std::size_t groups_per_row(const GroupedIntegerLayout& layout) {
+  return layout.per_tensor ? 1 : divide_up(layout.cols, layout.group_size);
+}
+
+std::size_t group_count(const GroupedIntegerLayout& layout) {
+  return layout.per_tensor ? 1 : layout.rows * groups_per_row(layout);
+}
+
+std::size_t first_group(const GroupedIntegerLayout& layout, std::size_t row) {
+  return layout.per_tensor ? 0 : row * groups_per_row(layout);
+}
+
+std::size_t code_row_bytes(const GroupedIntegerLayout& layout) { return packed_bytes(layout.cols, layout.bits); }
+
+std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, const std::string& where) {
+  check_layout(layout, where);
+  const std::size_t per_row = groups_per_row(layout);
+  const std::size_t scale_rows = layout.per_tensor ? 1 : layout.rows;
+  const auto declare = [&where](const char* suffix, DataType type, std::vector<std::size_t> shape) {
+    return declare_part(suffix, type, std::move(shape), where);
+  };
+  std::vector<PartDeclaration> parts;
+  parts.push_back(declare(".codes", DataType::u8, {layout.rows, code_row_bytes(layout)}));
+  switch (layout.scale_storage) {
+    case ScaleStorage::f32:
+      parts.push_back(declare(".scales", DataType::f32, {scale_rows, per_row}));
+      break;
+    case ScaleStorage::f16:
+      parts.push_back(declare(".scales", DataType::f16, {scale_rows, per_row}));
+      break;
+    case ScaleStorage::u8:
+      parts.push_back(declare(".scales", DataType::u8, {scale_rows, per_row}));
+      parts.push_back(declare(".row_scales", DataType::f16, {scale_rows}));
+      break;
+  }
+  if (!layout.symmetric) {
+    parts.push_back(declare(".zeros", DataType::u8, {packed_bytes(group_count(layout), layout.bits)}));
+  }
+  return parts;
+}
+
+GroupedIntegerView view(const GroupedIntegerWeight& weight) {
+  return {static_cast<const GroupedIntegerLayout&>(weight), weight.codes, weight.scales, weight.row_scales,
+          weight.zeros};
+}
+
+GroupedIntegerView empty_view(const GroupedIntegerLayout& layout) { return {layout, {}, {}, {}, {}}; }
+
+std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix) {
+  if (suffix == ".codes") return weight.codes;
+  if (suffix == ".scales") return weight.scales;
+  if (suffix == ".row_scales") return weight.row_scales;
+  assert(suffix == ".zeros");
+  return weight.zeros;
+}
+
+GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, const std::string& where) {
+  GroupedIntegerWeight weight;
+  static_cast<GroupedIntegerLayout&>(weight) = layout;
+  for (const PartDeclaration& part : declared_parts(layout, where)) {
+    auto& buffer = part.suffix == ".codes"        ? weight.codes
+                   : part.suffix == ".scales"     ? weight.scales
+                   : part.suffix == ".row_scales" ? weight.row_scales
+                                                  : weight.zeros;
+    buffer.resize(part.bytes);
+  }
+  return weight;
+}
+
+void pack_row(GroupedIntegerWeight& weight, std::size_t row, std::span<const std::uint8_t> codes) {
+  assert(row < weight.rows && codes.size() == weight.cols);
+  const std::size_t row_bytes = code_row_bytes(weight);
+  pack_bits(codes, weight.bits, std::span(weight.codes).subspan(row * row_bytes, row_bytes));
+}
+
+void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes) {
+  assert(row < weight.rows && codes.size() == weight.cols);
+  const std::size_t row_bytes = code_row_bytes(weight);
+  unpack_bits(weight.codes.subspan(row * row_bytes, row_bytes), weight.bits, 0, codes);
+}
+
+std::vector<float> decode_scales(const GroupedIntegerView& weight) {
+  std::vector<float> scales(group_count(weight));
+  decode_scales(weight, 0, scales);
+  return scales;
+}
+
+std::vector<float> decode_zero_points(const GroupedIntegerView& weight) {
+  std::vector<float> zero_points(group_count(weight));
+  decode_zero_points(weight, 0, zero_points);
+  return zero_points;
+}
+
+void decode_rows(const GroupedIntegerView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out) {
+  assert(row_begin <= weight.rows && row_count <= weight.rows - row_begin && out.size() == row_count * weight.cols);
+  const std::size_t per_row = groups_per_row(weight);
+  const std::size_t row_bytes = code_row_bytes(weight);
+  const bool groups_begin_with_a_byte = weight.group_size % 8 == 0 || per_row == 1;
+  std::vector<std::uint8_t> codes(groups_begin_with_a_byte ? 0 : weight.cols);
+  // Scales and zero points are decoded for a few rows at a time: often enough to stay in the cache, seldom enough to be
+  // cheap.
+  constexpr std::size_t rows_together = 64;
+  std::vector<float> scales;
+  std::vector<float> zero_points;
+  for (std::size_t i = row_begin; i < row_begin + row_count; ++i) {
+    if ((i - row_begin) % rows_together == 0) {
+      const std::size_t ahead = std::min(rows_together, row_begin + row_count - i);
+      const std::size_t groups = weight.per_tensor ? 1 : ahead * per_row;
+      scales.resize(groups);
+      zero_points.resize(groups);
+      decode_scales(weight, first_group(weight, i), scales);
+      decode_zero_points(weight, first_group(weight, i), zero_points);
+    }
+    const std::size_t group = weight.per_tensor ? 0 : (i - row_begin) % rows_together * per_row;
+    float* row = out.data() + (i - row_begin) * weight.cols;
+    if (groups_begin_with_a_byte) {
+      const std::size_t at = i * row_bytes;
+      decode_packed_row(weight.codes.data() + at, weight.codes.size() - at, weight.bits, weight.cols, weight.group_size,
+                        &scales[group], &zero_points[group], row);
+      continue;
+    }
+    unpack_row(weight, i, codes);
+    for (std::size_t g = 0; g < per_row; ++g) {
+      const std::size_t begin = g * weight.group_size;
+      const std::size_t end = std::min(begin + weight.group_size, weight.cols);
+      for (std::size_t j = begin; j < end; ++j) {
+        row[j] = scales[group + g] * (static_cast<float>(codes[j]) - zero_points[group + g]);
+      }
+    }
+  }
+}
+
+}  // namespace lcomp
