@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -18,5 +19,9 @@ void half_to_float(std::span<const std::uint16_t> in, std::span<float> out);
 void float_to_half(std::span<const float> in, std::span<std::uint16_t> out);
 void bfloat16_to_float(std::span<const std::uint16_t> in, std::span<float> out);
 void float_to_bfloat16(std::span<const float> in, std::span<std::uint16_t> out);
+
+// Index of the first finite value that the conversion makes infinite (|value| >= 65520 for half); values.size() when there is none.
+std::size_t find_half_overflow(std::span<const float> values);
+std::size_t find_bfloat16_overflow(std::span<const float> values);
 
 }  // namespace lcomp

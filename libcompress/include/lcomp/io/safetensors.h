@@ -38,18 +38,21 @@ class SafetensorsFile {
   const SafetensorsEntry* find(std::string_view name) const;
   const SafetensorsEntry& entry(std::string_view name) const;  // throws Error when absent
   const std::map<std::string, std::string>& metadata() const;
+  // Tells the system that these bytes of an entry will not be needed soon (MappedFile::release). A hint.
+  void release(std::span<const std::byte> bytes) const;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-// Decodes elements [begin, begin + out.size()) to float32. F64, F32, F16, BF16, F8 and the integer types; integers that float32 cannot
-// hold are rounded.
+// Decodes elements [begin, begin + out.size()) to float32, on all threads. Every type; F64 and integers that float32 cannot hold are
+// rounded, BOOL gives 0 and 1. Throws Error when the elements are not all there.
 void to_float(const SafetensorsEntry& entry, std::size_t begin, std::span<float> out);
 
 // Opens model.safetensors, or the shards of model.safetensors.index.json, of a folder (or one .safetensors file) as one source.
-// A missing shard, a tensor that the index places elsewhere, or a name in two shards is an Error.
+// The path of an index file is taken too. A missing shard, a tensor that the index doesn't list or places elsewhere, or a name in two
+// shards is an Error. Reading rows of 1 MiB or more releases their pages afterwards, so that a pass over a model costs no memory.
 std::unique_ptr<TensorSource> open_safetensors(const std::filesystem::path& path);
 
 struct SafetensorsDeclaration {
