@@ -10,6 +10,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/core/progress.h"
+#include "lcomp/io/tensor_source.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {
@@ -17,7 +18,8 @@ namespace lcomp {
 // Which products the matrix multiplications use. Float32 everywhere else.
 enum class ComputeType {
   float32,
-  bfloat16,  // operands rounded to bfloat16, float32 sums. Throws Error where the CPU has neither AMX-BF16 nor AVX512-BF16
+  bfloat16,  // operands rounded to bfloat16, float32 sums. Throws Error where the CPU has neither AMX-BF16 nor
+             // AVX512-BF16
 };
 
 // Token sequences laid end to end: sequence s is ids[offsets[s]] ... ids[offsets[s + 1] - 1].
@@ -31,28 +33,33 @@ struct TokenBatch {
   void add(std::span<const std::int32_t> sequence);
 };
 
-// Sees the forward pass as it goes, layer by layer: what calibration, sequential compression, evaluation and the backward pass are
-// built on. All do nothing by default.
+// Sees the forward pass as it goes, layer by layer: what calibration, sequential compression, evaluation and the
+// backward pass are built on. All do nothing by default.
 class BlockVisitor {
  public:
   virtual ~BlockVisitor() = default;
-  // Residual stream before block `layer`; layer == num_layers(): after the last block, before the final norm. [tokens, hidden]
+  // Residual stream before block `layer`; layer == num_layers(): after the last block, before the final norm. [tokens,
+  // hidden]
   virtual void hidden(std::size_t /*layer*/, ConstMatrixView /*states*/) {}
-  // Input of a linear of block `layer`, for a chunk of consecutive tokens starting at `first_token`. Linears that share an input
-  // (q/k/v, gate/up) are reported once, with all their slices' component names. [chunk, in_features]
-  virtual void linear_input(std::size_t /*layer*/, std::span<const std::string> /*components*/, std::size_t /*first_token*/,
-                            ConstMatrixView /*input*/) {}
+  // Input of a linear of block `layer`, for a chunk of consecutive tokens starting at `first_token`. Linears that share
+  // an input (q/k/v, gate/up) are reported once, with all their slices' component names. [chunk, in_features]
+  virtual void linear_input(std::size_t /*layer*/, std::span<const std::string> /*components*/,
+                            std::size_t /*first_token*/, ConstMatrixView /*input*/) {}
 };
 
 struct ForwardOptions {
-  ComputeType compute = ComputeType::float32;
-  ProgressCallback progress;        // a step a block
+  ProgressCallback progress;  // a step a block
   std::string progress_label = "forward";
   BlockVisitor* visitor = nullptr;
+  // Reads the blocks' weights from here instead of the model's own tensors (same names and shapes): a model that is
+  // being compressed.
+  const TensorSource* weights = nullptr;
 };
 
-// A decoder-only transformer that streams its weights: each block is decoded to float32 when it is needed. Not for use from
-// several threads at once.
+// A decoder-only transformer that streams its weights: each half of a block is decoded to float32 when it is needed.
+// Weights that hold NaN or infinity are an Error naming the tensor. Not for use from several threads at once. The same
+// call with the same thread count gives the same bits. A sequence gives the same result alone, in a batch, or under
+// another thread count up to the rounding of float32 sums (about 1e-5 of a logit).
 class Decoder {
  public:
   explicit Decoder(ModelFolder model, ComputeType compute = ComputeType::float32);
@@ -62,15 +69,34 @@ class Decoder {
 
   const ModelFolder& model() const;
   const DecoderConfig& config() const;
+  ComputeType compute() const;
 
-  // Runs all sequences through the model, one block at a time, so that peak memory is one block in float32 + the activations.
-  // Returns the states after the final norm, [tokens, hidden]. Throws Error for an id outside the vocabulary.
+  // Decodes all blocks and the output head now and keeps them, 4 bytes a parameter (2 with bfloat16): for generation,
+  // or for many small forward passes. Throws Error as forward() does.
+  void load_all();
+  bool loaded() const;
+
+  // Runs all sequences through the model, one block at a time, so that peak memory is half a block in float32 + the
+  // residual stream of all tokens + what one chunk of tokens needs. Returns the states after the final norm, [tokens,
+  // hidden]. Throws Error for an id outside the vocabulary. Positions beyond max_positions are computed all the same.
+  // It is embed(), run_block() for each block, normalize().
   Matrix forward(const TokenBatch& batch, const ForwardOptions& options = {});
 
+  // The residual stream before the first block: rows of the embedding, scaled. [tokens, hidden]
+  Matrix embed(const TokenBatch& batch);
+  // One block, on the residual stream of all tokens, in place. The visitor sees linear_input only; progress is not
+  // reported.
+  void run_block(std::size_t layer, const TokenBatch& batch, MatrixView<float> states,
+                 const ForwardOptions& options = {});
+  // The final norm, in place.
+  void normalize(MatrixView<float> states);
+
   // Output head on rows of what forward() returned, final soft cap included: normed [n, hidden] -> logits [n, vocab].
+  // The head is decoded at the first call and kept.
   void logits(ConstMatrixView normed, MatrixView<float> logits);
 
  private:
+  friend class GenerationSession;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -12,8 +12,8 @@
 
 namespace lcomp {
 
-// Rows [row_begin, row_begin + rows) of a checkpoint tensor: where one part of the decoder lives. Fused tensors (Phi-3's qkv_proj)
-// are several of these over one name.
+// Rows [row_begin, row_begin + rows) of a checkpoint tensor: where one part of the decoder lives. Fused tensors
+// (Phi-3's qkv_proj) are several of these over one name.
 struct TensorSlice {
   std::string tensor;  // empty: this decoder has no such part
   std::size_t row_begin = 0;
@@ -37,12 +37,12 @@ struct MlpSlices {
 };
 
 struct BlockSlices {
-  NormSlices input_norm, post_attention_norm;      // before attention; after it (post_norms)
-  NormSlices pre_mlp_norm, post_mlp_norm;          // before the MLP; after it (post_norms)
+  NormSlices input_norm, post_attention_norm;  // before attention; after it (post_norms)
+  NormSlices pre_mlp_norm, post_mlp_norm;      // before the MLP; after it (post_norms)
   NormSlices query_norm, key_norm;
   LinearSlices query, key, value, output;
-  MlpSlices mlp;                                   // dense MLP
-  LinearSlices router;                             // mixture of experts
+  MlpSlices mlp;        // dense MLP
+  LinearSlices router;  // mixture of experts
   std::vector<MlpSlices> experts;
 };
 
@@ -65,9 +65,10 @@ struct ModelFolder {
   std::uint64_t stored_bytes() const;  // payload bytes of the same tensors
 };
 
-// Opens a Hugging Face folder (safetensors, sharded or not), a GGUF file, or a compressed model made by `lcomp compress`.
-// Throws Error for an unknown architecture (listing the known ones), a config value that is unsupported or missing, tensors that are
-// missing, left over (buffers such as rotary_emb.inv_freq aside) or of a wrong shape: all of them named in one message.
+// Opens a Hugging Face folder (safetensors, sharded or not), a GGUF file, or a compressed model made by `lcomp
+// compress`. Throws Error for an unknown architecture (listing the known ones), a config value that is unsupported or
+// missing, tensors that are missing, left over (buffers such as rotary_emb.inv_freq aside) or of a wrong shape: all of
+// them named in one message.
 ModelFolder open_model(const std::filesystem::path& path);
 
 }  // namespace lcomp

@@ -1,0 +1,154 @@
+#include "block_forward.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "activation.h"
+#include "lcomp/core/parallel.h"
+
+namespace lcomp {
+namespace {
+
+MatrixView<float> shaped(AlignedBuffer<float>& buffer, std::size_t rows, std::size_t cols) {
+  if (buffer.size() < rows * cols) buffer = AlignedBuffer<float>(rows * cols);
+  return {buffer.data(), rows, cols};
+}
+
+void report_input(const InputReport& report, std::initializer_list<const LinearSlices*> parts, ConstMatrixView input) {
+  if (report.visitor == nullptr) return;
+  std::vector<const LinearSlices*> present;
+  for (const LinearSlices* part : parts) {
+    if (!part->weight.tensor.empty()) present.push_back(part);
+  }
+  report.visitor->linear_input(report.layer, component_names(present), report.first_token, input);
+}
+
+// Norms of q and k and the rotary embedding, in place, on rows [q | k | v] of the chunk.
+void position_queries_and_keys(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
+                               std::span<const ChunkPiece> pieces, const RopeTables& ropes,
+                               MatrixView<float> query_key_value) {
+  const std::size_t heads = config.num_attention_heads, kv_heads = config.num_key_value_heads;
+  for (const ChunkPiece& piece : pieces) {
+    const RopeTable& rope = ropes.table(layer.rope, piece.long_sequence);
+    parallel_for(
+        0, piece.rows,
+        [&](std::size_t i) {
+          float* row = query_key_value.row(piece.first_row + i).data();
+          for (std::size_t h = 0; h < heads + kv_heads; ++h) {
+            float* head = row + h * config.head_dim;
+            if (config.query_key_norm) {
+              const NormWeights& norm = h < heads ? weights.query_norm : weights.key_norm;
+              normalize_row(config.norm, config.norm_epsilon, norm, head, head, config.head_dim);
+            }
+            rope.rotate(piece.first_position + i, head);
+          }
+        },
+        32);
+  }
+}
+
+// The attention half up to its output projection: buffers.update = output(attention(normed)).
+void compute_attention(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
+                       std::span<const ChunkPiece> pieces, const RopeTables& ropes, MatrixMultiplier& multiplier,
+                       const InputReport& report, ChunkBuffers& buffers, ConstMatrixView normed,
+                       MatrixView<float> update) {
+  const std::size_t tokens = normed.rows();
+  const std::size_t q = config.query_size(), kv = config.key_value_size();
+  report_input(report, {&report.slices->query, &report.slices->key, &report.slices->value}, normed);
+  const MatrixView<float> qkv = shaped(buffers.query_key_value, tokens, q + 2 * kv);  // [tokens, q + k + v]
+  multiplier.multiply(normed, weights.query_key_value, qkv);
+  position_queries_and_keys(config, layer, weights, pieces, ropes, qkv);
+
+  std::vector<AttentionSpan> spans;
+  for (const ChunkPiece& piece : pieces) {
+    assert(piece.cache->length() == piece.first_position);
+    const MatrixView<float> rows = qkv.rows_range(piece.first_row, piece.rows);
+    piece.cache->append(rows.cols_range(q, kv), rows.cols_range(q + kv, kv));
+    spans.push_back({piece.first_row, piece.rows, piece.first_position, piece.cache});
+  }
+  AttentionShape shape;
+  shape.num_heads = config.num_attention_heads;
+  shape.num_key_value_heads = config.num_key_value_heads;
+  shape.head_dim = config.head_dim;
+  shape.scale = static_cast<float>(config.attention_scale);
+  shape.softcap = static_cast<float>(config.attention_softcap);
+  shape.window = layer.sliding_window.value_or(0);
+  const MatrixView<float> attended = shaped(buffers.attended, tokens, q);  // [tokens, heads * head_dim]
+  attention(shape, spans, qkv.cols_range(0, q), attended, buffers.attention);
+  report_input(report, {&report.slices->output}, attended);
+  multiplier.multiply(attended, weights.output, update);
+}
+
+// update = down(act(gate(normed)) * up(normed)).
+void compute_mlp(const DecoderConfig& config, const MlpWeights& weights, MatrixMultiplier& multiplier,
+                 const InputReport& report, ChunkBuffers& buffers, ConstMatrixView normed, MatrixView<float> update) {
+  const std::size_t tokens = normed.rows();
+  report_input(report, {&report.slices->mlp.gate, &report.slices->mlp.up}, normed);
+  const MatrixView<float> inner = shaped(buffers.inner, tokens, weights.gate_up.out_features());
+  multiplier.multiply(normed, weights.gate_up, inner);
+  MatrixView<float> activated = inner;  // [tokens, intermediate]
+  if (config.gated_mlp) {
+    activated = shaped(buffers.activated, tokens, config.intermediate_size);
+    gated_activation(config.activation, inner, activated);
+  } else {
+    apply_activation(config.activation, inner);
+  }
+  report_input(report, {&report.slices->mlp.down}, activated);
+  multiplier.multiply(activated, weights.down, update);
+}
+
+void add_update(const DecoderConfig& config, const NormWeights& post_norm, MatrixView<float> update,
+                MatrixView<float> states) {
+  if (config.post_norms) normalize(config.norm, config.norm_epsilon, post_norm, update, update);
+  add(update, states);
+}
+
+}  // namespace
+
+RopeTables::RopeTables(const DecoderConfig& config) {
+  for (const RopeConfig& rope : config.ropes) {
+    tables_.emplace_back(rope, false);
+    tables_.emplace_back(rope, true);
+    used_.push_back(true);
+    used_.push_back(rope.scaling == RopeScaling::longrope);
+  }
+}
+
+void RopeTables::extend(std::size_t positions) {
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    if (used_[i]) tables_[i].extend(positions);
+  }
+}
+
+void run_attention(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
+                   std::span<const ChunkPiece> pieces, const RopeTables& ropes, MatrixMultiplier& multiplier,
+                   const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states) {
+  const MatrixView<float> normed = shaped(buffers.normed, states.rows(), states.cols());
+  const MatrixView<float> update = shaped(buffers.update, states.rows(), states.cols());
+  normalize(config.norm, config.norm_epsilon, weights.input_norm, states, normed);
+  compute_attention(config, layer, weights, pieces, ropes, multiplier, report, buffers, normed, update);
+  add_update(config, weights.post_norm, update, states);
+}
+
+void run_mlp(const DecoderConfig& config, const MlpWeights& weights, MatrixMultiplier& multiplier,
+             const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states) {
+  const MatrixView<float> normed = shaped(buffers.normed, states.rows(), states.cols());
+  const MatrixView<float> update = shaped(buffers.update, states.rows(), states.cols());
+  normalize(config.norm, config.norm_epsilon, weights.input_norm, states, normed);
+  compute_mlp(config, weights, multiplier, report, buffers, normed, update);
+  add_update(config, weights.post_norm, update, states);
+}
+
+void run_parallel_block(const DecoderConfig& config, const LayerConfig& layer, const BlockWeights& weights,
+                        std::span<const ChunkPiece> pieces, const RopeTables& ropes, MatrixMultiplier& multiplier,
+                        const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states) {
+  const MatrixView<float> normed = shaped(buffers.normed, states.rows(), states.cols());
+  const MatrixView<float> update = shaped(buffers.update, states.rows(), states.cols());
+  normalize(config.norm, config.norm_epsilon, weights.attention.input_norm, states, normed);
+  compute_attention(config, layer, weights.attention, pieces, ropes, multiplier, report, buffers, normed, update);
+  add(update, states);
+  compute_mlp(config, weights.mlp, multiplier, report, buffers, normed, update);
+  add(update, states);
+}
+
+}  // namespace lcomp

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "attention.h"
+#include "block_weights.h"
+#include "lcomp/models/decoder.h"
+#include "rope.h"
+
+namespace lcomp {
+
+// A stretch of one sequence in a chunk of tokens, before its keys and values are known.
+struct ChunkPiece {
+  std::size_t first_row = 0;  // within the chunk
+  std::size_t rows = 0;
+  std::size_t first_position = 0;  // == cache->length()
+  bool long_sequence = false;      // longrope: which factors
+  KeyValueCache* cache = nullptr;
+};
+
+// Rotary tables of a model: [rope][long_sequence].
+class RopeTables {
+ public:
+  explicit RopeTables(const DecoderConfig& config);
+  void extend(std::size_t positions);
+  const RopeTable& table(std::size_t rope, bool long_sequence) const {
+    return tables_[2 * rope + (long_sequence ? 1 : 0)];
+  }
+
+ private:
+  std::vector<RopeTable> tables_;
+  std::vector<bool> used_;  // the long table of a rope that has none is never filled
+};
+
+// Working memory for one chunk of tokens, kept from chunk to chunk. Its size is that of the largest chunk.
+struct ChunkBuffers {
+  AlignedBuffer<float> normed, query_key_value, attended, inner, activated, update;
+  AttentionScratch attention;
+};
+
+// Where the linear layers of a block report what they are given.
+struct InputReport {
+  BlockVisitor* visitor = nullptr;
+  std::size_t layer = 0;
+  std::size_t first_token = 0;  // of the chunk
+  const BlockSlices* slices = nullptr;
+};
+
+// states += attention(norm(states)) for a chunk: [tokens, hidden]. Keys and values of the pieces are appended to their
+// caches.
+void run_attention(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
+                   std::span<const ChunkPiece> pieces, const RopeTables& ropes, MatrixMultiplier& multiplier,
+                   const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states);
+
+// states += mlp(norm(states)) for a chunk.
+void run_mlp(const DecoderConfig& config, const MlpWeights& weights, MatrixMultiplier& multiplier,
+             const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states);
+
+// Both halves of a parallel block: states += attention(norm(states)) + mlp(norm(states)).
+void run_parallel_block(const DecoderConfig& config, const LayerConfig& layer, const BlockWeights& weights,
+                        std::span<const ChunkPiece> pieces, const RopeTables& ropes, MatrixMultiplier& multiplier,
+                        const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states);
+
+}  // namespace lcomp

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lcomp/io/tensor_source.h"
+#include "lcomp/models/model_folder.h"
+#include "linear.h"
+#include "norm.h"
+
+namespace lcomp {
+
+// Reads parts of a model into float32, all threads at once. Every value is checked: NaN or infinity is an Error that
+// names the tensor and the position.
+class WeightReader {
+ public:
+  explicit WeightReader(const TensorSource& source) : source_(source) {}
+
+  void read(const TensorSlice& slice, std::span<float> out) const;  // rows * cols values
+  // The parts one below the other, as one linear layer; each is [its rows, the same cols].
+  void read(std::span<const LinearSlices* const> parts, LinearWeight& out) const;
+  void read(const NormSlices& slices, NormKind kind, NormWeights& out) const;  // nothing for an absent norm
+
+ private:
+  const TensorSource& source_;
+};
+
+// The attention half of a block: what a token meets between two residual sums. q, k and v are one linear layer.
+struct AttentionWeights {
+  NormWeights input_norm, post_norm, query_norm, key_norm;
+  LinearWeight query_key_value;  // rows: q, k, v
+  LinearWeight output;
+};
+
+// The MLP half. gate and up are one linear layer.
+struct MlpWeights {
+  NormWeights input_norm, post_norm;
+  LinearWeight gate_up;  // rows: gate, then up; up alone for a plain MLP
+  LinearWeight down;
+};
+
+struct BlockWeights {
+  AttentionWeights attention;
+  MlpWeights mlp;
+};
+
+void read_attention(const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
+                    const MatrixMultiplier& multiplier, bool resident, AttentionWeights& out);
+void read_mlp(const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
+              const MatrixMultiplier& multiplier, bool resident, MlpWeights& out);
+
+// Names of the linear layers without ".weight", each once: what BlockVisitor reports.
+std::vector<std::string> component_names(std::span<const LinearSlices* const> parts);
+
+}  // namespace lcomp

@@ -1,0 +1,229 @@
+#include "lcomp/models/decoder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <numeric>
+
+#include "activation.h"
+#include "cpu_features.h"
+#include "decoder_state.h"
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "token_chunks.h"
+
+namespace lcomp {
+namespace {
+
+void check_batch(const TokenBatch& batch, const DecoderConfig& config, const std::string& where) {
+  assert(batch.offsets.front() == 0 && batch.offsets.back() == batch.ids.size());
+  for (std::size_t i = 0; i < batch.ids.size(); ++i) {
+    const std::int32_t id = batch.ids[i];
+    if (id >= 0 && static_cast<std::size_t>(id) < config.vocab_size) continue;
+    throw Error({where, fmt::format("the token id {} at position {}", id, i),
+                 fmt::format("ids from 0 to {}, the model's vocabulary", config.vocab_size - 1),
+                 "check that the tokenizer belongs to the model"});
+  }
+}
+
+std::size_t longest_sequence(const TokenBatch& batch) {
+  std::size_t longest = 0;
+  for (std::size_t s = 0; s < batch.sequences(); ++s)
+    longest = std::max(longest, batch.offsets[s + 1] - batch.offsets[s]);
+  return longest;
+}
+
+bool is_long(const RopeConfig& rope, std::size_t length) {
+  return rope.scaling == RopeScaling::longrope && length > rope.original_positions;
+}
+
+}  // namespace
+
+Decoder::State::State(ModelFolder folder, ComputeType compute_type)
+    : model(std::move(folder)), multiplier(compute_type), ropes(model.config) {}
+
+Decoder::Decoder(ModelFolder model, ComputeType compute) {
+  if (compute == ComputeType::bfloat16 && !bfloat16_supported()) {
+    throw Error(ErrorKind::system,
+                {"compute type", "bfloat16 on a processor without AVX512-BF16 or AMX-BF16", "", "use float32"});
+  }
+  state_ = std::make_unique<State>(std::move(model), compute);
+}
+Decoder::~Decoder() = default;
+Decoder::Decoder(Decoder&&) noexcept = default;
+Decoder& Decoder::operator=(Decoder&&) noexcept = default;
+
+const ModelFolder& Decoder::model() const { return state_->model; }
+const DecoderConfig& Decoder::config() const { return state_->model.config; }
+ComputeType Decoder::compute() const { return state_->multiplier.compute(); }
+bool Decoder::loaded() const { return !state_->resident.empty(); }
+
+void Decoder::load_all() {
+  State& s = *state_;
+  if (loaded()) return;
+  std::vector<BlockWeights> blocks(config().num_layers());
+  for (std::size_t layer = 0; layer < blocks.size(); ++layer) {
+    read_attention(*s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, true,
+                   blocks[layer].attention);
+    read_mlp(*s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, true, blocks[layer].mlp);
+  }
+  s.load_head();
+  s.load_final_norm();
+  s.resident = std::move(blocks);
+}
+
+void Decoder::State::load_head() {
+  if (!head.empty()) return;
+  LinearSlices slices = model.slices.head;
+  if (model.config.tied_head) slices = {model.slices.embedding, {}};
+  const LinearSlices* const parts[] = {&slices};
+  LinearWeight weight;
+  WeightReader(*model.tensors).read(parts, weight);
+  multiplier.finish(weight, true);
+  head = std::move(weight);
+}
+
+void Decoder::State::load_final_norm() {
+  if (final_norm.gain.size() != 0) return;
+  WeightReader(*model.tensors).read(model.slices.final_norm, model.config.norm, final_norm);
+}
+
+void Decoder::State::embed(std::span<const std::int32_t> ids, MatrixView<float> out) {
+  const std::size_t hidden = model.config.hidden_size;
+  const auto scale = static_cast<float>(model.config.embedding_scale);
+  const bool in_memory = model.config.tied_head && !head.empty() && multiplier.compute() == ComputeType::float32;
+  // In order of id, so that each row is read once and formats that decode many rows together meet them in order.
+  std::vector<std::size_t> order(ids.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return std::pair(ids[a], a) < std::pair(ids[b], b); });
+  const WeightReader reader(*model.tensors);
+  parallel_chunks(0, order.size(), 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      float* row = out.row(order[i]).data();
+      const auto id = static_cast<std::size_t>(ids[order[i]]);
+      if (i > begin && ids[order[i]] == ids[order[i - 1]]) {
+        std::memcpy(row, out.row(order[i - 1]).data(), hidden * sizeof(float));
+        continue;
+      }
+      if (in_memory) {
+        std::memcpy(row, head.weight().row(id).data(), hidden * sizeof(float));
+      } else {
+        const TensorSlice& slice = model.slices.embedding;
+        reader.read({slice.tensor, slice.row_begin + id, 1, hidden}, {row, hidden});
+      }
+      if (scale != 1) {
+        for (std::size_t j = 0; j < hidden; ++j) row[j] *= scale;
+      }
+    }
+  });
+}
+
+Matrix Decoder::embed(const TokenBatch& batch) {
+  check_batch(batch, config(), model().path.string());
+  Matrix states(batch.tokens(), config().hidden_size);
+  state_->embed(batch.ids, states.view());
+  return states;
+}
+
+void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<float> states,
+                        const ForwardOptions& options) {
+  State& s = *state_;
+  const DecoderConfig& c = config();
+  const LayerConfig& layer_config = c.layers.at(layer);
+  const BlockSlices& slices = s.model.slices.blocks[layer];
+  assert(states.rows() == batch.tokens() && states.cols() == c.hidden_size);
+  const bool resident = loaded() && options.weights == nullptr;
+  const TensorSource& source = options.weights != nullptr ? *options.weights : *s.model.tensors;
+  BlockWeights& weights = resident ? s.resident[layer] : s.streamed;
+  s.ropes.extend(longest_sequence(batch));
+
+  const std::vector<TokenChunk> chunks = cut_into_chunks(batch);
+  std::vector<ChunkPiece> pieces;
+  // The pieces of a chunk with their caches. A sequence that began in an earlier chunk is the first, and keeps its
+  // cache.
+  const auto begin_chunk = [&](const TokenChunk& chunk, std::size_t previous_pieces) {
+    if (s.caches.size() < chunk.pieces.size()) s.caches.resize(chunk.pieces.size());
+    pieces.clear();
+    for (std::size_t i = 0; i < chunk.pieces.size(); ++i) {
+      const SequencePiece& piece = chunk.pieces[i];
+      if (piece.first_position != 0) {
+        std::swap(s.caches[0], s.caches[previous_pieces - 1]);
+      } else if (s.caches[i].key_value_heads() == 0) {
+        s.caches[i] = KeyValueCache(c.num_key_value_heads, c.head_dim);
+      } else {
+        s.caches[i].truncate(0);
+      }
+      pieces.push_back({piece.first_row, piece.rows, piece.first_position,
+                        is_long(c.ropes[layer_config.rope], piece.sequence_length), &s.caches[i]});
+    }
+  };
+  const auto report = [&](const TokenChunk& chunk) {
+    return InputReport{options.visitor, layer, chunk.first_token, &slices};
+  };
+  const auto rows = [&](const TokenChunk& chunk) { return states.rows_range(chunk.first_token, chunk.tokens); };
+
+  if (!resident) read_attention(source, c, slices, s.multiplier, false, weights.attention);
+  if (!resident && c.parallel_block) read_mlp(source, c, slices, s.multiplier, false, weights.mlp);
+  std::size_t previous_pieces = 0;
+  for (const TokenChunk& chunk : chunks) {
+    begin_chunk(chunk, previous_pieces);
+    previous_pieces = pieces.size();
+    if (c.parallel_block) {
+      run_parallel_block(c, layer_config, weights, pieces, s.ropes, s.multiplier, report(chunk), s.buffers,
+                         rows(chunk));
+    } else {
+      run_attention(c, layer_config, weights.attention, pieces, s.ropes, s.multiplier, report(chunk), s.buffers,
+                    rows(chunk));
+    }
+  }
+  if (c.parallel_block) return;
+  if (!resident) read_mlp(source, c, slices, s.multiplier, false, weights.mlp);
+  for (const TokenChunk& chunk : chunks) run_mlp(c, weights.mlp, s.multiplier, report(chunk), s.buffers, rows(chunk));
+}
+
+void Decoder::State::run_resident_block(std::size_t layer, std::span<const ChunkPiece> pieces,
+                                        MatrixView<float> states) {
+  const DecoderConfig& c = model.config;
+  const BlockWeights& weights = resident.at(layer);
+  const InputReport report{nullptr, layer, 0, &model.slices.blocks[layer]};
+  if (c.parallel_block) {
+    run_parallel_block(c, c.layers[layer], weights, pieces, ropes, multiplier, report, buffers, states);
+    return;
+  }
+  run_attention(c, c.layers[layer], weights.attention, pieces, ropes, multiplier, report, buffers, states);
+  run_mlp(c, weights.mlp, multiplier, report, buffers, states);
+}
+
+void Decoder::State::normalize(MatrixView<float> states) {
+  load_final_norm();
+  lcomp::normalize(model.config.norm, model.config.norm_epsilon, final_norm, states, states);
+}
+
+void Decoder::normalize(MatrixView<float> states) { state_->normalize(states); }
+
+Matrix Decoder::forward(const TokenBatch& batch, const ForwardOptions& options) {
+  Progress progress(options.progress, options.progress_label, config().num_layers());
+  Matrix states = embed(batch);
+  for (std::size_t layer = 0; layer < config().num_layers(); ++layer) {
+    if (options.visitor != nullptr) options.visitor->hidden(layer, states.view());
+    run_block(layer, batch, states.view(), options);
+    progress.advance();
+  }
+  if (options.visitor != nullptr) options.visitor->hidden(config().num_layers(), states.view());
+  normalize(states.view());
+  return states;
+}
+
+void Decoder::State::logits(ConstMatrixView normed, MatrixView<float> out) {
+  assert(normed.rows() == out.rows() && out.cols() == model.config.vocab_size);
+  load_head();
+  multiplier.multiply(normed, head, out);
+  if (model.config.final_softcap != 0) apply_softcap(static_cast<float>(model.config.final_softcap), out);
+}
+
+void Decoder::logits(ConstMatrixView normed, MatrixView<float> logits) { state_->logits(normed, logits); }
+
+}  // namespace lcomp

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "block_forward.h"
+#include "lcomp/models/decoder.h"
+
+namespace lcomp {
+
+// What a Decoder keeps between calls.
+struct Decoder::State {
+  State(ModelFolder folder, ComputeType compute_type);
+
+  ModelFolder model;
+  MatrixMultiplier multiplier;
+  RopeTables ropes;
+  NormWeights final_norm;
+  LinearWeight head;                   // empty until it is needed
+  std::vector<BlockWeights> resident;  // after load_all()
+  BlockWeights streamed;               // the block at work, otherwise
+  ChunkBuffers buffers;
+  std::vector<KeyValueCache> caches;  // of the sequences of the chunk at work; the first may go on from the last chunk
+
+  void load_head();
+  void load_final_norm();
+  // Rows of the embedding, scaled. Throws Error for an id outside the vocabulary.
+  void embed(std::span<const std::int32_t> ids, MatrixView<float> out);
+  // One block with resident weights on a chunk (generation).
+  void run_resident_block(std::size_t layer, std::span<const ChunkPiece> pieces, MatrixView<float> states);
+  void normalize(MatrixView<float> states);
+  void logits(ConstMatrixView normed, MatrixView<float> logits);
+};
+
+}  // namespace lcomp

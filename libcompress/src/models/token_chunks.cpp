@@ -1,0 +1,35 @@
+#include "token_chunks.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace lcomp {
+
+std::span<const std::int32_t> TokenBatch::sequence(std::size_t s) const {
+  assert(s < sequences());
+  return std::span(ids).subspan(offsets[s], offsets[s + 1] - offsets[s]);
+}
+
+void TokenBatch::add(std::span<const std::int32_t> sequence) {
+  ids.insert(ids.end(), sequence.begin(), sequence.end());
+  offsets.push_back(ids.size());
+}
+
+std::vector<TokenChunk> cut_into_chunks(const TokenBatch& batch) {
+  std::vector<TokenChunk> chunks;
+  for (std::size_t first = 0; first < batch.tokens(); first += chunk_tokens) {
+    chunks.push_back({first, std::min(chunk_tokens, batch.tokens() - first), {}});
+  }
+  for (std::size_t s = 0; s < batch.sequences(); ++s) {
+    const std::size_t begin = batch.offsets[s], end = batch.offsets[s + 1];
+    for (std::size_t token = begin; token < end;) {
+      TokenChunk& chunk = chunks[token / chunk_tokens];
+      const std::size_t rows = std::min(end, chunk.first_token + chunk.tokens) - token;
+      chunk.pieces.push_back({s, token - chunk.first_token, rows, token - begin, end - begin});
+      token += rows;
+    }
+  }
+  return chunks;
+}
+
+}  // namespace lcomp
