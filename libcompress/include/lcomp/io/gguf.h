@@ -94,8 +94,9 @@ GgmlBlock block_of(GgmlType type);
 
 // Decodes `count` values of consecutive whole blocks to float32, as ggml's reference dequantizers do.
 void dequantize(GgmlType type, std::span<const std::byte> blocks, std::span<float> out);
-// Quantizes to F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1, as ggml's reference quantizers do. Throws Error for other
-// types, a number of values that is no multiple of the block, values that are not finite, and scales beyond float16.
+// Quantizes to F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1, as ggml's reference quantizers do. Throws Error for
+// other types, a number of values that is no multiple of the block, values that are not finite, and scales beyond
+// float16.
 std::vector<std::byte> quantize(GgmlType type, std::span<const float> values);
 
 }  // namespace lcomp
