@@ -17,7 +17,8 @@ namespace lcomp {
 
 MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   const std::string where = path_.string();
-  const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  // Opening a named pipe would wait for its writer, but for O_NONBLOCK; it means nothing for ordinary files.
+  const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) throw system_error(where, "opening", errno);
 
   struct stat status {};
