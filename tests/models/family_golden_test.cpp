@@ -3,7 +3,7 @@
 // about 1e-6 of it; every wrong detail of the mathematics moves the logits by 1e-3 or more (summary.json's ablations).
 #include <gtest/gtest.h>
 
-#include "golden_model.h"
+#include "models/golden_model.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
 

@@ -3,7 +3,7 @@
 // are 4e-3.
 #include <gtest/gtest.h>
 
-#include "golden_model.h"
+#include "models/golden_model.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
 

@@ -8,6 +8,7 @@
 
 #include "activation.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <cstddef>
@@ -89,7 +90,8 @@ HWY_EXPORT(activate_row);
 HWY_EXPORT(softcap_row);
 
 namespace {
-constexpr std::size_t rows_per_task = 16;
+// Rows that are worth handing to another thread.
+std::size_t rows_per_task(std::size_t width) { return std::max<std::size_t>(1, 8192 / std::max<std::size_t>(1, width)); }
 }
 
 void gated_activation(Activation activation, ConstMatrixView gate_up, MatrixView<float> out) {
@@ -101,7 +103,7 @@ void gated_activation(Activation activation, ConstMatrixView gate_up, MatrixView
         const float* row = gate_up.row(i).data();
         HWY_DYNAMIC_DISPATCH(activate_row)(activation, row, row + width, out.row(i).data(), width);
       },
-      rows_per_task);
+      rows_per_task(width));
 }
 
 void apply_activation(Activation activation, MatrixView<float> values) {
@@ -111,7 +113,7 @@ void apply_activation(Activation activation, MatrixView<float> values) {
         float* row = values.row(i).data();
         HWY_DYNAMIC_DISPATCH(activate_row)(activation, row, nullptr, row, values.cols());
       },
-      rows_per_task);
+      rows_per_task(values.cols()));
 }
 
 void apply_softcap(float cap, MatrixView<float> values) {

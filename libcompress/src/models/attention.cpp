@@ -240,7 +240,11 @@ void attention(const AttentionShape& shape, std::span<const AttentionSpan> spans
   const auto keys = [](const Task& task) { return task.span->first_position + task.token; };
   std::stable_sort(tasks.begin(), tasks.end(), [&](const Task& a, const Task& b) { return keys(a) > keys(b); });
 
-  const std::size_t workers = std::min(thread_count(), tasks.size());
+  std::size_t scores = 0;  // an estimate of the work
+  for (const Task& task : tasks) scores += task.tokens * (keys(task) + 1);
+  constexpr std::size_t worth_a_thread = 1 << 17;  // multiplications
+  const bool small = scores * group * shape.head_dim < worth_a_thread;
+  const std::size_t workers = small ? 1 : std::min(thread_count(), tasks.size());
   if (scratch.workers.size() < workers) scratch.workers.resize(workers);
   const std::size_t size = scratch_size(shape, value_stride);
   std::atomic<std::size_t> next = 0;

@@ -41,6 +41,9 @@ std::span<const float> LinearWeight::bias() const { return {bias_.data(), bias_s
 
 namespace {
 
+constexpr std::size_t few_rows = 4;
+constexpr std::size_t small_product = 1 << 20;  // multiplications that take less time than waking another thread
+
 struct Shape {
   std::size_t rows, in_features, out_features;
   bool bias;
@@ -121,7 +124,7 @@ void MatrixMultiplier::multiply(ConstMatrixView x, const LinearWeight& weight, M
   if (x.rows() == 0) return;
   const bool low = state_->compute == ComputeType::bfloat16;
   assert(low == (weight.packed_ != nullptr));
-  if (!low && x.rows() <= max_matvec_rows) {
+  if (!low && (x.rows() <= few_rows || x.rows() * x.cols() * y.cols() <= small_product)) {
     multiply_few(x, weight.weight(), weight.bias_size_ == 0 ? nullptr : weight.bias_.data(), y);
     return;
   }

@@ -76,7 +76,7 @@ namespace lcomp {
 HWY_EXPORT(multiply_weight_rows);
 
 void multiply_few(ConstMatrixView x, ConstMatrixView weight, const float* bias, MatrixView<float> y) {
-  assert(x.rows() <= max_matvec_rows && x.cols() == weight.cols() && y.cols() == weight.rows());
+  assert(x.cols() == weight.cols() && y.cols() == weight.rows());
   if (x.rows() == 0) return;
   const std::size_t grain = std::max<std::size_t>(8, 65536 / std::max<std::size_t>(1, weight.cols()) / 2 * 2);
   parallel_chunks(0, weight.rows(), grain, [&](std::size_t begin, std::size_t end) {

@@ -7,6 +7,7 @@
 
 #include "norm.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <cstddef>
@@ -81,7 +82,8 @@ HWY_EXPORT(scale_row);
 HWY_EXPORT(add_row);
 
 namespace {
-constexpr std::size_t rows_per_task = 32;
+// Rows that are worth handing to another thread.
+std::size_t rows_per_task(std::size_t width) { return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(1, width)); }
 }
 
 void normalize_row(NormKind kind, double epsilon, const NormWeights& weights, const float* in, float* out,
@@ -109,7 +111,7 @@ void normalize(NormKind kind, double epsilon, const NormWeights& weights, ConstM
   parallel_for(
       0, in.rows(),
       [&](std::size_t i) { normalize_row(kind, epsilon, weights, in.row(i).data(), out.row(i).data(), in.cols()); },
-      rows_per_task);
+      rows_per_task(in.cols()));
 }
 
 void add_and_normalize(NormKind kind, double epsilon, const NormWeights& weights, ConstMatrixView update,
@@ -122,7 +124,7 @@ void add_and_normalize(NormKind kind, double epsilon, const NormWeights& weights
         HWY_DYNAMIC_DISPATCH(add_row)(update.row(i).data(), row, states.cols());
         normalize_row(kind, epsilon, weights, row, out.row(i).data(), states.cols());
       },
-      rows_per_task);
+      rows_per_task(states.cols()));
 }
 
 void add(ConstMatrixView update, MatrixView<float> states) {
@@ -131,7 +133,7 @@ void add(ConstMatrixView update, MatrixView<float> states) {
       0, states.rows(),
       [&](std::size_t i) { HWY_DYNAMIC_DISPATCH(add_row)
                            (update.row(i).data(), states.row(i).data(), states.cols()); },
-      rows_per_task);
+      rows_per_task(states.cols()));
 }
 
 }  // namespace lcomp
