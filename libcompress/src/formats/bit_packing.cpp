@@ -58,13 +58,22 @@ void pack_bits(std::span<const std::uint8_t> codes, int bits, std::span<std::uin
   assert(out.size() == packed_bytes(codes.size(), bits));
   const EightCodes eight(bits);
   const auto width = static_cast<std::size_t>(bits);
+  const std::uint64_t unused_bits = ~repeated_ones(bits, 8);
   std::uint64_t too_large = 0;
   std::size_t i = 0;
   std::size_t at = 0;
+  // Whole words as long as there is room: what a word holds beyond its eight codes is overwritten by the next.
+  for (; i + 8 <= codes.size() && at + 8 <= out.size(); i += 8, at += width) {
+    std::uint64_t x = 0;
+    std::memcpy(&x, codes.data() + i, 8);
+    too_large |= x & unused_bits;
+    x = eight.join(x);
+    std::memcpy(out.data() + at, &x, 8);
+  }
   for (; i < codes.size(); i += 8, at += width) {
     std::uint64_t x = 0;
     std::memcpy(&x, codes.data() + i, std::min<std::size_t>(8, codes.size() - i));
-    too_large |= x & ~repeated_ones(bits, 8);
+    too_large |= x & unused_bits;
     x = eight.join(x);
     std::memcpy(out.data() + at, &x, std::min(width, out.size() - at));
   }
@@ -79,8 +88,15 @@ void unpack_bits(std::span<const std::uint8_t> stream, int bits, std::size_t fir
   while (done < out.size()) {
     const std::size_t skip = (first + done) % 8;
     const std::size_t at = (first + done) / 8 * width;
-    const std::size_t count = std::min(8 - skip, out.size() - done);
     std::uint64_t x = 0;
+    if (skip == 0 && out.size() - done >= 8 && stream.size() - at >= 8) {
+      std::memcpy(&x, stream.data() + at, 8);
+      x = eight.split(x);
+      std::memcpy(out.data() + done, &x, 8);
+      done += 8;
+      continue;
+    }
+    const std::size_t count = std::min(8 - skip, out.size() - done);
     std::memcpy(&x, stream.data() + at, std::min(width, stream.size() - at));
     x = eight.split(x) >> (8 * skip);
     std::memcpy(out.data() + done, &x, count);

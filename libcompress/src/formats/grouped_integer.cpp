@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -15,12 +16,26 @@
 namespace lcomp {
 namespace {
 
-float implied_zero_point(int bits) { return bits == 1 ? 0.5f : static_cast<float>(1 << (bits - 1)); }
-
 float read_half(std::span<const std::uint8_t> halves, std::size_t index) {
   std::uint16_t bits = 0;
   std::memcpy(&bits, halves.data() + 2 * index, 2);
   return half_to_float(bits);
+}
+
+void write_half(std::span<std::uint8_t> halves, std::size_t index, float value) {
+  const std::uint16_t bits = float_to_half(value);
+  assert(half_to_float(bits) == value);
+  std::memcpy(halves.data() + 2 * index, &bits, 2);
+}
+
+constexpr float smallest_half = 0x1.0p-24f;
+
+// The product of an f16 and a byte is exact in float32, so that the quotient is rounded once.
+float scale_of_code(float row_scale, std::uint8_t code) { return row_scale * static_cast<float>(code) / 255.0f; }
+
+// The code from 1 on whose scale is nearest.
+std::uint8_t code_of_scale(float scale, float row_scale) {
+  return static_cast<std::uint8_t>(std::clamp(std::nearbyint(255.0f * (scale / row_scale)), 1.0f, 255.0f));
 }
 
 // Scales of `count` groups from `first` on.
@@ -36,7 +51,7 @@ void decode_scales(const GroupedIntegerView& weight, std::size_t first, std::spa
       const std::size_t per_row = groups_per_row(weight);
       for (std::size_t g = 0; g < out.size(); ++g) {
         const float row_scale = read_half(weight.row_scales, weight.per_tensor ? 0 : (first + g) / per_row);
-        out[g] = row_scale * static_cast<float>(weight.scales[first + g]) / 255.0f;
+        out[g] = scale_of_code(row_scale, weight.scales[first + g]);
       }
       return;
     }
@@ -161,6 +176,49 @@ void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std
   assert(row < weight.rows && codes.size() == weight.cols);
   const std::size_t row_bytes = code_row_bytes(weight);
   unpack_bits(weight.codes.subspan(row * row_bytes, row_bytes), weight.bits, 0, codes);
+}
+
+float implied_zero_point(int bits) { return bits == 1 ? 0.5f : static_cast<float>(1 << (bits - 1)); }
+
+float round_row_scale(float largest_scale) { return round_scale(largest_scale, ScaleStorage::f16, 0); }
+
+float round_scale(float scale, ScaleStorage storage, float row_scale) {
+  assert(scale >= 0);
+  switch (storage) {
+    case ScaleStorage::f32:
+      return scale;
+    case ScaleStorage::f16:
+      return scale == 0 ? 0 : std::max(half_to_float(float_to_half(scale)), smallest_half);
+    case ScaleStorage::u8:
+      return scale == 0 ? 0 : scale_of_code(row_scale, code_of_scale(scale, row_scale));
+  }
+  return scale;
+}
+
+void set_scales(GroupedIntegerWeight& weight, std::size_t row, std::span<const float> scales, float row_scale) {
+  assert(scales.size() == groups_per_row(weight) && (!weight.per_tensor || row == 0));
+  const std::size_t first = first_group(weight, row);
+  switch (weight.scale_storage) {
+    case ScaleStorage::f32:
+      std::memcpy(weight.scales.data() + 4 * first, scales.data(), scales.size_bytes());
+      return;
+    case ScaleStorage::f16:
+      for (std::size_t g = 0; g < scales.size(); ++g) write_half(weight.scales, first + g, scales[g]);
+      return;
+    case ScaleStorage::u8:
+      write_half(weight.row_scales, row, row_scale);
+      for (std::size_t g = 0; g < scales.size(); ++g) {
+        const std::uint8_t code = scales[g] == 0 ? std::uint8_t{0} : code_of_scale(scales[g], row_scale);
+        assert(scale_of_code(row_scale, code) == scales[g]);
+        weight.scales[first + g] = code;
+      }
+      return;
+  }
+}
+
+void set_zero_points(GroupedIntegerWeight& weight, std::span<const std::uint8_t> zero_points) {
+  assert(zero_points.size() == group_count(weight));
+  if (!weight.symmetric) pack_bits(zero_points, weight.bits, weight.zeros);
 }
 
 std::vector<float> decode_scales(const GroupedIntegerView& weight) {

@@ -56,6 +56,21 @@ void pack_row(GroupedIntegerWeight& weight, std::size_t row, std::span<const std
 // The codes of one row, [cols].
 void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes);
 
+// What scales are rounded to before codes are chosen, so that the codes fit the scales that are stored.
+// round_row_scale: the f16 nearest to the largest scale of a row, but no less than the smallest positive f16 (2^-24).
+// round_scale: the value nearest to scale >= 0 that `storage` holds (row_scale: for u8 only). A positive scale stays
+// positive. The result is infinite where f16 overflows.
+float round_row_scale(float largest_scale);
+float round_scale(float scale, ScaleStorage storage, float row_scale);
+
+// Stores the scales of one row's groups, [groups_per_row], which must be results of round_scale() with the same
+// row_scale. For a weight with one scale per tensor, row 0 stands for all. Different rows may be set from different
+// threads.
+void set_scales(GroupedIntegerWeight& weight, std::size_t row, std::span<const float> scales, float row_scale);
+// Stores the zero points of all groups, [group_count], each an integer below 2^bits; nothing for a symmetric weight.
+void set_zero_points(GroupedIntegerWeight& weight, std::span<const std::uint8_t> zero_points);
+float implied_zero_point(int bits);  // of symmetric weights
+
 // All scales and zero points as they decode, [group_count].
 std::vector<float> decode_scales(const GroupedIntegerView& weight);
 std::vector<float> decode_zero_points(const GroupedIntegerView& weight);

@@ -18,14 +18,15 @@ struct LayerStats {
   std::uint64_t tokens = 0;
 };
 
-// Chooses the codes of a weight. One implementation a method; each takes its options when it is made, so that one object serves
-// every component that shares a setting. Deterministic; thread-safe.
+// Chooses the codes of a weight. One implementation a method; each takes its options when it is made, so that one
+// object serves every component that shares a setting. Deterministic; thread-safe.
 class Quantizer {
  public:
   virtual ~Quantizer() = default;
 
   // weight: [rows, cols]. Throws Error when it holds NaN or infinity, naming `component` and the place.
-  virtual CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats, const std::string& component) const = 0;
+  virtual CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                                    const std::string& component) const = 0;
 
   // Payload bytes that quantize() will produce for a weight of this shape, without doing it.
   virtual std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const = 0;

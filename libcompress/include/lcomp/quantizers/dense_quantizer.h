@@ -1,0 +1,22 @@
+#pragma once
+
+#include "lcomp/quantizers/quantizer.h"
+
+namespace lcomp {
+
+// Keeps the weights as plain values: the baseline that every table has. Names: "f16", "bf16", "f32".
+class DenseQuantizer : public Quantizer {
+ public:
+  explicit DenseQuantizer(DenseType type) : type_(type) {}
+
+  // Throws Error naming `component`, row and column for NaN, infinity, and values that the type can't hold.
+  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                            const std::string& component) const override;
+  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::string name() const override;
+
+ private:
+  DenseType type_;
+};
+
+}  // namespace lcomp

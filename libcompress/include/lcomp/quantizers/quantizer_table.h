@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/quantizers/quantizer.h"
+
+namespace lcomp {
+
+// The one table of quantizers. A setting is a JSON object whose "method" names a line of it; the other keys are the
+// method's options:
+//   {"method": "rtn", "bits": 4, "symmetric": false, "group_size": 64, "grid": "minmax", "scales": "f16"}
+//       bits        1 .. 8, or 16 for plain f16
+//       symmetric   default false
+//       group_size  columns that share a scale, or "channel" (a row) or "tensor"; default 64
+//       grid        "minmax" or "mse" (a narrower range found by search); default "minmax"
+//       scales      "f16", "u8" (8-bit code times a 16-bit scale per row) or "f32"; default "f16"
+//   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
+// or, as a short string, a quantizer's name(): "rtn-asym-b4-g64", "rtn-sym-b3-channel-mse-u8", "f16".
+std::vector<std::string> quantizer_methods();  // "dense", "rtn"
+
+// Throws Error naming the key under `where`; an unknown method or name is answered with the known ones.
+std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const std::string& where);
+std::unique_ptr<Quantizer> make_quantizer_from_name(std::string_view name);
+
+// True when the method of this setting stores weights at a chosen width, so that an allocator may set "bits".
+bool has_bits(const nlohmann::json& setting, const std::string& where);
+
+}  // namespace lcomp

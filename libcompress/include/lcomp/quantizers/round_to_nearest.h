@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/uniform_grid.h"
+
+namespace lcomp {
+
+// Which weights share a scale.
+struct Grain {
+  enum class Kind { group, channel, tensor } kind = Kind::group;
+  std::size_t group_size = 64;  // columns, for groups; rows of fewer columns are one group
+
+  bool operator==(const Grain&) const = default;
+};
+std::string name(const Grain& grain);  // "g64", "channel", "tensor"
+
+struct RoundToNearestOptions {
+  int bits = 4;  // 1 .. 8
+  bool symmetric = false;
+  Grain grain;
+  GridFit grid = GridFit::minmax;
+  ScaleStorage scale_storage = ScaleStorage::f16;
+};
+
+// How a weight of this shape is stored under these options.
+GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t rows, std::size_t cols);
+
+// Round to nearest ("rtn"): fits a uniform grid to each group of weights and rounds each weight to the nearest point of
+// it.
+//   q = clamp(round(w / scale) + zero_point, 0, 2^bits - 1),   w^ = scale * (q - zero_point)
+// Uses no statistics. With scales in f32 and GridFit::minmax it equals the reference code of GPTQ (quant.py) to the
+// bit, but for symmetric groups without negative values (uniform_grid.h). Rows go to all threads; the result does not
+// depend on their number. Name: "rtn-asym-b4-g64", and "-mse", "-u8", "-f32" where grid or scale storage differ from
+// the defaults. O(rows * cols).
+class RoundToNearest : public Quantizer {
+ public:
+  explicit RoundToNearest(const RoundToNearestOptions& options);  // throws Error for bits or a group size out of range
+
+  // Throws Error naming `component`, row and column for NaN and infinity, and where a scale overflows its storage.
+  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                            const std::string& component) const override;
+  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::string name() const override;
+
+ private:
+  RoundToNearestOptions options_;
+};
+
+}  // namespace lcomp

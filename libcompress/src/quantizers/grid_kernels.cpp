@@ -1,0 +1,123 @@
+// Compiled once per instruction set by Highway's foreach_target.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "grid_kernels.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <hwy/highway.h>
+
+#include "grid_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+
+HWY_BEFORE_NAMESPACE();
+namespace lcomp::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::size_t kSumLanes = 16;
+
+WeightRange weight_range_vector(const float* weights, std::size_t size) {
+  const hn::ScalableTag<float> d;
+  const std::size_t lanes = hn::Lanes(d);
+  auto low = hn::Zero(d);
+  auto high = hn::Zero(d);
+  auto not_finite = hn::Zero(d);  // 0 * w is NaN for NaN and infinity, and stays
+  std::size_t i = 0;
+  for (; i + lanes <= size; i += lanes) {
+    const auto w = hn::LoadU(d, weights + i);
+    low = hn::Min(low, w);
+    high = hn::Max(high, w);
+    not_finite = hn::Add(not_finite, hn::Mul(w, hn::Zero(d)));
+  }
+  WeightRange range{hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high)),
+                    hn::AllTrue(d, hn::Eq(not_finite, not_finite))};
+  for (; i < size; ++i) {
+    range.low = std::min(range.low, weights[i]);
+    range.high = std::max(range.high, weights[i]);
+    range.finite = range.finite && std::isfinite(weights[i]);
+  }
+  return range;
+}
+
+template <class D, class V>
+HWY_INLINE V rounded(D d, V w, V scale, V zero_point, V highest) {
+  return hn::Min(hn::Max(hn::Add(hn::Round(hn::Div(w, scale)), zero_point), hn::Zero(d)), highest);
+}
+
+void round_codes_vector(const float* weights, std::size_t size, float scale, float zero_point, float highest,
+                        std::uint8_t* codes) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<std::uint8_t, decltype(d)> d8;
+  const hn::RebindToSigned<decltype(d)> di;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto scales = hn::Set(d, scale);
+  const auto zeros = hn::Set(d, zero_point);
+  const auto most = hn::Set(d, highest);
+  std::size_t i = 0;
+  for (; i + lanes <= size; i += lanes) {
+    const auto code = rounded(d, hn::LoadU(d, weights + i), scales, zeros, most);
+    hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, code)), d8, codes + i);
+  }
+  for (; i < size; ++i) {
+    const float code = std::clamp(std::nearbyint(weights[i] / scale) + zero_point, 0.0f, highest);
+    codes[i] = static_cast<std::uint8_t>(code);
+  }
+}
+
+float rounding_error_vector(const float* weights, const float* column_weights, std::size_t size, float scale,
+                            float zero_point, float highest) {
+  const hn::CappedTag<float, kSumLanes> d;
+  const auto scales = hn::Set(d, scale);
+  const auto zeros = hn::Set(d, zero_point);
+  const auto most = hn::Set(d, highest);
+  const std::size_t whole = size / kSumLanes * kSumLanes;
+  HWY_ALIGN float sums[kSumLanes];
+  for (std::size_t lane = 0; lane < kSumLanes; lane += hn::Lanes(d)) {
+    auto sum = hn::Zero(d);
+    for (std::size_t i = lane; i < whole; i += kSumLanes) {
+      const auto w = hn::LoadU(d, weights + i);
+      const auto decoded = hn::Mul(hn::Sub(rounded(d, w, scales, zeros, most), zeros), scales);
+      const auto error = hn::Sub(w, decoded);
+      auto square = hn::Mul(error, error);
+      if (column_weights != nullptr) square = hn::Mul(square, hn::LoadU(d, column_weights + i));
+      sum = hn::Add(sum, square);
+    }
+    hn::Store(sum, d, sums + lane);
+  }
+  for (std::size_t i = whole; i < size; ++i) {
+    const float code = std::clamp(std::nearbyint(weights[i] / scale) + zero_point, 0.0f, highest);
+    const float error = weights[i] - scale * (code - zero_point);
+    sums[i - whole] += error * error * (column_weights != nullptr ? column_weights[i] : 1.0f);
+  }
+  for (std::size_t half = kSumLanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
+}
+
+}  // namespace lcomp::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lcomp {
+
+HWY_EXPORT(weight_range_vector);
+HWY_EXPORT(round_codes_vector);
+HWY_EXPORT(rounding_error_vector);
+
+WeightRange weight_range(const float* weights, std::size_t size) {
+  return HWY_DYNAMIC_DISPATCH(weight_range_vector)(weights, size);
+}
+
+void round_codes(const float* weights, std::size_t size, float scale, float zero_point, float highest,
+                 std::uint8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(round_codes_vector)(weights, size, scale, zero_point, highest, codes);
+}
+
+float rounding_error(const float* weights, const float* column_weights, std::size_t size, float scale, float zero_point,
+                     float highest) {
+  return HWY_DYNAMIC_DISPATCH(rounding_error_vector)(weights, column_weights, size, scale, zero_point, highest);
+}
+
+}  // namespace lcomp
+#endif

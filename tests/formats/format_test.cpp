@@ -1,0 +1,395 @@
+#include "lcomp/formats/format.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/float16.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/core/rng.h"
+#include "lcomp/formats/dense.h"
+#include "lcomp/formats/grouped_integer.h"
+#include "support/instruction_sets.h"
+
+namespace lcomp {
+namespace {
+
+using ::testing::HasSubstr;
+
+// One format with all that a weight of it can differ in but the shape.
+struct Case {
+  std::string name;
+  WeightLayout (*layout)(std::size_t rows, std::size_t cols);
+};
+
+template <int bits, bool symmetric, std::size_t group_size, ScaleStorage storage, bool per_tensor = false>
+WeightLayout grouped(std::size_t rows, std::size_t cols) {
+  GroupedIntegerLayout layout;
+  layout.rows = rows;
+  layout.cols = cols;
+  layout.bits = bits;
+  layout.symmetric = symmetric;
+  layout.group_size = group_size == 0 ? cols : std::min(group_size, cols);
+  layout.per_tensor = per_tensor;
+  layout.scale_storage = storage;
+  return layout;
+}
+
+template <DenseType type>
+WeightLayout dense(std::size_t rows, std::size_t cols) {
+  return DenseLayout{rows, cols, type};
+}
+
+const Case cases[] = {
+    {"f32", dense<DenseType::f32>},
+    {"f16", dense<DenseType::f16>},
+    {"bf16", dense<DenseType::bf16>},
+    {"1 bit, symmetric", grouped<1, true, 16, ScaleStorage::f16>},
+    {"1 bit, asymmetric, ragged", grouped<1, false, 5, ScaleStorage::f32>},
+    {"2 bits", grouped<2, false, 64, ScaleStorage::f16>},
+    {"3 bits, channel", grouped<3, false, 0, ScaleStorage::f16>},
+    {"3 bits, group 24, row scales", grouped<3, false, 24, ScaleStorage::u8>},
+    {"4 bits, group 64", grouped<4, true, 64, ScaleStorage::f16>},
+    {"4 bits, tensor", grouped<4, false, 0, ScaleStorage::f16, true>},
+    {"5 bits, tensor, row scale", grouped<5, true, 0, ScaleStorage::u8, true>},
+    {"5 bits, group 7", grouped<5, false, 7, ScaleStorage::u8>},
+    {"6 bits, group 8", grouped<6, true, 8, ScaleStorage::f32>},
+    {"7 bits, group 1", grouped<7, false, 1, ScaleStorage::f16>},
+    {"8 bits, group 32", grouped<8, false, 32, ScaleStorage::f16>},
+};
+
+struct Shape {
+  std::size_t rows, cols;
+};
+const Shape shapes[] = {{1, 1}, {3, 5}, {7, 33}, {2, 64}, {5, 200}, {67, 72}};
+
+// A weight with random contents: any codes, finite scales.
+CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
+  Rng rng(seed);
+  const auto half = [&rng] { return float_to_half(static_cast<float>(rng.uniform(0.001, 2))); };
+  if (const auto* d = std::get_if<DenseLayout>(&layout)) {
+    Matrix values(d->rows, d->cols);
+    for (float& x : values.span()) x = static_cast<float>(rng.normal());
+    return encode_dense(values.view(), d->type, "w");
+  }
+  const auto& g = std::get<GroupedIntegerLayout>(layout);
+  GroupedIntegerWeight weight = make_grouped_integer(g, "w");
+  std::vector<std::uint8_t> codes(g.cols);
+  for (std::size_t i = 0; i < g.rows; ++i) {
+    for (auto& code : codes) code = static_cast<std::uint8_t>(rng.below(std::uint64_t{1} << g.bits));
+    pack_row(weight, i, codes);
+  }
+  for (std::size_t i = 0; i < weight.row_scales.size() / 2; ++i) {
+    const std::uint16_t bits = half();
+    std::memcpy(weight.row_scales.data() + 2 * i, &bits, 2);
+  }
+  for (std::size_t i = 0; i < group_count(g); ++i) {
+    const std::uint16_t bits = half();
+    const float scale = static_cast<float>(rng.uniform(0.001, 2));
+    if (g.scale_storage == ScaleStorage::f16) std::memcpy(weight.scales.data() + 2 * i, &bits, 2);
+    if (g.scale_storage == ScaleStorage::f32) std::memcpy(weight.scales.data() + 4 * i, &scale, 4);
+    if (g.scale_storage == ScaleStorage::u8) weight.scales[i] = static_cast<std::uint8_t>(rng.below(256));
+  }
+  for (auto& byte : weight.zeros) byte = static_cast<std::uint8_t>(rng.below(256));
+  return weight;
+}
+
+// The definition of the format, one weight at a time, from the bytes.
+float decoded_by_definition(const GroupedIntegerWeight& w, std::size_t i, std::size_t j) {
+  const auto code_of = [&w](const std::vector<std::uint8_t>& stream, std::size_t byte, std::size_t index) {
+    unsigned code = 0;
+    for (int k = 0; k < w.bits; ++k) {
+      const std::size_t bit = index * static_cast<std::size_t>(w.bits) + static_cast<std::size_t>(k);
+      code |= ((stream[byte + bit / 8] >> (bit % 8)) & 1u) << k;
+    }
+    return static_cast<float>(code);
+  };
+  const auto half_of = [](const std::vector<std::uint8_t>& bytes, std::size_t index) {
+    return half_to_float(static_cast<std::uint16_t>(bytes[2 * index] | bytes[2 * index + 1] << 8));
+  };
+  const std::size_t row_bytes = (w.cols * static_cast<std::size_t>(w.bits) + 7) / 8;
+  const std::size_t per_row = (w.cols + w.group_size - 1) / w.group_size;
+  const std::size_t g = w.per_tensor ? 0 : i * per_row + j / w.group_size;
+  float scale = 0;
+  if (w.scale_storage == ScaleStorage::f32) std::memcpy(&scale, &w.scales[4 * g], 4);
+  if (w.scale_storage == ScaleStorage::f16) scale = half_of(w.scales, g);
+  if (w.scale_storage == ScaleStorage::u8) scale = half_of(w.row_scales, w.per_tensor ? 0 : i) * w.scales[g] / 255.0f;
+  const float zero = !w.symmetric  ? code_of(w.zeros, 0, g)
+                     : w.bits == 1 ? 0.5f
+                                   : std::exp2(static_cast<float>(w.bits - 1));
+  return scale * (code_of(w.codes, i * row_bytes, j) - zero);
+}
+
+// Calls check for each shape, with a weight of random contents.
+class FormatTest : public ::testing::TestWithParam<Case> {
+ protected:
+  static void for_each_shape(const std::function<void(const WeightLayout&, const CompressedWeight&)>& check) {
+    for (const Shape& shape : shapes) {
+      SCOPED_TRACE(std::to_string(shape.rows) + " x " + std::to_string(shape.cols));
+      const WeightLayout stored = GetParam().layout(shape.rows, shape.cols);
+      check(stored, random_weight(stored, 1));
+    }
+  }
+};
+
+bool same_bits(const Matrix& a, const Matrix& b) {
+  return a.rows() == b.rows() && a.cols() == b.cols() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
+  for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
+    std::uint64_t bytes = 0;
+    if (const auto* d = std::get_if<DenseWeight>(&weight)) {
+      bytes = d->values.size();
+    } else {
+      const auto& g = std::get<GroupedIntegerWeight>(weight);
+      bytes = g.codes.size() + g.scales.size() + g.row_scales.size() + g.zeros.size();
+    }
+    EXPECT_EQ(payload_bytes(weight), bytes);
+    EXPECT_EQ(payload_bytes(stored), bytes);
+    std::uint64_t in_parts = 0;
+    for (const WeightPart& part : to_parts(view(weight))) {
+      EXPECT_EQ(part.data.size(), part.bytes);
+      in_parts += part.data.size();
+    }
+    EXPECT_EQ(in_parts, bytes);
+    EXPECT_DOUBLE_EQ(bits_per_weight(stored),
+                     8 * static_cast<double>(bytes) / static_cast<double>(rows(stored) * cols(stored)));
+  });
+}
+
+TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
+  for_each_shape([](const WeightLayout&, const CompressedWeight& weight) {
+    const auto* g = std::get_if<GroupedIntegerWeight>(&weight);
+    if (g == nullptr) return;  // dense: below
+    Matrix expected(g->rows, g->cols);
+    for (std::size_t i = 0; i < g->rows; ++i) {
+      for (std::size_t j = 0; j < g->cols; ++j) expected(i, j) = decoded_by_definition(*g, i, j);
+    }
+    testing::for_each_instruction_set([&] { EXPECT_TRUE(same_bits(decode(weight), expected)); });
+  });
+}
+
+TEST_P(FormatTest, RowsDecodeAloneAsTheyDoTogether) {
+  for_each_shape([](const WeightLayout&, const CompressedWeight& weight) {
+    const Matrix all = decode(weight);
+    for (std::size_t begin = 0; begin < all.rows(); ++begin) {
+      const std::size_t count = std::min<std::size_t>(1 + begin % 3, all.rows() - begin);
+      std::vector<float> some(count * all.cols());
+      decode_rows(view(weight), begin, count, some);
+      EXPECT_TRUE(std::equal(some.begin(), some.end(), all.row(begin).data()));
+    }
+  });
+}
+
+TEST_P(FormatTest, DecodesTheSameOnAnyNumberOfThreads) {
+  for_each_shape([](const WeightLayout&, const CompressedWeight& weight) {
+    const std::size_t threads = thread_count();
+    set_thread_count(1);
+    const Matrix one = decode(weight);
+    set_thread_count(3);
+    const Matrix three = decode(weight);
+    set_thread_count(threads);
+    EXPECT_TRUE(same_bits(one, three));
+  });
+}
+
+TEST_P(FormatTest, SurvivesThePartsAndTheJson) {
+  for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
+    const nlohmann::json json = nlohmann::json::parse(layout_to_json(stored).dump());
+    EXPECT_TRUE(layout_from_json(json, rows(stored), cols(stored), "w") == stored);
+    std::vector<WeightPart> parts = to_parts(view(weight));
+    std::reverse(parts.begin(), parts.end());
+    EXPECT_TRUE(same_bits(decode(weight), decode(from_parts(stored, parts, "w"))));
+  });
+}
+
+TEST_P(FormatTest, RefusesDamagedPartsNamingThem) {
+  for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
+    const std::vector<WeightPart> good = to_parts(view(weight));
+    const auto refusal = [&](const std::vector<WeightPart>& parts) -> std::string {
+      try {
+        from_parts(stored, parts, "layer.weight");
+      } catch (const Error& error) {
+        return error.what();
+      }
+      return "accepted";
+    };
+    for (std::size_t i = 0; i < good.size(); ++i) {
+      const std::string name = "layer.weight" + good[i].suffix;
+      auto parts = good;
+      parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i));
+      EXPECT_THAT(refusal(parts), HasSubstr(name));
+      parts = good;
+      parts.push_back(good[i]);
+      EXPECT_THAT(refusal(parts), HasSubstr(name));
+      parts = good;
+      parts[i].type = DataType::i64;
+      EXPECT_THAT(refusal(parts), HasSubstr(name));
+      parts = good;
+      parts[i].shape[0] += 1;
+      EXPECT_THAT(refusal(parts), HasSubstr(name));
+      parts = good;
+      parts[i].data = parts[i].data.first(parts[i].data.size() - 1);
+      EXPECT_THAT(refusal(parts), HasSubstr(name));
+      parts = good;
+      parts[i].suffix = ".other";
+      EXPECT_THAT(refusal(parts), HasSubstr("layer.weight.other"));
+    }
+  });
+}
+
+TEST_P(FormatTest, RefusesRowsThatItHasNot) {
+  for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
+    std::vector<float> out(cols(stored));
+    EXPECT_THROW(decode_rows(view(weight), rows(stored), 1, out), Error);
+    EXPECT_THROW(decode_rows(view(weight), std::numeric_limits<std::size_t>::max(), 2, out), Error);
+    EXPECT_THROW(decode_rows(view(weight), 0, 1, std::span(out).first(out.size() - 1)), Error);
+  });
+}
+
+std::string test_name(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.name;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FormatTest, ::testing::ValuesIn(cases), test_name);
+
+TEST(FormatExampleTest, CountsByHand) {
+  // 3 x 50 at 3 bits: 150 bits a row are 19 bytes, 57 in all; groups of 20: 3 a row, 9 in all: 18 bytes of f16 scales;
+  // 9 zero points of 3 bits: 27 bits, 4 bytes.
+  GroupedIntegerLayout layout;
+  layout.rows = 3;
+  layout.cols = 50;
+  layout.bits = 3;
+  layout.symmetric = false;
+  layout.group_size = 20;
+  EXPECT_EQ(payload_bytes(layout), 57u + 18u + 4u);
+  EXPECT_DOUBLE_EQ(bits_per_weight(layout), 8.0 * 79 / 150);
+  layout.scale_storage = ScaleStorage::u8;  // 9 bytes and 3 row scales of 2
+  EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u + 4u);
+  layout.symmetric = true;
+  EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u);
+  layout.group_size = 50;
+  layout.per_tensor = true;
+  layout.scale_storage = ScaleStorage::f32;
+  EXPECT_EQ(payload_bytes(layout), 57u + 4u);
+}
+
+TEST(FormatExampleTest, DescribesForPeople) {
+  EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16>(8, 128)),
+            "grouped integer, 4 bits, asymmetric, group 64, f16 scales");
+  EXPECT_EQ(describe(grouped<3, true, 0, ScaleStorage::u8>(8, 128)),
+            "grouped integer, 3 bits, symmetric, per channel, u8 scales");
+  EXPECT_EQ(describe(grouped<3, true, 0, ScaleStorage::f32, true>(8, 128)),
+            "grouped integer, 3 bits, symmetric, per tensor, f32 scales");
+  EXPECT_EQ(describe(dense<DenseType::bf16>(8, 128)), "bf16");
+}
+
+TEST(FormatExampleTest, OneSymmetricBitIsPlusOrMinusHalfTheScale) {
+  GroupedIntegerLayout layout;
+  layout.rows = 1;
+  layout.cols = 2;
+  layout.bits = 1;
+  layout.group_size = 2;
+  layout.scale_storage = ScaleStorage::f32;
+  GroupedIntegerWeight weight = make_grouped_integer(layout, "w");
+  const float scale = 3;
+  std::memcpy(weight.scales.data(), &scale, 4);
+  weight.codes = {0b10};
+  const Matrix decoded = decode(CompressedWeight(weight));
+  EXPECT_EQ(decoded(0, 0), -1.5f);
+  EXPECT_EQ(decoded(0, 1), 1.5f);
+}
+
+TEST(FormatExampleTest, RefusesImpossibleLayouts) {
+  const auto with = [](auto change) {
+    GroupedIntegerLayout layout;
+    layout.rows = 4;
+    layout.cols = 8;
+    layout.group_size = 8;
+    change(layout);
+    return layout;
+  };
+  EXPECT_NO_THROW(payload_bytes(with([](auto&) {})));
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.bits = 0; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.bits = 9; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.group_size = 0; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.group_size = 9; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.rows = 0; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.per_tensor = true, l.group_size = 4; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.rows = std::numeric_limits<std::size_t>::max() / 2; })), Error);
+  EXPECT_THROW(payload_bytes(DenseLayout{std::numeric_limits<std::size_t>::max() / 2, 4, DenseType::f32}), Error);
+}
+
+TEST(FormatExampleTest, RefusesUnknownJson) {
+  const nlohmann::json good = layout_to_json(grouped<4, false, 64, ScaleStorage::f16>(8, 128));
+  const auto refuses = [&good](const char* key, const nlohmann::json& value) {
+    nlohmann::json json = good;
+    json[key] = value;
+    EXPECT_THROW(layout_from_json(json, 8, 128, "w"), Error) << json;
+  };
+  EXPECT_NO_THROW(layout_from_json(good, 8, 128, "w"));
+  refuses("format", "sparse");
+  refuses("bits", 9);
+  refuses("bits", 4.5);
+  refuses("symmetric", 1);
+  refuses("group_size", 129);
+  refuses("group_size", 0);
+  refuses("scales", "f64");
+  refuses("per_tensor", true);  // with group_size 64
+  refuses("surprise", 1);
+}
+
+TEST(DenseTest, RoundsAndDecodes) {
+  Matrix weight(1, 3);
+  weight(0, 0) = 1.0f + std::exp2(-11.0f);  // half way between 1 and the next f16: to even
+  weight(0, 1) = -3.0e-8f;                  // nearest f16: -2^-25 rounds to -2^-24 or 0; -3e-8 is beyond half way
+  weight(0, 2) = 0.1f;
+  const Matrix decoded = decode(CompressedWeight(encode_dense(weight.view(), DenseType::f16, "w")));
+  EXPECT_EQ(decoded(0, 0), 1.0f);
+  EXPECT_EQ(decoded(0, 1), -std::exp2(-24.0f));
+  EXPECT_EQ(decoded(0, 2), half_to_float(float_to_half(0.1f)));
+  const Matrix exact = decode(CompressedWeight(encode_dense(weight.view(), DenseType::f32, "w")));
+  EXPECT_EQ(exact(0, 2), 0.1f);
+}
+
+TEST(DenseTest, RefusesWhatTheTypeCannotHold) {
+  const auto refusal = [](float value, DenseType type) -> std::string {
+    Matrix weight(3, 1500);  // more than one internal chunk
+    weight.fill(0);
+    weight(2, 1200) = value;
+    try {
+      encode_dense(weight.view(), type, "model.norm");
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_THAT(refusal(70000, DenseType::f16), HasSubstr("model.norm, row 2, column 1200"));
+  EXPECT_EQ(refusal(70000, DenseType::bf16), "accepted");
+  EXPECT_THAT(refusal(std::numeric_limits<float>::max(), DenseType::bf16), HasSubstr("row 2, column 1200"));
+  EXPECT_THAT(refusal(std::numeric_limits<float>::infinity(), DenseType::f32), HasSubstr("row 2, column 1200"));
+  EXPECT_THAT(refusal(std::numeric_limits<float>::quiet_NaN(), DenseType::f16), HasSubstr("row 2, column 1200"));
+}
+
+TEST(DenseTest, FindsTheSmallestExactType) {
+  Matrix weight(2, 2000);
+  weight.fill(0.5f);
+  EXPECT_EQ(exact_dense_type(weight.view()), DenseType::f16);
+  weight(1, 1999) = std::bit_cast<float>(0x0fff0000u);  // a tiny value of 8 significant bits
+  EXPECT_EQ(exact_dense_type(weight.view()), DenseType::bf16);
+  weight(1, 1999) = 0.1f;
+  EXPECT_EQ(exact_dense_type(weight.view()), DenseType::f32);
+}
+
+}  // namespace
+}  // namespace lcomp
