@@ -1,0 +1,45 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+
+#include "lcomp/core/error.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/io/gguf.h"
+#include "lcomp/io/gguf_tokenizer_json.h"
+#include "lcomp/io/mapped_file.h"
+#include "lcomp/tokenizer/sentencepiece.h"
+#include "lcomp/tokenizer/tokenizer.h"
+#include "lcomp/tokenizer/tokenizer_json.h"
+
+namespace lcomp {
+namespace {
+
+std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& path) {
+  const std::string where = path.string();
+  if (path.extension() == ".json") return tokenizer_from_json(parse_json_file(path), where);
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  if (path.extension() == ".gguf" || (bytes.size() >= 4 && std::memcmp(bytes.data(), "GGUF", 4) == 0)) {
+    return tokenizer_from_json(gguf_tokenizer_json(GgufFile(path)), where);
+  }
+  return make_sentencepiece_tokenizer(parse_sentencepiece(bytes, where), where);
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) {
+    throw Error({path.string(), "no such file or folder",
+                 "a folder with tokenizer.json or tokenizer.model, or a GGUF file", ""});
+  }
+  if (!std::filesystem::is_directory(path)) return load_file(path);
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    if (std::filesystem::exists(path / name)) return load_file(path / name);
+  }
+  throw Error({path.string(), "a folder without a tokenizer", "tokenizer.json or tokenizer.model in it",
+               "Copy one of them from the original model."});
+}
+
+}  // namespace lcomp

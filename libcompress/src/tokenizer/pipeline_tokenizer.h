@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "added_tokens.h"
+#include "byte_pair_model.h"
+#include "lcomp/tokenizer/tokenizer.h"
+#include "pre_tokenizer.h"
+#include "text_normalizer.h"
+#include "token_decoder.h"
+
+namespace lcomp {
+
+// What the post-processor adds around a text.
+struct SurroundingTokens {
+  std::vector<TokenId> before;
+  std::vector<TokenId> after;
+};
+
+// The parts of a tokenizer in the order in which a text meets them:
+//   text -> added tokens found in the raw text -> normalizer -> added tokens found in the normalized text ->
+//   pre-tokenizer -> model
+//        -> surrounding tokens
+// and, on the way back, tokens -> decoder -> text.
+struct TokenizerParts {
+  std::vector<AddedToken> added_tokens;
+  std::vector<NormalizerStep> normalizer;
+  std::vector<PreTokenizerStep> pre_tokenizer;
+  std::shared_ptr<const BytePairModel> model;
+  SurroundingTokens surrounding;
+  std::vector<DecoderStep> decoder;
+};
+
+// A tokenizer made of such parts, with the semantics of Hugging Face's tokenizers library. Special tokens come before
+// the others when two added tokens are the same text.
+std::unique_ptr<Tokenizer> make_pipeline_tokenizer(TokenizerParts parts);
+
+}  // namespace lcomp
