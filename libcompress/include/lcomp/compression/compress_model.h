@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/compression/compression_plan.h"
+#include "lcomp/core/progress.h"
+#include "lcomp/models/model_folder.h"
+
+namespace lcomp {
+
+struct CompressOptions {
+  bool replace = false;  // replace an existing model of that name
+};
+
+struct ComponentReport {
+  std::string name;
+  ComponentKind kind = ComponentKind::linear;
+  std::string quantizer;  // "rtn-asym-b4-g64"
+  std::string format;     // describe() of formats/format.h
+  std::uint64_t parameters = 0;
+  std::uint64_t bytes = 0;
+  double bits_per_weight = 0;
+  double relative_error = 0;  // sum (w - w^)^2 / sum w^2
+};
+
+struct CompressionReport {
+  std::vector<ComponentReport> components;  // in the order of the forward pass
+  std::uint64_t kept_parameters = 0;        // norms, biases
+  std::uint64_t kept_bytes = 0;
+  std::uint64_t parameters = 0;  // of the original; a tied embedding counts once
+  std::uint64_t bytes = 0;       // the data of model.safetensors
+  double bits_per_weight = 0;    // 8 bytes / parameters
+  double ratio = 0;              // 2 parameters / bytes
+};
+nlohmann::json to_json(const CompressionReport& report);
+
+// Compresses a model by a plan and writes it as a compressed folder (formats/compressed_folder.h) under `out`,
+// tokenizer files included. Components are read, quantized and written one by one, so that memory holds one of them in
+// float32. Norms and biases are kept exactly, in the smallest of f16, bf16 and f32 that holds all their values; so are
+// routers that the plan doesn't name. With a target, the allocator first measures the squared error of components at
+// the widths it considers. The folder appears when it is complete; an exception, Interrupted included, leaves nothing
+// behind. Throws Error for a plan that doesn't fit the model, a target that can't be reached (saying the smallest size
+// that can), weights that hold NaN or infinity, and an existing `out` without replace. Same model and plan: the same
+// bytes, whatever the number of threads.
+CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
+                                 const std::filesystem::path& out, const CompressOptions& options = {},
+                                 ProgressCallback progress = {});
+
+}  // namespace lcomp

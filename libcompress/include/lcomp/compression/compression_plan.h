@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/compression/model_components.h"
+
+namespace lcomp {
+
+// The size that a model is to have, everything counted (embedding, head, norms, scales, padding).
+struct CompressionTarget {
+  enum class Kind { ratio, bits_per_weight, bytes } kind = Kind::ratio;
+  double value = 0;
+
+  // The most bytes that a model of so many parameters may take:
+  //   ratio R: 2 parameters / R;   bits_per_weight B: parameters B / 8;   bytes N: N;   rounded down
+  std::uint64_t budget(std::uint64_t parameters) const;
+};
+
+// How each component of a model is to be compressed.
+//   {"quantizer": {"method": "rtn", "bits": 4, "group_size": 64},
+//    "components": {"*.down_proj": {"bits": 5}, "model.embed_tokens": {"bits": 6, "group_size": 32}, "lm_head": "f16"},
+//    "target": {"ratio": 5},
+//    "allocator": "fixed"}
+// quantizer   a setting of quantizer_table.h, for every component that no pattern names, except routers (mixtures of
+// experts), which
+//             stay as they are
+// components  patterns on component names (model_components.h): * stands for any characters, ? for one. The setting is
+// laid over
+//             "quantizer", key by key, or stands alone when it has a "method" or is a short name. Of several patterns
+//             that match a component the one with the most literal characters counts; two that are equally specific are
+//             an error, and so is one that matches nothing
+// target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
+// from the
+//             allocator; without a target, every setting must have "bits"
+// allocator   a name of bit_allocator.h; default "fixed"
+struct CompressionPlan {
+  nlohmann::json quantizer;
+  std::map<std::string, nlohmann::json> components;
+  std::optional<CompressionTarget> target;
+  std::string allocator = "fixed";
+
+  // Throws Error naming the key's path under `where` for everything that can be checked without a model.
+  static CompressionPlan from_json(const nlohmann::json& json, const std::string& where);
+};
+nlohmann::json to_json(const CompressionPlan& plan);
+
+// What the plan says for one component of a model.
+struct ComponentSetting {
+  nlohmann::json setting;   // for make_quantizer; null: the weights are kept exactly
+  bool open_width = false;  // "bits" is missing: the allocator chooses
+};
+// One for each component, in order. Throws Error for a pattern that matches nothing (listing example names) and for two
+// that are equally specific.
+std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const std::vector<ModelComponent>& components);
+
+// True when `text` matches `pattern` as a whole; * any characters, also none; ? exactly one. O(pattern * text).
+bool matches_pattern(std::string_view pattern, std::string_view text);
+
+}  // namespace lcomp

@@ -1,0 +1,231 @@
+#include "lcomp/compression/compress_model.h"
+
+#include <array>
+#include <cassert>
+
+#include <fmt/format.h>
+
+#include "lcomp/allocators/bit_allocator.h"
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/formats/compressed_folder.h"
+#include "lcomp/formats/dense.h"
+#include "lcomp/formats/format.h"
+#include "lcomp/io/gguf.h"
+#include "lcomp/io/gguf_tokenizer_json.h"
+#include "lcomp/quantizers/dense_quantizer.h"
+#include "lcomp/quantizers/quantizer_table.h"
+
+namespace lcomp {
+namespace {
+
+// sum (w - w^)^2 and sum w^2, per chunk of rows and then in order, so that they don't depend on the number of threads.
+struct SquaredError {
+  double error = 0;
+  double weights = 0;
+};
+
+SquaredError squared_error(const Matrix& weight, const CompressedWeight& compressed) {
+  constexpr std::size_t rows_together = 16;
+  std::vector<SquaredError> chunks((weight.rows() + rows_together - 1) / rows_together);
+  parallel_chunks(0, weight.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+    std::vector<float> decoded((last - first) * weight.cols());
+    decode_rows(view(compressed), first, last - first, decoded);
+    const float* original = weight.row(first).data();
+    SquaredError sum;
+    for (std::size_t i = 0; i < decoded.size(); ++i) {
+      const double w = static_cast<double>(original[i]);
+      const double difference = w - static_cast<double>(decoded[i]);
+      sum.error += difference * difference;
+      sum.weights += w * w;
+    }
+    chunks[first / rows_together] = sum;
+  });
+  SquaredError total;
+  for (const SquaredError& chunk : chunks) {
+    total.error += chunk.error;
+    total.weights += chunk.weights;
+  }
+  return total;
+}
+
+std::unique_ptr<Quantizer> quantizer_at(const nlohmann::json& setting, int bits, const std::string& where) {
+  nlohmann::json complete = setting;
+  complete["bits"] = bits;
+  return make_quantizer(complete, where);
+}
+
+// A weight that is kept exactly: the type is found from the values.
+CompressedWeight keep_exactly(const Matrix& weight, const std::string& name) {
+  return encode_dense(weight.view(), exact_dense_type(weight.view()), name);
+}
+
+class Compression {
+ public:
+  Compression(const ModelFolder& model, const CompressionPlan& plan, ProgressCallback progress)
+      : model_(model), plan_(plan), progress_(std::move(progress)), components_(model_components(model)) {
+    report_.parameters = model.parameters();
+    settings_ = resolve_plan(plan, components_);
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      const ComponentSetting& setting = settings_[i];
+      const bool chosen_here = !setting.open_width && !setting.setting.is_null();
+      quantizers_.push_back(chosen_here ? make_quantizer(setting.setting, components_[i].name) : nullptr);
+    }
+    if (plan.target) allocate();
+  }
+
+  CompressionReport run(const std::filesystem::path& out, const CompressOptions& options) {
+    CompressedFolderWriter writer(out, options.replace);
+    std::uint64_t weights = 0;
+    for (const ModelComponent& component : components_) weights += component.parameters();
+    Progress progress(progress_, "compressing", weights);
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      add_component(i, writer);
+      progress.advance(components_[i].parameters());
+    }
+    for (const std::string& tensor : uncompressed_tensors(model_)) {
+      const TensorInfo& info = model_.tensors->info(tensor);
+      const CompressedWeight kept = keep_exactly(model_.tensors->read(tensor), tensor);
+      writer.add(tensor, info.shape, kept);
+      report_.kept_parameters += info.elements();
+      report_.kept_bytes += payload_bytes(kept);
+    }
+    add_tokenizer(writer);
+    report_.bytes = writer.payload_bytes();
+    report_.bits_per_weight = 8 * static_cast<double>(report_.bytes) / static_cast<double>(report_.parameters);
+    report_.ratio = 2 * static_cast<double>(report_.parameters) / static_cast<double>(report_.bytes);
+    writer.finish(model_.config_json, {{"parameters", report_.parameters},
+                                       {"bytes", report_.bytes},
+                                       {"bits_per_weight", report_.bits_per_weight},
+                                       {"ratio", report_.ratio},
+                                       {"plan", to_json(plan_)}});
+    return std::move(report_);
+  }
+
+ private:
+  void add_component(std::size_t i, CompressedFolderWriter& writer) {
+    const ModelComponent& component = components_[i];
+    const Matrix weight = model_.tensors->read(component.tensor);
+    const Quantizer* quantizer = quantizers_[i].get();
+    const CompressedWeight compressed = quantizer != nullptr ? quantizer->quantize(weight.view(), {}, component.name)
+                                                             : keep_exactly(weight, component.name);
+    const SquaredError error = squared_error(weight, compressed);
+    writer.add(component.tensor, model_.tensors->info(component.tensor).shape, compressed);
+
+    ComponentReport line;
+    line.name = component.name;
+    line.kind = component.kind;
+    line.format = describe(layout(compressed));
+    line.quantizer = quantizer != nullptr ? quantizer->name() : line.format;
+    line.parameters = component.parameters();
+    line.bytes = payload_bytes(compressed);
+    line.bits_per_weight = bits_per_weight(layout(compressed));
+    line.relative_error = error.weights > 0 ? error.error / error.weights : 0;
+    assert(quantizer == nullptr || line.bytes == quantizer->predicted_bytes(component.rows, component.cols));
+    report_.components.push_back(std::move(line));
+  }
+
+  // Bytes of everything but the components of open width.
+  std::uint64_t other_bytes() const {
+    std::uint64_t bytes = 0;
+    for (const std::string& tensor : uncompressed_tensors(model_)) {
+      bytes += payload_bytes(keep_exactly(model_.tensors->read(tensor), tensor));
+    }
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      const ModelComponent& component = components_[i];
+      if (settings_[i].open_width) continue;
+      bytes += quantizers_[i] != nullptr
+                   ? quantizers_[i]->predicted_bytes(component.rows, component.cols)
+                   : payload_bytes(keep_exactly(model_.tensors->read(component.tensor), component.name));
+    }
+    return bytes;
+  }
+
+  // Chooses the width of every component whose setting leaves it open.
+  void allocate() {
+    AllocationProblem problem;
+    problem.budget = plan_.target->budget(report_.parameters);
+    problem.other_bytes = other_bytes();
+    problem.parameters = report_.parameters;
+    std::vector<std::size_t> open;  // indices into components_
+    std::uint64_t weights = 0;
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      if (!settings_[i].open_width) continue;
+      AllocatableComponent component{components_[i].name, {}};
+      for (int bits = 1; bits <= 8; ++bits) {
+        const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
+        component.choices.push_back({bits, quantizer->predicted_bytes(components_[i].rows, components_[i].cols)});
+      }
+      problem.components.push_back(std::move(component));
+      open.push_back(i);
+      weights += components_[i].parameters();
+    }
+    if (open.empty()) {
+      throw Error({"target", "every component has its width already", "a setting without \"bits\"",
+                   "leave out \"bits\", or the target"});
+    }
+    Progress progress(progress_, "allocating bits", 2 * weights);
+    const auto allocator = make_allocator(plan_.allocator);
+    const std::vector<std::size_t> chosen = allocator->allocate(problem, [&](std::size_t index, std::size_t choice) {
+      const ModelComponent& component = components_[open[index]];
+      const int bits = problem.components[index].choices[choice].bits;
+      const Matrix weight = model_.tensors->read(component.tensor);
+      const auto quantizer = quantizer_at(settings_[open[index]].setting, bits, component.name);
+      const double error = squared_error(weight, quantizer->quantize(weight.view(), {}, component.name)).error;
+      progress.advance(component.parameters());
+      return error;
+    });
+    for (std::size_t index = 0; index < open.size(); ++index) {
+      const int bits = problem.components[index].choices[chosen[index]].bits;
+      quantizers_[open[index]] = quantizer_at(settings_[open[index]].setting, bits, components_[open[index]].name);
+    }
+  }
+
+  void add_tokenizer(CompressedFolderWriter& writer) const {
+    if (std::filesystem::is_directory(model_.path)) {
+      writer.copy_companion_files(model_.path);
+      return;
+    }
+    if (model_.path.extension() != ".gguf") return;
+    const GgufFile gguf(model_.path);
+    if (gguf.find_metadata("tokenizer.ggml.model") == nullptr) return;
+    writer.write_file("tokenizer.json", gguf_tokenizer_json(gguf).dump() + "\n");
+    writer.write_file("tokenizer_config.json", gguf_tokenizer_config_json(gguf).dump(1) + "\n");
+  }
+
+  const ModelFolder& model_;
+  const CompressionPlan& plan_;
+  ProgressCallback progress_;
+  std::vector<ModelComponent> components_;
+  std::vector<ComponentSetting> settings_;              // as components_
+  std::vector<std::unique_ptr<Quantizer>> quantizers_;  // as components_; null: kept exactly
+  CompressionReport report_;
+};
+
+}  // namespace
+
+nlohmann::json to_json(const CompressionReport& report) {
+  nlohmann::json components = nlohmann::json::array();
+  for (const ComponentReport& line : report.components) {
+    components.push_back({{"name", line.name},
+                          {"kind", name(line.kind)},
+                          {"quantizer", line.quantizer},
+                          {"format", line.format},
+                          {"parameters", line.parameters},
+                          {"bytes", line.bytes},
+                          {"bits_per_weight", line.bits_per_weight},
+                          {"relative_error", line.relative_error}});
+  }
+  return {{"parameters", report.parameters},           {"bytes", report.bytes},
+          {"bits_per_weight", report.bits_per_weight}, {"ratio", report.ratio},
+          {"kept_parameters", report.kept_parameters}, {"kept_bytes", report.kept_bytes},
+          {"components", std::move(components)}};
+}
+
+CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
+                                 const std::filesystem::path& out, const CompressOptions& options,
+                                 ProgressCallback progress) {
+  return Compression(model, plan, std::move(progress)).run(out, options);
+}
+
+}  // namespace lcomp
