@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -238,20 +240,18 @@ json byte_level_tokenizer(const TokenizerMetadata& meta) {
             {"merges", std::move(merges)}}}};
 }
 
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0u) != 0x80u; }));
-}
-
-// Every way to make a token out of two, best score first; among equal scores the longer left part, then the longer
-// right part, then the order of the tokens and of their left parts.
+// Every way to make a token out of two, best score first; among equal scores in the order of the tokens, then of their
+// left parts.
 json merges_from_scores(const TokenizerMetadata& meta, const Vocabulary& vocabulary) {
   const std::vector<double> scores = meta.numbers("tokenizer.ggml.scores");
   if (scores.size() != vocabulary.tokens.size()) {
     meta.fail(fmt::format("{} scores for {} tokens", scores.size(), vocabulary.tokens.size()));
   }
+  if (!std::all_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); })) {
+    meta.fail("scores that are not finite");
+  }
   struct Merge {
-    std::size_t token, left, right, left_length, right_length;
+    std::size_t token, left, right;
   };
   std::vector<Merge> merges;
   const auto mergeable = [&](std::size_t id) {
@@ -267,15 +267,13 @@ json merges_from_scores(const TokenizerMetadata& meta, const Vocabulary& vocabul
       if (left == vocabulary.ids.end() || !mergeable(left->second)) continue;
       const auto right = vocabulary.ids.find(token.substr(cut));
       if (right == vocabulary.ids.end() || !mergeable(right->second)) continue;
-      merges.push_back({id, left->second, right->second, characters(left->first), characters(right->first)});
+      merges.push_back({id, left->second, right->second});
     }
     std::sort(merges.begin() + static_cast<std::ptrdiff_t>(begin), merges.end(),
               [](const Merge& a, const Merge& b) { return std::pair(a.left, a.right) < std::pair(b.left, b.right); });
   }
-  std::stable_sort(merges.begin(), merges.end(), [&](const Merge& a, const Merge& b) {
-    return std::tuple(scores[a.token], a.left_length, a.right_length) >
-           std::tuple(scores[b.token], b.left_length, b.right_length);
-  });
+  std::stable_sort(merges.begin(), merges.end(),
+                   [&](const Merge& a, const Merge& b) { return scores[a.token] > scores[b.token]; });
   json result = json::array();
   for (const Merge& merge : merges) result.push_back({vocabulary.tokens[merge.left], vocabulary.tokens[merge.right]});
   return result;

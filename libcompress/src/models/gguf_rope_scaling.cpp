@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "gguf_number.h"
@@ -36,24 +38,46 @@ bool agrees(const Llama3Scaling& scaling, const std::vector<double>& wavelengths
   return true;
 }
 
-// s_i = a / w_i - b with a = original / (high - 1), b = 1 / (high - 1): a line through the divisors between 1 and the
-// factor.
-std::optional<Llama3Scaling> fit(double factor, const std::vector<double>& wavelengths,
-                                 std::span<const float> divisors) {
-  double n = 0, x_sum = 0, s_sum = 0, xx_sum = 0, xs_sum = 0;
+// The divisors strictly between 1 and the factor, as (1 / wavelength, s).
+std::vector<std::pair<double, double>> blended(double factor, const std::vector<double>& wavelengths,
+                                               std::span<const float> divisors) {
+  std::vector<std::pair<double, double>> points;
   for (std::size_t i = 0; i < wavelengths.size(); ++i) {
     const double stored = static_cast<double>(divisors[i]);
     if (stored <= 1 + kTolerance || stored >= factor * (1 - kTolerance)) continue;
-    const double x = 1 / wavelengths[i];
-    const double s = (1 / stored - 1 / factor) / (1 - 1 / factor);
-    n += 1, x_sum += x, s_sum += s, xx_sum += x * x, xs_sum += x * s;
+    points.emplace_back(1 / wavelengths[i], (1 / stored - 1 / factor) / (1 - 1 / factor));
   }
+  return points;
+}
+
+// The line s = a / w - b with a = original / (high - 1), b = 1 / (high - 1) through two or more points (least squares).
+std::optional<Llama3Scaling> fit_line(double factor, std::span<const std::pair<double, double>> points) {
+  double n = 0, x_sum = 0, s_sum = 0, xx_sum = 0, xs_sum = 0;
+  for (const auto& [x, s] : points) n += 1, x_sum += x, s_sum += s, xx_sum += x * x, xs_sum += x * s;
   const double spread = n * xx_sum - x_sum * x_sum;
   if (n < 2 || !(spread > 0)) return std::nullopt;
   const double a = (n * xs_sum - x_sum * s_sum) / spread;
   const double b = (a * x_sum - s_sum) / n;
   if (!(a > 0) || !(b > 0)) return std::nullopt;
   return Llama3Scaling{factor, 1, shortest_decimal(1 + 1 / b, 4), std::round(a / b)};
+}
+
+// Some scaling with these divisors; fewer than two points between leave several, which are the same for this model.
+std::optional<Llama3Scaling> fit(double factor, const std::vector<double>& wavelengths,
+                                 std::span<const float> divisors) {
+  const auto points = blended(factor, wavelengths, divisors);
+  if (points.size() >= 2) return fit_line(factor, points);
+  double shortest_scaled = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < wavelengths.size(); ++i) {
+    if (static_cast<double>(divisors[i]) > 1 + kTolerance) shortest_scaled = std::min(shortest_scaled, wavelengths[i]);
+  }
+  for (const double high : {4.0, 2.0, 8.0, 1.5, 16.0, 1.1}) {
+    const double original = points.empty() ? std::floor(shortest_scaled)
+                                           : std::round((1 + points[0].second * (high - 1)) / points[0].first);
+    const Llama3Scaling scaling{factor, 1, high, original};
+    if (original >= 1 && agrees(scaling, wavelengths, divisors)) return scaling;
+  }
+  return std::nullopt;
 }
 
 nlohmann::json llama3_scaling(const GgufFile& file, const std::string& prefix, double theta, std::size_t rotary_dim) {

@@ -12,9 +12,10 @@ namespace lcomp {
 // Linear scaling is metadata. Llama 3's is stored as rope_freqs.weight, the divisor of each rotary frequency
 //   d_i = 1 where the wavelength w_i = 2 pi theta^(2i/dim) < original / high,  factor where w_i > original / low,
 //   and between them 1 / d_i = (1 - s) / factor + s,  s = (original / w_i - low) / (high - low).
-// The published values low = 1, high = 4, original = 8192 are tried, then a fit of high and original (low = 1: scaling
-// all three by one number changes nothing) to the divisors between. Throws Error when neither gives the stored divisors
-// to 1e-4, and for scaling types other than none, linear and llama3's.
+// The published values low = 1, high = 4, original = 8192 (or the file's rope.scaling.original_context_length) are
+// tried, then values of high and original that give the stored divisors (low = 1: scaling all three by one number
+// changes nothing). Throws Error when none gives them to 1e-4, and for scaling types other than none, linear and
+// llama3's.
 nlohmann::json gguf_rope_scaling(const GgufFile& file, const std::string& prefix, double theta, std::size_t rotary_dim);
 
 }  // namespace lcomp
