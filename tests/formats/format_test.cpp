@@ -28,7 +28,8 @@ struct Case {
   WeightLayout (*layout)(std::size_t rows, std::size_t cols);
 };
 
-template <int bits, bool symmetric, std::size_t group_size, ScaleStorage storage, bool per_tensor = false>
+template <int bits, bool symmetric, std::size_t group_size, ScaleStorage storage, bool per_tensor = false,
+          bool permuted = false>
 WeightLayout grouped(std::size_t rows, std::size_t cols) {
   GroupedIntegerLayout layout;
   layout.rows = rows;
@@ -38,6 +39,7 @@ WeightLayout grouped(std::size_t rows, std::size_t cols) {
   layout.group_size = group_size == 0 ? cols : std::min(group_size, cols);
   layout.per_tensor = per_tensor;
   layout.scale_storage = storage;
+  layout.permuted = permuted;
   return layout;
 }
 
@@ -62,12 +64,24 @@ const Case cases[] = {
     {"6 bits, group 8", grouped<6, true, 8, ScaleStorage::f32>},
     {"7 bits, group 1", grouped<7, false, 1, ScaleStorage::f16>},
     {"8 bits, group 32", grouped<8, false, 32, ScaleStorage::f16>},
+    {"4 bits, group 16, permuted", grouped<4, false, 16, ScaleStorage::f16, false, true>},
+    {"3 bits, group 5, permuted", grouped<3, true, 5, ScaleStorage::u8, false, true>},
 };
 
 struct Shape {
   std::size_t rows, cols;
 };
 const Shape shapes[] = {{1, 1}, {3, 5}, {7, 33}, {2, 64}, {5, 200}, {67, 72}};
+
+std::vector<std::uint32_t> random_permutation(std::size_t size, Rng& rng) {
+  std::vector<std::uint32_t> permutation(size);
+  for (std::size_t j = 0; j < size; ++j) {
+    const std::size_t other = rng.below(j + 1);
+    permutation[j] = permutation[other];
+    permutation[other] = static_cast<std::uint32_t>(j);
+  }
+  return permutation;
+}
 
 // A weight with random contents: any codes, finite scales.
 CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
@@ -97,11 +111,16 @@ CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
     if (g.scale_storage == ScaleStorage::u8) weight.scales[i] = static_cast<std::uint8_t>(rng.below(256));
   }
   for (auto& byte : weight.zeros) byte = static_cast<std::uint8_t>(rng.below(256));
+  if (g.permuted) set_permutation(weight, random_permutation(g.cols, rng));
   return weight;
 }
 
 // The definition of the format, one weight at a time, from the bytes.
-float decoded_by_definition(const GroupedIntegerWeight& w, std::size_t i, std::size_t j) {
+float decoded_by_definition(const GroupedIntegerWeight& w, std::size_t i, std::size_t column) {
+  std::size_t j = column;
+  if (w.permuted) {
+    for (j = 0; (w.permutation[2 * j] | w.permutation[2 * j + 1] << 8) != static_cast<int>(column);) ++j;
+  }
   const auto code_of = [&w](const std::vector<std::uint8_t>& stream, std::size_t byte, std::size_t index) {
     unsigned code = 0;
     for (int k = 0; k < w.bits; ++k) {
@@ -149,7 +168,7 @@ TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
       bytes = d->values.size();
     } else {
       const auto& g = std::get<GroupedIntegerWeight>(weight);
-      bytes = g.codes.size() + g.scales.size() + g.row_scales.size() + g.zeros.size();
+      bytes = g.codes.size() + g.scales.size() + g.row_scales.size() + g.zeros.size() + g.permutation.size();
     }
     EXPECT_EQ(payload_bytes(weight), bytes);
     EXPECT_EQ(payload_bytes(stored), bytes);
@@ -282,6 +301,59 @@ TEST(FormatExampleTest, CountsByHand) {
   layout.per_tensor = true;
   layout.scale_storage = ScaleStorage::f32;
   EXPECT_EQ(payload_bytes(layout), 57u + 4u);
+  layout.permuted = true;
+  EXPECT_EQ(payload_bytes(layout), 57u + 4u + 100u);
+}
+
+TEST(FormatExampleTest, DecodesPermutedColumnsToTheirPlaces) {
+  GroupedIntegerLayout layout;
+  layout.rows = 1;
+  layout.cols = 4;
+  layout.bits = 4;
+  layout.symmetric = true;  // zero point 8
+  layout.group_size = 2;
+  layout.scale_storage = ScaleStorage::f32;
+  layout.permuted = true;
+  GroupedIntegerWeight weight = make_grouped_integer(layout, "w");
+  pack_row(weight, 0, std::vector<std::uint8_t>{9, 10, 11, 12});
+  set_scales(weight, 0, std::vector<float>{1, 10}, 0);
+  set_permutation(weight, std::vector<std::uint32_t>{2, 0, 3, 1});
+  const Matrix decoded = decode(CompressedWeight(weight));  // stored order: 1, 2, 30, 40
+  EXPECT_THAT(decoded.span(), ::testing::ElementsAre(2, 40, 1, 30));
+  EXPECT_THAT(decode_permutation(view(weight), "w"), ::testing::ElementsAre(2, 0, 3, 1));
+}
+
+TEST(FormatExampleTest, WidePermutations) {
+  GroupedIntegerLayout layout;
+  layout.rows = 1;
+  layout.cols = 65537;
+  layout.bits = 1;
+  layout.group_size = layout.cols;
+  layout.permuted = true;
+  GroupedIntegerWeight weight = make_grouped_integer(layout, "w");
+  Rng rng(3);
+  const auto permutation = random_permutation(layout.cols, rng);
+  set_permutation(weight, permutation);
+  EXPECT_EQ(weight.permutation.size(), 4 * layout.cols);
+  EXPECT_EQ(decode_permutation(view(weight), "w"), permutation);
+  EXPECT_EQ(payload_bytes(CompressedWeight(weight)), 8193u + 2u + 4u * 65537u);
+}
+
+TEST(FormatExampleTest, RefusesWhatIsNoPermutation) {
+  const WeightLayout layout = grouped<4, true, 2, ScaleStorage::f16, false, true>(2, 4);
+  for (const std::vector<std::uint8_t>& damaged :
+       {std::vector<std::uint8_t>{0, 0, 1, 0, 2, 0, 4, 0}, std::vector<std::uint8_t>{0, 0, 1, 0, 1, 0, 3, 0},
+        std::vector<std::uint8_t>{0, 0, 1, 0, 2, 0, 3, 1}}) {
+    auto weight = std::get<GroupedIntegerWeight>(random_weight(layout, 1));
+    weight.permutation = damaged;
+    const CompressedWeight stored = std::move(weight);
+    try {
+      from_parts(layout, to_parts(view(stored)), "layer.weight");
+      ADD_FAILURE() << "accepted";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("layer.weight.permutation"));
+    }
+  }
 }
 
 TEST(FormatExampleTest, DescribesForPeople) {
@@ -291,6 +363,8 @@ TEST(FormatExampleTest, DescribesForPeople) {
             "grouped integer, 3 bits, symmetric, per channel, u8 scales");
   EXPECT_EQ(describe(grouped<3, true, 0, ScaleStorage::f32, true>(8, 128)),
             "grouped integer, 3 bits, symmetric, per tensor, f32 scales");
+  EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16, false, true>(8, 128)),
+            "grouped integer, 4 bits, asymmetric, group 64, f16 scales, permuted columns");
   EXPECT_EQ(describe(dense<DenseType::bf16>(8, 128)), "bf16");
 }
 

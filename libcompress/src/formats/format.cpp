@@ -42,6 +42,8 @@ void check_part(const PartDeclaration& declared, const WeightPart& part, const s
   }
 }
 
+void check_contents(const DenseView& /*weight*/, const std::string& /*where*/) {}  // any values will do
+
 }  // namespace
 
 std::vector<PartDeclaration> declared_parts(const WeightLayout& layout, const std::string& where) {
@@ -122,9 +124,10 @@ std::string describe(const WeightLayout& layout) {
                                                            : grouped.group_size == grouped.cols
                                                                ? "per channel"
                                                                : fmt::format("group {}", grouped.group_size);
-                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales", grouped.bits,
+                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}", grouped.bits,
                                                     grouped.symmetric ? "symmetric" : "asymmetric", grain,
-                                                    name(grouped.scale_storage));
+                                                    name(grouped.scale_storage),
+                                                    grouped.permuted ? ", permuted columns" : "");
                                }},
                     layout);
 }
@@ -163,6 +166,7 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
       [&](const auto& of_format) -> CompressedWeightView {
         auto weight = empty_view(of_format);
         for (std::size_t i = 0; i < declared.size(); ++i) part_data(weight, declared[i].suffix) = data[i];
+        check_contents(weight, where);
         return weight;
       },
       layout);

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -56,6 +57,17 @@ void decode_scales(const GroupedIntegerView& weight, std::size_t first, std::spa
       return;
     }
   }
+}
+
+bool has_wide_permutation(const GroupedIntegerLayout& layout) { return layout.cols > 65536; }
+
+std::uint32_t stored_column(const GroupedIntegerView& weight, std::size_t j) {
+  const std::size_t width = has_wide_permutation(weight) ? 4 : 2;
+  std::uint32_t column = 0;
+  for (std::size_t byte = 0; byte < width; ++byte) {
+    column |= static_cast<std::uint32_t>(weight.permutation[width * j + byte]) << (8 * byte);
+  }
+  return column;
 }
 
 void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std::span<float> out) {
@@ -135,20 +147,29 @@ std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, 
   if (!layout.symmetric) {
     parts.push_back(declare(".zeros", DataType::u8, {packed_bytes(group_count(layout), layout.bits)}));
   }
+  if (layout.permuted) {
+    parts.push_back(
+        declare(".permutation", has_wide_permutation(layout) ? DataType::u32 : DataType::u16, {layout.cols}));
+  }
   return parts;
 }
 
 GroupedIntegerView view(const GroupedIntegerWeight& weight) {
-  return {static_cast<const GroupedIntegerLayout&>(weight), weight.codes, weight.scales, weight.row_scales,
-          weight.zeros};
+  return {static_cast<const GroupedIntegerLayout&>(weight),
+          weight.codes,
+          weight.scales,
+          weight.row_scales,
+          weight.zeros,
+          weight.permutation};
 }
 
-GroupedIntegerView empty_view(const GroupedIntegerLayout& layout) { return {layout, {}, {}, {}, {}}; }
+GroupedIntegerView empty_view(const GroupedIntegerLayout& layout) { return {layout, {}, {}, {}, {}, {}}; }
 
 std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix) {
   if (suffix == ".codes") return weight.codes;
   if (suffix == ".scales") return weight.scales;
   if (suffix == ".row_scales") return weight.row_scales;
+  if (suffix == ".permutation") return weight.permutation;
   assert(suffix == ".zeros");
   return weight.zeros;
 }
@@ -157,10 +178,11 @@ GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, co
   GroupedIntegerWeight weight;
   static_cast<GroupedIntegerLayout&>(weight) = layout;
   for (const PartDeclaration& part : declared_parts(layout, where)) {
-    auto& buffer = part.suffix == ".codes"        ? weight.codes
-                   : part.suffix == ".scales"     ? weight.scales
-                   : part.suffix == ".row_scales" ? weight.row_scales
-                                                  : weight.zeros;
+    auto& buffer = part.suffix == ".codes"         ? weight.codes
+                   : part.suffix == ".scales"      ? weight.scales
+                   : part.suffix == ".row_scales"  ? weight.row_scales
+                   : part.suffix == ".permutation" ? weight.permutation
+                                                   : weight.zeros;
     buffer.resize(part.bytes);
   }
   return weight;
@@ -221,6 +243,39 @@ void set_zero_points(GroupedIntegerWeight& weight, std::span<const std::uint8_t>
   if (!weight.symmetric) pack_bits(zero_points, weight.bits, weight.zeros);
 }
 
+void set_permutation(GroupedIntegerWeight& weight, std::span<const std::uint32_t> permutation) {
+  assert(weight.permuted && permutation.size() == weight.cols);
+  const std::size_t width = has_wide_permutation(weight) ? 4 : 2;
+  for (std::size_t j = 0; j < permutation.size(); ++j) {
+    assert(permutation[j] < weight.cols);
+    for (std::size_t byte = 0; byte < width; ++byte) {
+      weight.permutation[width * j + byte] = static_cast<std::uint8_t>(permutation[j] >> (8 * byte));
+    }
+  }
+}
+
+std::vector<std::uint32_t> decode_permutation(const GroupedIntegerView& weight, const std::string& where) {
+  std::vector<std::uint32_t> permutation(weight.cols);
+  if (!weight.permuted) {
+    std::iota(permutation.begin(), permutation.end(), 0u);
+    return permutation;
+  }
+  std::vector<bool> seen(weight.cols, false);
+  for (std::size_t j = 0; j < weight.cols; ++j) {
+    permutation[j] = stored_column(weight, j);
+    if (permutation[j] >= weight.cols || seen[permutation[j]]) {
+      throw Error({where + ".permutation", fmt::format("{} at place {}", permutation[j], j),
+                   fmt::format("each of 0 .. {} once", weight.cols - 1), "the file is damaged"});
+    }
+    seen[permutation[j]] = true;
+  }
+  return permutation;
+}
+
+void check_contents(const GroupedIntegerView& weight, const std::string& where) {
+  if (weight.permuted) decode_permutation(weight, where);
+}
+
 std::vector<float> decode_scales(const GroupedIntegerView& weight) {
   std::vector<float> scales(group_count(weight));
   decode_scales(weight, 0, scales);
@@ -244,6 +299,9 @@ void decode_rows(const GroupedIntegerView& weight, std::size_t row_begin, std::s
   constexpr std::size_t rows_together = 64;
   std::vector<float> scales;
   std::vector<float> zero_points;
+  std::vector<float> stored_order(weight.permuted ? weight.cols : 0);
+  std::vector<std::uint32_t> columns(stored_order.size());
+  for (std::size_t j = 0; j < columns.size(); ++j) columns[j] = stored_column(weight, j);
   for (std::size_t i = row_begin; i < row_begin + row_count; ++i) {
     if ((i - row_begin) % rows_together == 0) {
       const std::size_t ahead = std::min(rows_together, row_begin + row_count - i);
@@ -254,21 +312,23 @@ void decode_rows(const GroupedIntegerView& weight, std::size_t row_begin, std::s
       decode_zero_points(weight, first_group(weight, i), zero_points);
     }
     const std::size_t group = weight.per_tensor ? 0 : (i - row_begin) % rows_together * per_row;
-    float* row = out.data() + (i - row_begin) * weight.cols;
+    float* place = out.data() + (i - row_begin) * weight.cols;
+    float* row = weight.permuted ? stored_order.data() : place;
     if (groups_begin_with_a_byte) {
       const std::size_t at = i * row_bytes;
       decode_packed_row(weight.codes.data() + at, weight.codes.size() - at, weight.bits, weight.cols, weight.group_size,
                         &scales[group], &zero_points[group], row);
-      continue;
-    }
-    unpack_row(weight, i, codes);
-    for (std::size_t g = 0; g < per_row; ++g) {
-      const std::size_t begin = g * weight.group_size;
-      const std::size_t end = std::min(begin + weight.group_size, weight.cols);
-      for (std::size_t j = begin; j < end; ++j) {
-        row[j] = scales[group + g] * (static_cast<float>(codes[j]) - zero_points[group + g]);
+    } else {
+      unpack_row(weight, i, codes);
+      for (std::size_t g = 0; g < per_row; ++g) {
+        const std::size_t begin = g * weight.group_size;
+        const std::size_t end = std::min(begin + weight.group_size, weight.cols);
+        for (std::size_t j = begin; j < end; ++j) {
+          row[j] = scales[group + g] * (static_cast<float>(codes[j]) - zero_points[group + g]);
+        }
       }
     }
+    for (std::size_t j = 0; j < columns.size(); ++j) place[columns[j]] = row[j];
   }
 }
 

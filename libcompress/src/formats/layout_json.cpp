@@ -20,6 +20,7 @@ nlohmann::json to_json(const GroupedIntegerLayout& layout) {
                          {"group_size", layout.group_size},
                          {"scales", name(layout.scale_storage)}};
   if (layout.per_tensor) json["per_tensor"] = true;
+  if (layout.permuted) json["permuted"] = true;
   return json;
 }
 
@@ -58,6 +59,7 @@ WeightLayout layout_from_json(const nlohmann::json& json, std::size_t rows, std:
     grouped.group_size =
         static_cast<std::size_t>(reader.integer("group_size", 1, checked_cast<std::int64_t>(cols, where)));
     grouped.per_tensor = reader.boolean_or("per_tensor", false);
+    grouped.permuted = reader.boolean_or("permuted", false);
     grouped.scale_storage =
         enumerator(reader, "scales", std::array{ScaleStorage::f32, ScaleStorage::f16, ScaleStorage::u8});
     check_layout(grouped, where);

@@ -48,19 +48,21 @@ struct GroupedIntegerLayout {
       0;  // columns per group, 1 .. cols; the last group of a row may be shorter. cols: one group a row
   bool per_tensor = false;  // one scale (and zero point) for the whole weight; group_size is then cols
   ScaleStorage scale_storage = ScaleStorage::f16;
+  bool permuted = false;  // columns are stored in another order, given by a permutation: groups are of stored columns
 
   bool operator==(const GroupedIntegerLayout&) const = default;
 };
 
 struct GroupedIntegerWeight : GroupedIntegerLayout {
-  std::vector<std::uint8_t> codes;       // packed, each row from a byte boundary
-  std::vector<std::uint8_t> scales;      // one per group in row-major order, as scale_storage says
-  std::vector<std::uint8_t> row_scales;  // f16 per row when scale_storage is u8, else empty
-  std::vector<std::uint8_t> zeros;       // one per group, packed `bits` wide without gaps, when asymmetric; else empty
+  std::vector<std::uint8_t> codes;        // packed, each row from a byte boundary
+  std::vector<std::uint8_t> scales;       // one per group in row-major order, as scale_storage says
+  std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
+  std::vector<std::uint8_t> zeros;        // one per group, packed `bits` wide without gaps, when asymmetric; else empty
+  std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
 };
 
 struct GroupedIntegerView : GroupedIntegerLayout {
-  std::span<const std::uint8_t> codes, scales, row_scales, zeros;
+  std::span<const std::uint8_t> codes, scales, row_scales, zeros, permutation;
 };
 
 using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout>;

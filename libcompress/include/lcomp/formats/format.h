@@ -47,14 +47,14 @@ std::string describe(const WeightLayout& layout);
 // The parts of a weight, in the order of declared_parts().
 std::vector<WeightPart> to_parts(const CompressedWeightView& weight);
 // The weight over `parts` (in any order). Throws Error naming `where` + suffix for a part that is missing, unknown,
-// given twice, or of another type, shape or size than the layout declares.
+// given twice, or of another type, shape or size than the layout declares, and for contents that no weight has.
 CompressedWeightView from_parts(const WeightLayout& layout, std::span<const WeightPart> parts,
                                 const std::string& where);
 
 // The layout as the container's JSON, and back (strict: unknown keys and values are errors). Rows and columns are not
 // part of it.
-//   {"format": "grouped_integer", "bits": 4, "symmetric": false, "group_size": 64, "scales": "f16"}   ("per_tensor":
-//   true)
+//   {"format": "grouped_integer", "bits": 4, "symmetric": false, "group_size": 64, "scales": "f16"}
+//       and "per_tensor": true, "permuted": true where they are
 //   {"format": "dense", "type": "f16"}
 nlohmann::json layout_to_json(const WeightLayout& layout);
 WeightLayout layout_from_json(const nlohmann::json& json, std::size_t rows, std::size_t cols, const std::string& where);

@@ -24,6 +24,8 @@ namespace lcomp {
 //   scales      groups values, row-major: f32 or f16 little-endian, or u8 codes
 //   row_scales  u8 scales only: rows values f16;  scale = row_scale * code / 255 (the product is exact in float32)
 //   zeros       asymmetric only: ceil(groups * bits / 8) bytes: one bit stream for the whole weight, row-major
+//   permutation permuted only: cols values u16 (u32 for more than 65536 columns) little-endian, one permutation for all
+//               rows: stored column j, as the lines above count them, is column permutation[j] of the weight
 // with groups = rows * ceil(cols / group_size), or 1 when per_tensor. A per-tensor weight has one row_scale.
 // Symmetric weights store no zero point: it is 2^(bits-1), and 1/2 for 1 bit, where the levels are -scale/2 and
 // +scale/2.
@@ -53,7 +55,7 @@ GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, co
 
 // Packs the codes of one row, codes.size() == cols. Different rows may be packed from different threads.
 void pack_row(GroupedIntegerWeight& weight, std::size_t row, std::span<const std::uint8_t> codes);
-// The codes of one row, [cols].
+// The codes of one row, [cols], in the order that they are stored in.
 void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes);
 
 // What scales are rounded to before codes are chosen, so that the codes fit the scales that are stored.
@@ -70,13 +72,21 @@ void set_scales(GroupedIntegerWeight& weight, std::size_t row, std::span<const f
 // Stores the zero points of all groups, [group_count], each an integer below 2^bits; nothing for a symmetric weight.
 void set_zero_points(GroupedIntegerWeight& weight, std::span<const std::uint8_t> zero_points);
 float implied_zero_point(int bits);  // of symmetric weights
+// Stores the column that each stored column is, [cols]: a permutation of 0 .. cols - 1; the weight must be permuted.
+void set_permutation(GroupedIntegerWeight& weight, std::span<const std::uint32_t> permutation);
+// The stored permutation; 0, 1, 2, ... for a weight that is not permuted. Throws Error naming `where` when the stored
+// values are none.
+std::vector<std::uint32_t> decode_permutation(const GroupedIntegerView& weight, const std::string& where);
+// What a file may have wrong that sizes don't show: the permutation. Throws Error naming `where`.
+void check_contents(const GroupedIntegerView& weight, const std::string& where);
 
 // All scales and zero points as they decode, [group_count].
 std::vector<float> decode_scales(const GroupedIntegerView& weight);
 std::vector<float> decode_zero_points(const GroupedIntegerView& weight);
 
-// Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values; the sizes are asserted. Vectorised
-// (Highway, chosen at run time) with the same results everywhere. One thread.
+// Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values, columns in the weight's own order;
+// the sizes are asserted, and a permutation must be one (check_contents). Vectorised (Highway, chosen at run time) with
+// the same results everywhere. One thread.
 void decode_rows(const GroupedIntegerView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out);
 
 }  // namespace lcomp
