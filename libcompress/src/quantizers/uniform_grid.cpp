@@ -69,15 +69,10 @@ class RangeSearch {
     }
   }
 
+  // The error has several minima when there are outliers, so that the whole ladder is tried.
   UniformGrid run() {
-    for (int percent = 95; percent >= 20; percent -= 5) {
-      const float share = static_cast<float>(percent) / 100;
-      improves(share, share);
-    }
-    // An outlier may be so far out that even less of the range is best.
-    while (low_share_ <= least_ && low_share_ > 1.0e-4f && improves(low_share_ * 0.8f, low_share_ * 0.8f))
-      least_ = low_share_;
-    for (const float step : {0.025f, 0.0125f, 0.00625f}) refine(step);
+    for (float share = 0.9f; share > 0.02f; share *= 0.9f) improves(share, share);
+    for (const float step : {0.05f, 0.025f, 0.0125f}) refine(step);
     return best_;
   }
 
@@ -119,7 +114,6 @@ class RangeSearch {
   double error_ = std::numeric_limits<double>::infinity();
   float low_share_ = 1;
   float high_share_ = 1;
-  float least_ = 0.2f;
 };
 
 }  // namespace
