@@ -134,7 +134,6 @@ class Experiment {
 
   ForwardOptions forward_options(const std::string& what) const {
     ForwardOptions options;
-    options.compute = config_.compute;
     options.progress = progress_;
     options.progress_label = position_ + ": " + what;
     return options;

@@ -46,7 +46,6 @@ int run_program(int argc, char** argv) {
   add_eval_command(app, context);
   add_inspect_command(app, context);
   add_convert_command(app, context);
-  add_generate_command(app, context);
   add_logits_command(app, context);
   add_tokenize_command(app, context);
   app.parse_complete_callback([&context] {

@@ -46,7 +46,6 @@ void run(const EvalOptions& options, const CommandContext& context) {
   const ScoringBatch batch = make_scoring_batch(protocol, *tokenizer, context.data);
 
   ForwardOptions forward;
-  forward.compute = options.compute;
   forward.progress = context.progress();
   std::optional<Decoder> original;
   Matrix original_states;

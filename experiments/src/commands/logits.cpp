@@ -92,7 +92,6 @@ void run(const LogitsOptions& options, const CommandContext& context) {
 
   HiddenStateWriter hidden(writer);
   ForwardOptions forward;
-  forward.compute = options.compute;
   forward.progress = context.progress();
   if (options.hidden_states) forward.visitor = &hidden;
   const Matrix normed = decoder.forward(input.batch, forward);
