@@ -110,10 +110,8 @@ void product(benchmark::State& state, Library library) {
   Matrix y(static_cast<std::size_t>(n), static_cast<std::size_t>(m));
   Matrix w = random_matrix(static_cast<std::size_t>(m), static_cast<std::size_t>(k));
   lcomp::LinearWeight weight;
-  weight.resize(w.rows(), w.cols(), false);
-  std::copy_n(w.data(), w.size(), weight.weight().data());
   lcomp::MatrixMultiplier multiplier(lcomp::ComputeType::float32);
-  multiplier.finish(weight, true);
+  multiplier.pack(w.view(), {}, weight);
 
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);

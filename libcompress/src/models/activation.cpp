@@ -91,8 +91,10 @@ HWY_EXPORT(softcap_row);
 
 namespace {
 // Rows that are worth handing to another thread.
-std::size_t rows_per_task(std::size_t width) { return std::max<std::size_t>(1, 8192 / std::max<std::size_t>(1, width)); }
+std::size_t rows_per_task(std::size_t width) {
+  return std::max<std::size_t>(1, 8192 / std::max<std::size_t>(1, width));
 }
+}  // namespace
 
 void gated_activation(Activation activation, ConstMatrixView gate_up, MatrixView<float> out) {
   const std::size_t width = out.cols();

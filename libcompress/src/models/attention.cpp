@@ -70,19 +70,26 @@ HWY_INLINE void multiply_block(const float* HWY_RESTRICT a, std::size_t a_stride
   const Tag d;
   const std::size_t lanes = hn::Lanes(d);
   hn::Vec<Tag> sums[R][V];
+  HWY_UNROLL(8)
   for (std::size_t r = 0; r < R; ++r) {
+    HWY_UNROLL(8)
     for (std::size_t v = 0; v < V; ++v)
       sums[r][v] = accumulate ? hn::LoadU(d, c + r * c_stride + v * lanes) : hn::Zero(d);
   }
   for (std::size_t k = 0; k < inner; ++k) {
     hn::Vec<Tag> row[V];
+    HWY_UNROLL(8)
     for (std::size_t v = 0; v < V; ++v) row[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
+    HWY_UNROLL(8)
     for (std::size_t r = 0; r < R; ++r) {
       const auto factor = hn::Set(d, a[r * a_stride + k]);
+      HWY_UNROLL(8)
       for (std::size_t v = 0; v < V; ++v) sums[r][v] = hn::MulAdd(factor, row[v], sums[r][v]);
     }
   }
+  HWY_UNROLL(8)
   for (std::size_t r = 0; r < R; ++r) {
+    HWY_UNROLL(8)
     for (std::size_t v = 0; v < V; ++v) hn::StoreU(sums[r][v], d, c + r * c_stride + v * lanes);
   }
 }

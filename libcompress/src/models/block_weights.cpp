@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
 
@@ -22,76 +23,73 @@ std::size_t rows_per_read(std::size_t cols) {
 
 }  // namespace
 
-void WeightReader::read(const TensorSlice& slice, std::span<float> out) const {
+void WeightReader::read(const TensorSource& source, const TensorSlice& slice, std::span<float> out) const {
   assert(out.size() == slice.rows * slice.cols);
   parallel_chunks(0, slice.rows, rows_per_read(slice.cols), [&](std::size_t begin, std::size_t end) {
     const std::span<float> part = out.subspan(begin * slice.cols, (end - begin) * slice.cols);
-    source_.read_rows(slice.tensor, slice.row_begin + begin, end - begin, part);
+    source.read_rows(slice.tensor, slice.row_begin + begin, end - begin, part);
     if (all_finite(part)) return;
     const auto at = std::find_if(part.begin(), part.end(), [](float v) { return !std::isfinite(v); });
     const auto index = static_cast<std::size_t>(at - part.begin());
-    throw Error({source_.where(),
+    throw Error({source.where(),
                  fmt::format("weights hold {}: tensor \"{}\", row {}, column {}", std::isnan(*at) ? "NaN" : "infinity",
                              slice.tensor, slice.row_begin + begin + index / slice.cols, index % slice.cols),
                  "finite values", ""});
   });
 }
 
-void WeightReader::read(std::span<const LinearSlices* const> parts, LinearWeight& out) const {
+void WeightReader::read(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                        const MatrixMultiplier& multiplier, LinearWeight& out) {
   std::size_t rows = 0;
   for (const LinearSlices* part : parts) rows += part->weight.rows;
   const std::size_t cols = parts.front()->weight.cols;
-  const bool bias = !parts.front()->bias.tensor.empty();
-  out.resize(rows, cols, bias);
+  if (staging_.size() < rows * cols) staging_ = AlignedBuffer<float>(rows * cols);
+  std::vector<float> bias;
   std::size_t row = 0;
   for (const LinearSlices* part : parts) {
-    assert(part->weight.cols == cols && !part->bias.tensor.empty() == bias);
-    read(part->weight, {out.weight().row(row).data(), part->weight.rows * cols});
-    if (bias) read(part->bias, out.bias().subspan(row, part->bias.rows));
+    assert(part->weight.cols == cols);
+    read(source, part->weight, staging_.span().subspan(row * cols, part->weight.rows * cols));
     row += part->weight.rows;
+    if (part->bias.tensor.empty()) continue;
+    bias.resize(row);
+    read(source, part->bias, std::span(bias).last(part->bias.rows));
   }
+  assert(bias.empty() || bias.size() == rows);
+  multiplier.pack({staging_.data(), rows, cols}, bias, out);
 }
 
-void WeightReader::read(const NormSlices& slices, NormKind kind, NormWeights& out) const {
+void WeightReader::read(const TensorSource& source, const NormSlices& slices, NormKind kind, NormWeights& out) const {
   if (slices.gain.tensor.empty()) return;
   if (out.gain.size() != slices.gain.rows) out.gain = AlignedBuffer<float>(slices.gain.rows);
-  read(slices.gain, out.gain.span());
+  read(source, slices.gain, out.gain.span());
   if (kind == NormKind::rms_plus_one) {
     for (float& gain : out.gain.span()) gain += 1;
   }
   if (slices.bias.tensor.empty()) return;
   if (out.bias.size() != slices.bias.rows) out.bias = AlignedBuffer<float>(slices.bias.rows);
-  read(slices.bias, out.bias.span());
+  read(source, slices.bias, out.bias.span());
 }
 
-void read_attention(const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
-                    const MatrixMultiplier& multiplier, bool resident, AttentionWeights& out) {
-  const WeightReader reader(source);
-  reader.read(slices.input_norm, config.norm, out.input_norm);
-  reader.read(slices.post_attention_norm, config.norm, out.post_norm);
-  reader.read(slices.query_norm, config.norm, out.query_norm);
-  reader.read(slices.key_norm, config.norm, out.key_norm);
-  const LinearSlices* const inputs[] = {&slices.query, &slices.key, &slices.value};
-  reader.read(inputs, out.query_key_value);
-  multiplier.finish(out.query_key_value, resident);
-  const LinearSlices* const output[] = {&slices.output};
-  reader.read(output, out.output);
-  multiplier.finish(out.output, resident);
+void read_attention(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
+                    const BlockSlices& slices, const MatrixMultiplier& multiplier, AttentionWeights& out) {
+  reader.read(source, slices.input_norm, config.norm, out.input_norm);
+  reader.read(source, slices.post_attention_norm, config.norm, out.post_norm);
+  reader.read(source, slices.query_norm, config.norm, out.query_norm);
+  reader.read(source, slices.key_norm, config.norm, out.key_norm);
+  reader.read(source, std::array{&slices.query, &slices.key, &slices.value}, multiplier, out.query_key_value);
+  reader.read(source, std::array{&slices.output}, multiplier, out.output);
 }
 
-void read_mlp(const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
-              const MatrixMultiplier& multiplier, bool resident, MlpWeights& out) {
-  const WeightReader reader(source);
-  reader.read(slices.pre_mlp_norm, config.norm, out.input_norm);
-  reader.read(slices.post_mlp_norm, config.norm, out.post_norm);
-  std::vector<const LinearSlices*> inputs;
-  if (config.gated_mlp) inputs.push_back(&slices.mlp.gate);
-  inputs.push_back(&slices.mlp.up);
-  reader.read(inputs, out.gate_up);
-  multiplier.finish(out.gate_up, resident);
-  const LinearSlices* const down[] = {&slices.mlp.down};
-  reader.read(down, out.down);
-  multiplier.finish(out.down, resident);
+void read_mlp(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
+              const MatrixMultiplier& multiplier, MlpWeights& out) {
+  reader.read(source, slices.pre_mlp_norm, config.norm, out.input_norm);
+  reader.read(source, slices.post_mlp_norm, config.norm, out.post_norm);
+  if (config.gated_mlp) {
+    reader.read(source, std::array{&slices.mlp.gate, &slices.mlp.up}, multiplier, out.gate_up);
+  } else {
+    reader.read(source, std::array{&slices.mlp.up}, multiplier, out.gate_up);
+  }
+  reader.read(source, std::array{&slices.mlp.down}, multiplier, out.down);
 }
 
 std::vector<std::string> component_names(std::span<const LinearSlices* const> parts) {

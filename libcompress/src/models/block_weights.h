@@ -11,18 +11,18 @@
 namespace lcomp {
 
 // Reads parts of a model into float32, all threads at once. Every value is checked: NaN or infinity is an Error that
-// names the tensor and the position.
+// names the tensor and the position. The working memory, the largest linear layer read so far, is kept.
 class WeightReader {
  public:
-  explicit WeightReader(const TensorSource& source) : source_(source) {}
-
-  void read(const TensorSlice& slice, std::span<float> out) const;  // rows * cols values
+  void read(const TensorSource& source, const TensorSlice& slice, std::span<float> out) const;  // rows * cols values
   // The parts one below the other, as one linear layer; each is [its rows, the same cols].
-  void read(std::span<const LinearSlices* const> parts, LinearWeight& out) const;
-  void read(const NormSlices& slices, NormKind kind, NormWeights& out) const;  // nothing for an absent norm
+  void read(const TensorSource& source, std::span<const LinearSlices* const> parts, const MatrixMultiplier& multiplier,
+            LinearWeight& out);
+  // Nothing for an absent norm.
+  void read(const TensorSource& source, const NormSlices& slices, NormKind kind, NormWeights& out) const;
 
  private:
-  const TensorSource& source_;
+  AlignedBuffer<float> staging_;
 };
 
 // The attention half of a block: what a token meets between two residual sums. q, k and v are one linear layer.
@@ -44,10 +44,10 @@ struct BlockWeights {
   MlpWeights mlp;
 };
 
-void read_attention(const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
-                    const MatrixMultiplier& multiplier, bool resident, AttentionWeights& out);
-void read_mlp(const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
-              const MatrixMultiplier& multiplier, bool resident, MlpWeights& out);
+void read_attention(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
+                    const BlockSlices& slices, const MatrixMultiplier& multiplier, AttentionWeights& out);
+void read_mlp(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
+              const MatrixMultiplier& multiplier, MlpWeights& out);
 
 // Names of the linear layers without ".weight", each once: what BlockVisitor reports.
 std::vector<std::string> component_names(std::span<const LinearSlices* const> parts);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
 #include <numeric>
@@ -65,9 +66,9 @@ void Decoder::load_all() {
   if (loaded()) return;
   std::vector<BlockWeights> blocks(config().num_layers());
   for (std::size_t layer = 0; layer < blocks.size(); ++layer) {
-    read_attention(*s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, true,
+    read_attention(s.reader, *s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier,
                    blocks[layer].attention);
-    read_mlp(*s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, true, blocks[layer].mlp);
+    read_mlp(s.reader, *s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, blocks[layer].mlp);
   }
   s.load_head();
   s.load_final_norm();
@@ -78,28 +79,24 @@ void Decoder::State::load_head() {
   if (!head.empty()) return;
   LinearSlices slices = model.slices.head;
   if (model.config.tied_head) slices = {model.slices.embedding, {}};
-  const LinearSlices* const parts[] = {&slices};
   LinearWeight weight;
-  WeightReader(*model.tensors).read(parts, weight);
-  multiplier.finish(weight, true);
+  WeightReader().read(*model.tensors, std::array<const LinearSlices*, 1>{&slices}, multiplier, weight);
   head = std::move(weight);
 }
 
 void Decoder::State::load_final_norm() {
   if (final_norm.gain.size() != 0) return;
-  WeightReader(*model.tensors).read(model.slices.final_norm, model.config.norm, final_norm);
+  reader.read(*model.tensors, model.slices.final_norm, model.config.norm, final_norm);
 }
 
 void Decoder::State::embed(std::span<const std::int32_t> ids, MatrixView<float> out) {
   const std::size_t hidden = model.config.hidden_size;
   const auto scale = static_cast<float>(model.config.embedding_scale);
-  const bool in_memory = model.config.tied_head && !head.empty() && multiplier.compute() == ComputeType::float32;
   // In order of id, so that each row is read once and formats that decode many rows together meet them in order.
   std::vector<std::size_t> order(ids.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(),
             [&](std::size_t a, std::size_t b) { return std::pair(ids[a], a) < std::pair(ids[b], b); });
-  const WeightReader reader(*model.tensors);
   parallel_chunks(0, order.size(), 64, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       float* row = out.row(order[i]).data();
@@ -108,12 +105,8 @@ void Decoder::State::embed(std::span<const std::int32_t> ids, MatrixView<float> 
         std::memcpy(row, out.row(order[i - 1]).data(), hidden * sizeof(float));
         continue;
       }
-      if (in_memory) {
-        std::memcpy(row, head.weight().row(id).data(), hidden * sizeof(float));
-      } else {
-        const TensorSlice& slice = model.slices.embedding;
-        reader.read({slice.tensor, slice.row_begin + id, 1, hidden}, {row, hidden});
-      }
+      const TensorSlice& slice = model.slices.embedding;
+      reader.read(*model.tensors, {slice.tensor, slice.row_begin + id, 1, hidden}, {row, hidden});
       if (scale != 1) {
         for (std::size_t j = 0; j < hidden; ++j) row[j] *= scale;
       }
@@ -165,8 +158,8 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
   };
   const auto rows = [&](const TokenChunk& chunk) { return states.rows_range(chunk.first_token, chunk.tokens); };
 
-  if (!resident) read_attention(source, c, slices, s.multiplier, false, weights.attention);
-  if (!resident && c.parallel_block) read_mlp(source, c, slices, s.multiplier, false, weights.mlp);
+  if (!resident) read_attention(s.reader, source, c, slices, s.multiplier, weights.attention);
+  if (!resident && c.parallel_block) read_mlp(s.reader, source, c, slices, s.multiplier, weights.mlp);
   std::size_t previous_pieces = 0;
   for (const TokenChunk& chunk : chunks) {
     begin_chunk(chunk, previous_pieces);
@@ -180,7 +173,7 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
     }
   }
   if (c.parallel_block) return;
-  if (!resident) read_mlp(source, c, slices, s.multiplier, false, weights.mlp);
+  if (!resident) read_mlp(s.reader, source, c, slices, s.multiplier, weights.mlp);
   for (const TokenChunk& chunk : chunks) run_mlp(c, weights.mlp, s.multiplier, report(chunk), s.buffers, rows(chunk));
 }
 

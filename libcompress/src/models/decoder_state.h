@@ -14,6 +14,7 @@ struct Decoder::State {
 
   ModelFolder model;
   MatrixMultiplier multiplier;
+  WeightReader reader;
   RopeTables ropes;
   NormWeights final_norm;
   LinearWeight head;                   // empty until it is needed

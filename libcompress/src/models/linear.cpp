@@ -2,22 +2,25 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
+#include <cstdint>
 #include <map>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <tuple>
+#include <vector>
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
-#include "matvec.h"
 
 namespace lcomp {
 
 using dnnl::memory;
 
 struct LinearWeight::Packed {
-  memory weight;
+  memory::desc layout;
+  AlignedBuffer<std::uint8_t> bytes;
+  std::vector<float> bias;
 };
 
 LinearWeight::LinearWeight() = default;
@@ -25,23 +28,8 @@ LinearWeight::~LinearWeight() = default;
 LinearWeight::LinearWeight(LinearWeight&&) noexcept = default;
 LinearWeight& LinearWeight::operator=(LinearWeight&&) noexcept = default;
 
-void LinearWeight::resize(std::size_t out_features, std::size_t in_features, bool has_bias) {
-  out_features_ = out_features;
-  in_features_ = in_features;
-  bias_size_ = has_bias ? out_features : 0;
-  packed_.reset();
-  if (values_.size() < out_features * in_features) values_ = AlignedBuffer<float>(out_features * in_features);
-  if (bias_.size() < bias_size_) bias_ = AlignedBuffer<float>(bias_size_);
-}
-
-MatrixView<float> LinearWeight::weight() { return {values_.data(), out_features_, in_features_}; }
-ConstMatrixView LinearWeight::weight() const { return {values_.data(), out_features_, in_features_}; }
-std::span<float> LinearWeight::bias() { return {bias_.data(), bias_size_}; }
-std::span<const float> LinearWeight::bias() const { return {bias_.data(), bias_size_}; }
-
 namespace {
 
-constexpr std::size_t few_rows = 4;
 constexpr std::size_t small_product = 1 << 20;  // multiplications that take less time than waking another thread
 
 struct Shape {
@@ -51,46 +39,27 @@ struct Shape {
   auto operator<=>(const Shape&) const = default;
 };
 
-memory::dim dim(std::size_t n) { return static_cast<memory::dim>(n); }
-
-}  // namespace
-
-struct MatrixMultiplier::State {
-  ComputeType compute;
-  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
-  std::map<Shape, dnnl::matmul> primitives;
-  AlignedBuffer<std::uint16_t> rounded;  // x in bfloat16
-
-  // The layout of a bfloat16 weight, whatever the number of rows it will meet.
-  memory::desc packed_layout(const LinearWeight& weight) const {
-    const memory::dims in = {256, dim(weight.in_features())}, out = {256, dim(weight.out_features())};
-    const memory::desc x(in, memory::data_type::bf16, memory::format_tag::ab);
-    const memory::desc w({in[1], out[1]}, memory::data_type::bf16, memory::format_tag::any);
-    const memory::desc y(out, memory::data_type::f32, memory::format_tag::ab);
-    return dnnl::matmul::primitive_desc(dnnl::matmul::desc(x, w, y), engine).weights_desc();
+// oneDNN fixes the number of threads of a product when it is made.
+class ThreadCountScope {
+ public:
+  explicit ThreadCountScope(std::size_t count) : before_(thread_count()) {
+    if (count != before_) set_thread_count(count);
   }
-
-  const dnnl::matmul& primitive(const Shape& shape, const memory::desc& x, const memory::desc& w,
-                                const memory::desc& bias, const memory::desc& y) {
-    const auto found = primitives.find(shape);
-    if (found != primitives.end()) return found->second;
-    if (primitives.size() >= 1024) primitives.clear();  // a caller with ever new sequence lengths
-    const dnnl::matmul::desc description = shape.bias ? dnnl::matmul::desc(x, w, bias, y) : dnnl::matmul::desc(x, w, y);
-    return primitives.emplace(shape, dnnl::matmul(dnnl::matmul::primitive_desc(description, engine))).first->second;
+  ~ThreadCountScope() {
+    if (thread_count() != before_) set_thread_count(before_);
   }
+  ThreadCountScope(const ThreadCountScope&) = delete;
+  ThreadCountScope& operator=(const ThreadCountScope&) = delete;
+
+ private:
+  std::size_t before_;
 };
 
-MatrixMultiplier::MatrixMultiplier(ComputeType compute) : state_(std::make_unique<State>()) {
-  state_->compute = compute;
+memory::dim dim(std::size_t n) { return static_cast<memory::dim>(n); }
+
+memory::desc plain(std::size_t rows, std::size_t cols, memory::data_type type) {
+  return {{dim(rows), dim(cols)}, type, memory::format_tag::ab};
 }
-MatrixMultiplier::~MatrixMultiplier() = default;
-MatrixMultiplier::MatrixMultiplier(MatrixMultiplier&&) noexcept = default;
-MatrixMultiplier& MatrixMultiplier::operator=(MatrixMultiplier&&) noexcept = default;
-
-ComputeType MatrixMultiplier::compute() const { return state_->compute; }
-
-namespace {
 
 // oneDNN reports failures (out of memory, an unsupported primitive) by its own exception.
 template <class F>
@@ -104,61 +73,97 @@ void guarded(F f) {
 
 }  // namespace
 
-void MatrixMultiplier::finish(LinearWeight& weight, bool release) const {
-  if (state_->compute == ComputeType::float32 || weight.empty()) return;
+struct MatrixMultiplier::State {
+  ComputeType compute = ComputeType::float32;
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  std::map<Shape, dnnl::matmul> primitives;
+  AlignedBuffer<std::uint16_t> rounded;  // x in bfloat16
+
+  memory::data_type operand() const {
+    return compute == ComputeType::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+  }
+
+  // The layout that oneDNN prefers for many rows. It is used for any number of rows.
+  memory::desc packed_layout(std::size_t out_features, std::size_t in_features) const {
+    constexpr std::size_t rows = 512;
+    const memory::desc any({dim(in_features), dim(out_features)}, operand(), memory::format_tag::any);
+    const dnnl::matmul::desc description(plain(rows, in_features, operand()), any,
+                                         plain(rows, out_features, memory::data_type::f32));
+    return dnnl::matmul::primitive_desc(description, engine).weights_desc();
+  }
+
+  const dnnl::matmul& primitive(const Shape& shape, const memory::desc& weight) {
+    const auto found = primitives.find(shape);
+    if (found != primitives.end()) return found->second;
+    if (primitives.size() >= 1024) primitives.clear();  // a caller with ever new sequence lengths
+    const memory::desc x = plain(shape.rows, shape.in_features, operand());
+    const memory::desc y = plain(shape.rows, shape.out_features, memory::data_type::f32);
+    const memory::desc bias = plain(1, shape.out_features, memory::data_type::f32);
+    const dnnl::matmul::desc description =
+        shape.bias ? dnnl::matmul::desc(x, weight, bias, y) : dnnl::matmul::desc(x, weight, y);
+    return primitives.emplace(shape, dnnl::matmul(dnnl::matmul::primitive_desc(description, engine))).first->second;
+  }
+};
+
+MatrixMultiplier::MatrixMultiplier(ComputeType compute) : state_(std::make_unique<State>()) {
+  state_->compute = compute;
+}
+MatrixMultiplier::~MatrixMultiplier() = default;
+MatrixMultiplier::MatrixMultiplier(MatrixMultiplier&&) noexcept = default;
+MatrixMultiplier& MatrixMultiplier::operator=(MatrixMultiplier&&) noexcept = default;
+
+ComputeType MatrixMultiplier::compute() const { return state_->compute; }
+
+void MatrixMultiplier::pack(ConstMatrixView weight, std::span<const float> bias, LinearWeight& out) const {
+  assert(weight.contiguous() && (bias.empty() || bias.size() == weight.rows()));
+  if (out.packed_ == nullptr) out.packed_ = std::make_unique<LinearWeight::Packed>();
+  LinearWeight::Packed& packed = *out.packed_;
+  out.out_features_ = weight.rows();
+  out.in_features_ = weight.cols();
+  packed.bias.assign(bias.begin(), bias.end());
+  const ThreadCountScope threads(weight.size() <= small_product / 16 ? 1 : thread_count());
   guarded([&] {
-    const memory::desc plain({dim(weight.in_features()), dim(weight.out_features())}, memory::data_type::f32,
-                             memory::format_tag::ba);
-    memory from(plain, state_->engine, weight.values_.data());
-    memory to(state_->packed_layout(weight), state_->engine);
+    packed.layout = state_->packed_layout(weight.rows(), weight.cols());
+    if (packed.bytes.size() < packed.layout.get_size())
+      packed.bytes = AlignedBuffer<std::uint8_t>(packed.layout.get_size());
+    const memory::desc rows({dim(weight.cols()), dim(weight.rows())}, memory::data_type::f32, memory::format_tag::ba);
+    // oneDNN's handles are not const; it only reads the weight.
+    memory from(rows, state_->engine, const_cast<float*>(weight.data()));
+    memory to(packed.layout, state_->engine, packed.bytes.data());
     dnnl::reorder(from, to).execute(state_->stream, from, to);
     state_->stream.wait();
-    weight.packed_ = std::make_unique<LinearWeight::Packed>(LinearWeight::Packed{to});
   });
-  if (release) weight.values_ = {};
 }
 
 void MatrixMultiplier::multiply(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y) {
   assert(x.contiguous() && y.contiguous() && x.rows() == y.rows());
   assert(x.cols() == weight.in_features() && y.cols() == weight.out_features());
   if (x.rows() == 0) return;
-  const bool low = state_->compute == ComputeType::bfloat16;
-  assert(low == (weight.packed_ != nullptr));
-  if (!low && (x.rows() <= few_rows || x.rows() * x.cols() * y.cols() <= small_product)) {
-    multiply_few(x, weight.weight(), weight.bias_size_ == 0 ? nullptr : weight.bias_.data(), y);
-    return;
+  State& s = *state_;
+  LinearWeight::Packed& packed = *weight.packed_;
+  void* x_data = const_cast<float*>(x.data());  // read only, as above
+  if (s.compute == ComputeType::bfloat16) {
+    if (s.rounded.size() < x.size()) s.rounded = AlignedBuffer<std::uint16_t>(x.size());
+    parallel_chunks(0, x.size(), 1 << 16, [&](std::size_t begin, std::size_t end) {
+      float_to_bfloat16(std::span(x.data() + begin, end - begin), std::span(s.rounded.data() + begin, end - begin));
+    });
+    x_data = s.rounded.data();
   }
+  const ThreadCountScope threads(x.rows() * x.cols() * y.cols() <= small_product ? 1 : thread_count());
   guarded([&] {
-    State& s = *state_;
-    const auto x_type = low ? memory::data_type::bf16 : memory::data_type::f32;
-    const memory::desc x_desc({dim(x.rows()), dim(x.cols())}, x_type, memory::format_tag::ab);
-    const memory::desc y_desc({dim(y.rows()), dim(y.cols())}, memory::data_type::f32, memory::format_tag::ab);
-    const memory::desc bias_desc({1, dim(y.cols())}, memory::data_type::f32, memory::format_tag::ab);
-    const memory::desc w_desc =
-        low ? weight.packed_->weight.get_desc()
-            : memory::desc({dim(x.cols()), dim(y.cols())}, memory::data_type::f32, memory::format_tag::ba);
-    const bool bias = weight.bias_size_ != 0;
-    const dnnl::matmul& matmul =
-        s.primitive({x.rows(), x.cols(), y.cols(), bias, thread_count()}, x_desc, w_desc, bias_desc, y_desc);
-
-    // oneDNN's handles are not const; it reads x, weight and bias only.
-    void* x_data = const_cast<float*>(x.data());
-    if (low) {
-      if (s.rounded.size() < x.size()) s.rounded = AlignedBuffer<std::uint16_t>(x.size());
-      parallel_for(
-          0, x.rows(),
-          [&](std::size_t i) { float_to_bfloat16(x.row(i), std::span(s.rounded.data() + i * x.cols(), x.cols())); },
-          16);
-      x_data = s.rounded.data();
-    }
+    const bool bias = !packed.bias.empty();
+    const dnnl::matmul& product = s.primitive({x.rows(), x.cols(), y.cols(), bias, thread_count()}, packed.layout);
     std::unordered_map<int, memory> arguments = {
-        {DNNL_ARG_SRC, memory(x_desc, s.engine, x_data)},
-        {DNNL_ARG_WEIGHTS,
-         low ? weight.packed_->weight : memory(w_desc, s.engine, const_cast<float*>(weight.values_.data()))},
-        {DNNL_ARG_DST, memory(y_desc, s.engine, y.data())},
+        {DNNL_ARG_SRC, memory(plain(x.rows(), x.cols(), s.operand()), s.engine, x_data)},
+        {DNNL_ARG_WEIGHTS, memory(packed.layout, s.engine, packed.bytes.data())},
+        {DNNL_ARG_DST, memory(plain(y.rows(), y.cols(), memory::data_type::f32), s.engine, y.data())},
     };
-    if (bias) arguments.emplace(DNNL_ARG_BIAS, memory(bias_desc, s.engine, const_cast<float*>(weight.bias_.data())));
-    matmul.execute(s.stream, arguments);
+    if (bias) {
+      arguments.emplace(DNNL_ARG_BIAS,
+                        memory(plain(1, y.cols(), memory::data_type::f32), s.engine, packed.bias.data()));
+    }
+    product.execute(s.stream, arguments);
     s.stream.wait();
   });
 }

@@ -9,9 +9,8 @@
 
 namespace lcomp {
 
-// The weight and bias of a linear layer, ready to be multiplied. Filled in two steps: the values are written to
-// weight() and bias(), then finish() is called. Memory is kept when a weight of the same or a smaller size is written
-// over it.
+// The weight and bias of a linear layer in the order in which they are multiplied: float32 or bfloat16, packed by
+// oneDNN (blocks of 64 output features, one input feature after the other). Filled by MatrixMultiplier::pack.
 class LinearWeight {
  public:
   LinearWeight();
@@ -19,33 +18,24 @@ class LinearWeight {
   LinearWeight(LinearWeight&&) noexcept;
   LinearWeight& operator=(LinearWeight&&) noexcept;
 
-  // Begins a new weight [out_features, in_features].
-  void resize(std::size_t out_features, std::size_t in_features, bool has_bias);
-  MatrixView<float> weight();
-  ConstMatrixView weight() const;
-  std::span<float> bias();
-  std::span<const float> bias() const;
-
   std::size_t out_features() const { return out_features_; }
   std::size_t in_features() const { return in_features_; }
   bool empty() const { return out_features_ == 0; }
 
  private:
   friend class MatrixMultiplier;
+  struct Packed;
   std::size_t out_features_ = 0;
   std::size_t in_features_ = 0;
-  AlignedBuffer<float> values_;
-  AlignedBuffer<float> bias_;
-  std::size_t bias_size_ = 0;
-  struct Packed;  // bfloat16, in oneDNN's order
   std::unique_ptr<Packed> packed_;
 };
 
 // The one place where activations meet weights: y = x W^T + b.
-// Float32 products go to oneDNN (chosen over OpenBLAS by measurement, see benchmarks/models), or, for a few rows, to a
-// kernel of our own that reads the weight once at memory speed. Bfloat16: both operands rounded, float32 sums. The same
-// inputs, compute type and thread count give the same result; another thread count may round differently, and so may
-// another number of rows.
+// Products go to oneDNN, which was chosen over OpenBLAS by measurement (benchmarks/models): for many rows packed
+// weights are faster than either library's sgemm, and for one row the packed weight is read once at memory speed.
+//   float32: float32 products and sums. bfloat16: both operands rounded to bfloat16, float32 sums.
+// The same inputs and thread count give the same bits; another thread count or another number of rows may round
+// differently.
 class MatrixMultiplier {
  public:
   explicit MatrixMultiplier(ComputeType compute);
@@ -55,11 +45,11 @@ class MatrixMultiplier {
 
   ComputeType compute() const;
 
-  // Call once after filling `weight`, before multiply(): for bfloat16, packs it and gives the float32 values back to
-  // the system when `release` is set.
-  void finish(LinearWeight& weight, bool release) const;
+  // Packs weight [out_features, in_features] (contiguous) and bias [out_features] (or empty) into `out`, over what it
+  // held before: its memory is kept when it is large enough.
+  void pack(ConstMatrixView weight, std::span<const float> bias, LinearWeight& out) const;
 
-  // x: [rows, in_features], y: [rows, out_features], both contiguous.
+  // x: [rows, in_features], y: [rows, out_features], both contiguous. Throws Error (system) when oneDNN fails.
   void multiply(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y);
 
  private:

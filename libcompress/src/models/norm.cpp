@@ -83,8 +83,10 @@ HWY_EXPORT(add_row);
 
 namespace {
 // Rows that are worth handing to another thread.
-std::size_t rows_per_task(std::size_t width) { return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(1, width)); }
+std::size_t rows_per_task(std::size_t width) {
+  return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(1, width));
 }
+}  // namespace
 
 void normalize_row(NormKind kind, double epsilon, const NormWeights& weights, const float* in, float* out,
                    std::size_t width) {
@@ -131,8 +133,10 @@ void add(ConstMatrixView update, MatrixView<float> states) {
   assert(update.rows() == states.rows() && update.cols() == states.cols());
   parallel_for(
       0, states.rows(),
-      [&](std::size_t i) { HWY_DYNAMIC_DISPATCH(add_row)
-                           (update.row(i).data(), states.row(i).data(), states.cols()); },
+      [&](std::size_t i) {
+        HWY_DYNAMIC_DISPATCH(add_row)
+        (update.row(i).data(), states.row(i).data(), states.cols());
+      },
       rows_per_task(states.cols()));
 }
 
