@@ -1,6 +1,6 @@
 #include "lcomp/compression/compress_model.h"
 
-#include <array>
+#include <algorithm>
 #include <cassert>
 
 #include <fmt/format.h>
@@ -8,6 +8,7 @@
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -26,8 +27,8 @@ struct SquaredError {
 };
 
 SquaredError squared_error(const Matrix& weight, const CompressedWeight& compressed) {
-  constexpr std::size_t rows_together = 16;
-  std::vector<SquaredError> chunks((weight.rows() + rows_together - 1) / rows_together);
+  const std::size_t rows_together = divide_up(std::size_t{32768}, std::max<std::size_t>(weight.cols(), 1));
+  std::vector<SquaredError> chunks(divide_up(weight.rows(), rows_together));
   parallel_chunks(0, weight.rows(), rows_together, [&](std::size_t first, std::size_t last) {
     std::vector<float> decoded((last - first) * weight.cols());
     decode_rows(view(compressed), first, last - first, decoded);

@@ -6,6 +6,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 
@@ -15,6 +16,9 @@ namespace {
 GridSetting grid_setting(const RoundToNearestOptions& options) {
   return {options.bits, options.symmetric, options.grid};
 }
+
+// Rows that make a piece of work worth a thread.
+std::size_t rows_together(std::size_t cols) { return divide_up(std::size_t{32768}, std::max<std::size_t>(cols, 1)); }
 
 // One grid for all: the weights laid end to end.
 void quantize_as_one_group(ConstMatrixView weight, const RoundToNearestOptions& options, const std::string& component,
@@ -31,7 +35,7 @@ void quantize_as_one_group(ConstMatrixView weight, const RoundToNearestOptions& 
   set_scales(out, 0, {&grid.scale, 1}, fitted.row_scale);
   const auto zero_point = static_cast<std::uint8_t>(grid.zero_point);
   set_zero_points(out, {&zero_point, 1});
-  parallel_chunks(0, weight.rows(), 16, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint8_t> codes(weight.cols());
     for (std::size_t i = first; i < last; ++i) {
       round_to_grid(weight.row(i), grid, grid_setting(options), codes);
@@ -45,7 +49,7 @@ void quantize_by_rows(ConstMatrixView weight, const RoundToNearestOptions& optio
   const GridSetting setting = grid_setting(options);
   const std::size_t per_row = groups_per_row(out);
   std::vector<std::uint8_t> zero_points(group_count(out));
-  parallel_chunks(0, weight.rows(), 16, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint8_t> codes(weight.cols());
     std::vector<float> scales(per_row);
     for (std::size_t i = first; i < last; ++i) {
@@ -101,7 +105,7 @@ RoundToNearest::RoundToNearest(const RoundToNearestOptions& options) : options_(
 
 CompressedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerStats& /*stats*/,
                                           const std::string& component) const {
-  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
   });
   GroupedIntegerWeight out = make_grouped_integer(layout_of(options_, weight.rows(), weight.cols()), component);
