@@ -3,9 +3,9 @@
 // about 1e-6 of it; every wrong detail of the mathematics moves the logits by 1e-3 or more (summary.json's ablations).
 #include <gtest/gtest.h>
 
-#include "models/golden_model.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
+#include "models/golden_model.h"
 
 namespace lcomp {
 namespace {
@@ -69,12 +69,8 @@ TEST_P(FamilyGolden, ResidentWeightsGiveTheSameBits) {
   EXPECT_EQ(testing::relative_difference(resident.forward(batch).view(), streamed.forward(batch).view()), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FamilyGolden, ::testing::Values("llama2", "llama3", "llama-tied"),
-                         [](const auto& param) {
-                           std::string name = param.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Families, FamilyGolden, ::testing::ValuesIn(testing::golden_families),
+                         testing::golden_family_name);
 
 }  // namespace
 }  // namespace lcomp

@@ -15,6 +15,16 @@
 // Reading the reference values of a model, and comparing with them.
 namespace lcomp::testing {
 
+// The models of golden("families/...") that the decoder runs.
+inline const std::vector<const char*> golden_families = {"llama2", "llama3", "llama-tied"};
+
+// The name of a parameterised test: "llama-tied" as llama_tied.
+inline std::string golden_family_name(const ::testing::TestParamInfo<const char*>& param) {
+  std::string name = param.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 inline Matrix read_matrix(const SafetensorsFile& file, const std::string& name, std::size_t cols) {
   const SafetensorsEntry& entry = file.entry(name);
   std::size_t elements = 1;

@@ -3,9 +3,9 @@
 // are 4e-3.
 #include <gtest/gtest.h>
 
-#include "models/golden_model.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
+#include "models/golden_model.h"
 
 namespace lcomp {
 namespace {

@@ -21,25 +21,25 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // x / (1 + e^-z). The bound keeps the exponential finite; x / 1e38 is 0 for all that matters.
 template <class D, class V = hn::Vec<D>>
-V times_sigmoid(D d, V x, V z) {
+HWY_INLINE V times_sigmoid(D d, V x, V z) {
   const V exponent = hn::Min(hn::Neg(z), hn::Set(d, 88.0f));
   return hn::Div(x, hn::Add(hn::Set(d, 1.0f), hn::Exp(d, exponent)));
 }
 
 template <class D, class V = hn::Vec<D>>
-V silu(D d, V x) {
+HWY_INLINE V silu(D d, V x) {
   return times_sigmoid(d, x, x);
 }
 
 template <class D, class V = hn::Vec<D>>
-V gelu_tanh(D d, V x) {
+HWY_INLINE V gelu_tanh(D d, V x) {
   const V cubic = hn::MulAdd(hn::Mul(hn::Mul(x, x), hn::Set(d, 0.044715f)), x, x);
   return times_sigmoid(d, x, hn::Mul(cubic, hn::Set(d, 1.5957691216057308f)));
 }
 
 // f(d, in) of each value; a partial vector at the end.
 template <class F>
-void for_row(const float* in, const float* factor, float* out, std::size_t width, F f) {
+HWY_INLINE void for_row(const float* in, const float* factor, float* out, std::size_t width, F f) {
   const hn::ScalableTag<float> d;
   const std::size_t lanes = hn::Lanes(d);
   std::size_t i = 0;

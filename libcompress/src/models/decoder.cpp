@@ -18,17 +18,6 @@
 namespace lcomp {
 namespace {
 
-void check_batch(const TokenBatch& batch, const DecoderConfig& config, const std::string& where) {
-  assert(batch.offsets.front() == 0 && batch.offsets.back() == batch.ids.size());
-  for (std::size_t i = 0; i < batch.ids.size(); ++i) {
-    const std::int32_t id = batch.ids[i];
-    if (id >= 0 && static_cast<std::size_t>(id) < config.vocab_size) continue;
-    throw Error({where, fmt::format("the token id {} at position {}", id, i),
-                 fmt::format("ids from 0 to {}, the model's vocabulary", config.vocab_size - 1),
-                 "check that the tokenizer belongs to the model"});
-  }
-}
-
 std::size_t longest_sequence(const TokenBatch& batch) {
   std::size_t longest = 0;
   for (std::size_t s = 0; s < batch.sequences(); ++s)
@@ -36,11 +25,20 @@ std::size_t longest_sequence(const TokenBatch& batch) {
   return longest;
 }
 
-bool is_long(const RopeConfig& rope, std::size_t length) {
-  return rope.scaling == RopeScaling::longrope && length > rope.original_positions;
+}  // namespace
+
+void check_ids(std::span<const std::int32_t> ids, const DecoderConfig& config, const std::string& where) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && static_cast<std::size_t>(ids[i]) < config.vocab_size) continue;
+    throw Error({where, fmt::format("the token id {} at position {}", ids[i], i),
+                 fmt::format("ids from 0 to {}, the model's vocabulary", config.vocab_size - 1),
+                 "check that the tokenizer belongs to the model"});
+  }
 }
 
-}  // namespace
+bool needs_long_factors(const RopeConfig& rope, std::size_t length) {
+  return rope.scaling == RopeScaling::longrope && length > rope.original_positions;
+}
 
 Decoder::State::State(ModelFolder folder, ComputeType compute_type)
     : model(std::move(folder)), multiplier(compute_type), ropes(model.config) {}
@@ -115,7 +113,8 @@ void Decoder::State::embed(std::span<const std::int32_t> ids, MatrixView<float> 
 }
 
 Matrix Decoder::embed(const TokenBatch& batch) {
-  check_batch(batch, config(), model().path.string());
+  assert(batch.offsets.front() == 0 && batch.offsets.back() == batch.ids.size());
+  check_ids(batch.ids, config(), model().path.string());
   Matrix states(batch.tokens(), config().hidden_size);
   state_->embed(batch.ids, states.view());
   return states;
@@ -150,7 +149,7 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
         s.caches[i].truncate(0);
       }
       pieces.push_back({piece.first_row, piece.rows, piece.first_position,
-                        is_long(c.ropes[layer_config.rope], piece.sequence_length), &s.caches[i]});
+                        needs_long_factors(c.ropes[layer_config.rope], piece.sequence_length), &s.caches[i]});
     }
   };
   const auto report = [&](const TokenChunk& chunk) {

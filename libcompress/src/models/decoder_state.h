@@ -8,6 +8,12 @@
 
 namespace lcomp {
 
+// Throws Error when an id lies outside the vocabulary.
+void check_ids(std::span<const std::int32_t> ids, const DecoderConfig& config, const std::string& where);
+
+// Whether a sequence of this length uses longrope's long factors, for all its positions.
+bool needs_long_factors(const RopeConfig& rope, std::size_t length);
+
 // What a Decoder keeps between calls.
 struct Decoder::State {
   State(ModelFolder folder, ComputeType compute_type);

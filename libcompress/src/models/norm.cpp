@@ -116,19 +116,6 @@ void normalize(NormKind kind, double epsilon, const NormWeights& weights, ConstM
       rows_per_task(in.cols()));
 }
 
-void add_and_normalize(NormKind kind, double epsilon, const NormWeights& weights, ConstMatrixView update,
-                       MatrixView<float> states, MatrixView<float> out) {
-  assert(update.rows() == states.rows() && update.cols() == states.cols());
-  parallel_for(
-      0, states.rows(),
-      [&](std::size_t i) {
-        float* row = states.row(i).data();
-        HWY_DYNAMIC_DISPATCH(add_row)(update.row(i).data(), row, states.cols());
-        normalize_row(kind, epsilon, weights, row, out.row(i).data(), states.cols());
-      },
-      rows_per_task(states.cols()));
-}
-
 void add(ConstMatrixView update, MatrixView<float> states) {
   assert(update.rows() == states.rows() && update.cols() == states.cols());
   parallel_for(

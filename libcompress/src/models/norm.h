@@ -20,10 +20,6 @@ struct NormWeights {
 // number.
 void normalize(NormKind kind, double epsilon, const NormWeights& weights, ConstMatrixView in, MatrixView<float> out);
 
-// states += update, then out = norm(states) as above, in one pass over memory. All [rows, width].
-void add_and_normalize(NormKind kind, double epsilon, const NormWeights& weights, ConstMatrixView update,
-                       MatrixView<float> states, MatrixView<float> out);
-
 // states += update. Both [rows, width].
 void add(ConstMatrixView update, MatrixView<float> states);
 
