@@ -9,13 +9,13 @@
 #include <functional>
 #include <limits>
 
+#include "core/instruction_sets.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "support/instruction_sets.h"
 
 namespace lcomp {
 namespace {
@@ -191,7 +191,8 @@ TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
     for (std::size_t i = 0; i < g->rows; ++i) {
       for (std::size_t j = 0; j < g->cols; ++j) expected(i, j) = decoded_by_definition(*g, i, j);
     }
-    testing::for_each_instruction_set([&] { EXPECT_TRUE(same_bits(decode(weight), expected)); });
+    testing::for_each_instruction_set(
+        [&](const char* target) { EXPECT_TRUE(same_bits(decode(weight), expected)) << target; });
   });
 }
 

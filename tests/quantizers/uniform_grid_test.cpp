@@ -7,11 +7,11 @@
 #include <cmath>
 #include <limits>
 
+#include "core/instruction_sets.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "support/instruction_sets.h"
 
 namespace lcomp {
 namespace {
@@ -169,7 +169,8 @@ TEST(UniformGridTest, IsTheSameOnEveryInstructionSet) {
       const UniformGrid expected = fit_grid(weights, setting, in_f16);
       const auto expected_codes = codes_of(weights, expected, setting);
       const double expected_error = grid_error(weights, expected, setting);
-      testing::for_each_instruction_set([&] {
+      testing::for_each_instruction_set([&](const char* target) {
+        SCOPED_TRACE(target);
         const UniformGrid grid = fit_grid(weights, setting, in_f16);
         EXPECT_EQ(grid.scale, expected.scale);
         EXPECT_EQ(grid.zero_point, expected.zero_point);
@@ -243,7 +244,8 @@ TEST(UniformGridTest, NamesTheFirstWeightThatIsNoNumber) {
     for (const std::size_t at : {0, 37, 99}) {
       row.assign(100, 1.0f);
       row[at] = bad;
-      testing::for_each_instruction_set([&] {
+      testing::for_each_instruction_set([&](const char* target) {
+        SCOPED_TRACE(target);
         try {
           require_finite(row, "layer", 7);
           ADD_FAILURE();

@@ -29,16 +29,13 @@ struct CompressionTarget {
 //    "target": {"ratio": 5},
 //    "allocator": "fixed"}
 // quantizer   a setting of quantizer_table.h, for every component that no pattern names, except routers (mixtures of
-// experts), which
-//             stay as they are
+//             experts), which stay as they are
 // components  patterns on component names (model_components.h): * stands for any characters, ? for one. The setting is
-// laid over
-//             "quantizer", key by key, or stands alone when it has a "method" or is a short name. Of several patterns
-//             that match a component the one with the most literal characters counts; two that are equally specific are
-//             an error, and so is one that matches nothing
+//             laid over "quantizer", key by key, or stands alone when it has a "method" or is a short name. Of several
+//             patterns that match a component the one with the most literal characters counts; two that are equally
+//             specific are an error, and so is one that matches nothing
 // target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
-// from the
-//             allocator; without a target, every setting must have "bits"
+//             from the allocator; without a target, every setting must have "bits"
 // allocator   a name of bit_allocator.h; default "fixed"
 struct CompressionPlan {
   nlohmann::json quantizer;

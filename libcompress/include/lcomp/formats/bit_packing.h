@@ -6,9 +6,9 @@
 
 namespace lcomp {
 
-// Codes of `bits` bits each (1 .. 8) as a little-endian bit stream: code i occupies bits i * bits ... i * bits + bits -
-// 1 of the stream, lowest bit first, and bit k of the stream is bit k % 8 (0: the least significant) of byte k / 8.
-// Unused bits of the last byte are zero. Examples, two bytes each (codes a, b, c, ... with their bits a0 lowest):
+// Codes of `bits` bits each (1 .. 8) as a little-endian bit stream: code i occupies the stream's bits i * bits to
+// i * bits + bits - 1, lowest bit first, and bit k of the stream is bit k % 8 (0: the least significant) of byte k / 8.
+// Unused bits of the last byte are zero. The first two bytes of codes a, b, c, ... (a0: the lowest bit of a):
 //
 //            byte 0, bit 7 ... bit 0      byte 1, bit 7 ... bit 0
 //   2 bits   d1 d0 c1 c0 b1 b0 a1 a0      h1 h0 g1 g0 f1 f0 e1 e0

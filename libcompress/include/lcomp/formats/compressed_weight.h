@@ -38,8 +38,7 @@ enum class ScaleStorage {
 };
 
 // Uniform integer codes, a scale and (asymmetric) a zero point per group of consecutive columns. See grouped_integer.h.
-//   w^ = scale * (code - zero_point),  0 <= code < 2^bits;  symmetric: zero_point = 2^(bits-1), not stored; 1/2 for 1
-//   bit
+//   w^ = scale * (code - zero_point),  0 <= code < 2^bits;  zero_point not stored when symmetric: 2^(bits-1)
 struct GroupedIntegerLayout {
   std::size_t rows = 0, cols = 0;
   int bits = 4;  // 1 .. 8

@@ -28,8 +28,7 @@ struct RoundToNearestOptions {
 // How a weight of this shape is stored under these options.
 GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t rows, std::size_t cols);
 
-// Round to nearest ("rtn"): fits a uniform grid to each group of weights and rounds each weight to the nearest point of
-// it.
+// Round to nearest ("rtn"): fits a uniform grid to each group of weights and rounds each weight to a point of it.
 //   q = clamp(round(w / scale) + zero_point, 0, 2^bits - 1),   w^ = scale * (q - zero_point)
 // Uses no statistics. With scales in f32 and GridFit::minmax it equals the reference code of GPTQ (quant.py) to the
 // bit, but for symmetric groups without negative values (uniform_grid.h). Rows go to all threads; the result does not

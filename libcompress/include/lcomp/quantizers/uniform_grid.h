@@ -25,9 +25,8 @@ enum class GridFit {
   //   asymmetric: scale = (max - min) / maxq, zero_point = round(-min / scale)
   //   symmetric:  scale = 2 max|w| / maxq,    zero_point = 2^(bits-1)
   // One symmetric bit: scale = 2 mean|w|, the best for the squared error (the range would be useless).
-  // Differs from the reference in one case: it takes the range 0 .. max for a symmetric group without negative values,
-  // so that
-  // the upper half of its values is clamped; here the range is symmetric.
+  // Differs from the reference in one case: for a symmetric group without negative values it takes the range 0 .. max,
+  // so that the upper half of the values is clamped; here the range is symmetric.
   minmax,
   // A narrower range that minimises the squared error, found by a search: both ends shrunk together to 0.9, 0.9^2, ...
   // 0.02 of the range, then each by itself in steps of 5, 2.5 and 1.25 %. Never worse than minmax for the same storage.
