@@ -168,13 +168,15 @@ bool ConfigReader::boolean_or(std::string_view key, bool otherwise) {
 
 std::string ConfigReader::string_or(std::string_view key, std::string otherwise) {
   const json* value = find(key);
-  return value == nullptr ? std::move(otherwise) : string_value(*value, where(key));
+  if (value == nullptr) return otherwise;
+  return string_value(*value, where(key));
 }
 
 std::string ConfigReader::one_of_or(std::string_view key, std::string otherwise,
                                     const std::vector<std::string>& allowed) {
   const json* value = find(key);
-  return value == nullptr ? std::move(otherwise) : choice_value(*value, where(key), allowed);
+  if (value == nullptr) return otherwise;
+  return choice_value(*value, where(key), allowed);
 }
 
 std::vector<std::string> ConfigReader::strings(std::string_view key) {

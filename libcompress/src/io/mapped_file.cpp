@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <utility>
 
 #include "lcomp/core/error.h"
@@ -66,10 +65,10 @@ void MappedFile::release(std::size_t offset, std::size_t size) const {
   size = std::min(size, size_ - offset);
   // Whole pages only: the ones at the ends may hold a neighbour's bytes. The pages stay in the system's file cache,
   // from where it takes them when memory is short; they no longer count as this process's.
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = divide_up(reinterpret_cast<std::uintptr_t>(data_) + offset, page) * page;
-  const auto end = (reinterpret_cast<std::uintptr_t>(data_) + offset + size) / page * page;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t begin = divide_up(offset, page) * page;  // the mapping begins on a page
+  const std::size_t end = (offset + size) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 }  // namespace lcomp

@@ -11,20 +11,21 @@
 
 namespace lcomp {
 
-// Parses a JSON file or text strictly: duplicate keys, comments, trailing commas, NaN, numbers that no double holds, text that is not
-// UTF-8, a byte order mark, and nesting deeper than 100 are Errors that say line and column (in characters, from 1).
-// `where` is the name that they begin with, such as the file's.
+// Parses a JSON file or text strictly: duplicate keys, comments, trailing commas, NaN, numbers that no double holds,
+// text that is not UTF-8, a byte order mark, and nesting deeper than 100 are Errors that say line and column (in
+// characters, from 1). `where` is the name that they begin with, such as the file's.
 nlohmann::json parse_json_file(const std::filesystem::path& path);
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 
-// Reads one JSON object strictly. Every key must be asked for: finish(), to be called when all were, reports the others with the
-// nearest known key and all known ones. Errors name the key's full path, what was found and what is allowed:
+// Reads one JSON object strictly. Every key must be asked for: finish(), to be called when all were, reports the others
+// with the nearest known key and all known ones. Errors name the key's full path, what was found and what is allowed:
 //   first_table.json: methods[2].group_size: found 4.7; expected an integer in 1 .. 1048576
-// Numbers are not converted: 4.7 and 4.0 are no integers, true is no number; an integer is accepted where a real number is asked for.
-// Ranges include both ends. The object must outlive the reader. Not for use from several threads at once.
+// Numbers are not converted: 4.7 and 4.0 are no integers, true is no number; an integer is accepted where a real number
+// is asked for. Ranges include both ends. The object must outlive the reader. Not for use from several threads at once.
 class ConfigReader {
  public:
-  // `where`: the file's name, or where(key) of the reader that has the object under `key`. Throws Error when it is not an object.
+  // `where`: the file's name, or where(key) of the reader that has the object under `key`. Throws Error when it is not
+  // an object.
   ConfigReader(const nlohmann::json& object, std::string where);
 
   bool has(std::string_view key) const;  // present and not null; counts as asking for it
@@ -47,7 +48,7 @@ class ConfigReader {
   std::string string_or(std::string_view key, std::string otherwise);
   std::string one_of_or(std::string_view key, std::string otherwise, const std::vector<std::string>& allowed);
 
-  std::vector<std::string> strings(std::string_view key);             // array of strings
+  std::vector<std::string> strings(std::string_view key);  // array of strings
   std::vector<std::int64_t> integers(std::string_view key, std::int64_t low, std::int64_t high);
   std::vector<double> reals(std::string_view key, double low, double high);
 

@@ -6,8 +6,8 @@
 
 namespace lcomp {
 
-// A file mapped read-only into memory. Moves. Throws Error (where: the path) when it can't be opened; an empty file maps to an
-// empty span. The file must not shrink while it is mapped.
+// A file mapped read-only into memory. Moves. Throws Error (where: the path) when it can't be opened; an empty file
+// maps to an empty span. The file must not shrink while it is mapped.
 class MappedFile {
  public:
   explicit MappedFile(std::filesystem::path path);
@@ -17,8 +17,8 @@ class MappedFile {
 
   const std::filesystem::path& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  // Tells the system that [offset, offset + size) will not be needed soon, so that a pass over a file larger than memory does not
-  // push out everything else. A hint.
+  // Tells the system that [offset, offset + size) will not be needed soon, so that a pass over a file larger than
+  // memory does not push out everything else. A hint.
   void release(std::size_t offset, std::size_t size) const;
 
  private:

@@ -46,13 +46,14 @@ class SafetensorsFile {
   std::unique_ptr<State> state_;
 };
 
-// Decodes elements [begin, begin + out.size()) to float32, on all threads. Every type; F64 and integers that float32 cannot hold are
-// rounded, BOOL gives 0 and 1. Throws Error when the elements are not all there.
+// Decodes elements [begin, begin + out.size()) to float32, on all threads. Every type; F64 and integers that float32
+// cannot hold are rounded, BOOL gives 0 and 1. Throws Error when the elements are not all there.
 void to_float(const SafetensorsEntry& entry, std::size_t begin, std::span<float> out);
 
-// Opens model.safetensors, or the shards of model.safetensors.index.json, of a folder (or one .safetensors file) as one source.
-// The path of an index file is taken too. A missing shard, a tensor that the index doesn't list or places elsewhere, or a name in two
-// shards is an Error. Reading rows of 1 MiB or more releases their pages afterwards, so that a pass over a model costs no memory.
+// Opens model.safetensors, or the shards of model.safetensors.index.json, of a folder (or one .safetensors file) as one
+// source. The path of an index file is taken too. A missing shard, a tensor that the index doesn't list or places
+// elsewhere, or a name in two shards is an Error. Reading rows of 1 MiB or more releases their pages afterwards, so
+// that a pass over a model costs no memory.
 std::unique_ptr<TensorSource> open_safetensors(const std::filesystem::path& path);
 
 struct SafetensorsDeclaration {
@@ -61,8 +62,12 @@ struct SafetensorsDeclaration {
   std::vector<std::size_t> shape;
 };
 
-// Streams a file whose tensors are declared first and written in that order, in pieces of any size; the data is aligned to 64 bytes.
-// finish() checks that every byte was written, and renames the file to its final name. Destroyed before, it leaves nothing.
+// Streams a file whose tensors are declared first and written in that order, in pieces of any size. The data section
+// begins at a multiple of 64 bytes and the tensors follow each other without gaps: declare those of wide types first if
+// each is to be aligned to its type. finish() checks that every byte was written, flushes to disk, and renames the file
+// to its final name. Destroyed before, it leaves nothing. Throws Error for a declaration that no file can hold (a name
+// twice, not UTF-8, a size that overflows), a write out of turn, and a full disk (ErrorKind::system, with the number of
+// bytes that were to be written).
 class SafetensorsWriter {
  public:
   SafetensorsWriter(const std::filesystem::path& path, std::vector<SafetensorsDeclaration> tensors,
@@ -73,7 +78,8 @@ class SafetensorsWriter {
 
   // Appends bytes of the tensor `name`, which must be the current one (the first that is not complete).
   void write(std::string_view name, std::span<const std::byte> bytes);
-  // Converts float32 values to the declared type (F32, F16, BF16) and appends them. Throws Error when a finite value becomes infinite.
+  // Converts float32 values to the declared type (F32, F16, BF16), on all threads, and appends them. Throws Error
+  // naming the tensor and the element when a finite value becomes infinite; infinities and NaN pass.
   void write_float(std::string_view name, std::span<const float> values);
   void finish();
 
