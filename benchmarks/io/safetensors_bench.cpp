@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -23,29 +24,37 @@ constexpr std::size_t kElements = kRows * kCols;
 // A file with one tensor "w" of a type, removed at the end.
 class File {
  public:
-  explicit File(DataType type) : File(type, std::vector<float>(kElements, 1.5f)) {}
-  ~File() { std::filesystem::remove(path_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
   File(DataType type, const std::vector<float>& values)
       : path_(std::filesystem::temp_directory_path() / ("lcomp-bench-" + std::to_string(::getpid()) + ".safetensors")) {
     SafetensorsWriter writer(path_, {{"w", type, {kRows, kCols}}});
     writer.write_float("w", values);
     writer.finish();
   }
+  ~File() { std::filesystem::remove(path_); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
   std::filesystem::path path_;
 };
+
+std::vector<float> values() { return std::vector<float>(kElements, 1.5f); }
+
+// Memory to decode to, already present.
+AlignedBuffer<float> output() {
+  AlignedBuffer<float> out(kElements);
+  std::fill_n(out.data(), kElements, 0.0f);
+  return out;
+}
 
 void count(benchmark::State& state) {
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(4 * kElements));
 }
 
 void memcpy_baseline(benchmark::State& state) {
-  std::vector<float> in(kElements, 1.5f);
-  AlignedBuffer<float> out(kElements);
+  const std::vector<float> in = values();
+  AlignedBuffer<float> out = output();
   for (auto _ : state) {
     parallel_chunks(0, kElements, std::size_t{1} << 16, [&](std::size_t begin, std::size_t end) {
       std::memcpy(out.data() + begin, in.data() + begin, 4 * (end - begin));
@@ -58,9 +67,9 @@ BENCHMARK(memcpy_baseline)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // to_float from a mapped file whose pages are present.
 void decode(benchmark::State& state, DataType type) {
-  const File written(type);
+  const File written(type, values());
   const SafetensorsFile file(written.path());
-  AlignedBuffer<float> out(kElements);
+  AlignedBuffer<float> out = output();
   for (auto _ : state) {
     to_float(file.entry("w"), 0, out.span());
     benchmark::ClobberMemory();
@@ -74,9 +83,9 @@ BENCHMARK_CAPTURE(decode, bf16, DataType::bf16)->Unit(benchmark::kMillisecond)->
 // As a pass over a model reads it: in the file cache of the system, mapped anew each time since the source releases
 // what it read.
 void read_rows(benchmark::State& state, DataType type) {
-  const File written(type);
+  const File written(type, values());
   const auto source = open_safetensors(written.path());
-  AlignedBuffer<float> out(kElements);
+  AlignedBuffer<float> out = output();
   for (auto _ : state) {
     source->read_rows("w", 0, kRows, out.span());
     benchmark::ClobberMemory();
@@ -89,7 +98,8 @@ BENCHMARK_CAPTURE(read_rows, bf16, DataType::bf16)->Unit(benchmark::kMillisecond
 
 // Convert, write, flush to disk, rename.
 void write(benchmark::State& state, DataType type) {
-  for (auto _ : state) const File written(type);
+  const std::vector<float> in = values();
+  for (auto _ : state) const File written(type, in);
   count(state);
 }
 BENCHMARK_CAPTURE(write, f32, DataType::f32)->Unit(benchmark::kMillisecond)->UseRealTime();
