@@ -43,8 +43,7 @@ TextProtocol TextProtocol::from_config(ConfigReader& config) {
     protocol.file = config.string("file");
   }
   const bool by_text = protocol.kind == Kind::c4;
-  protocol.window =
-      static_cast<std::size_t>(config.integer_or("window", by_text ? 1024 : 512, 2, kLongestWindow));
+  protocol.window = static_cast<std::size_t>(config.integer_or("window", by_text ? 1024 : 512, 2, kLongestWindow));
   const auto largest = static_cast<std::int64_t>(protocol.window) - 1;
   protocol.first_scored = static_cast<std::size_t>(
       config.integer_or("first_scored", by_text ? std::min<std::int64_t>(512, largest) : 1, 1, largest));
@@ -56,8 +55,8 @@ TextProtocol TextProtocol::from_config(ConfigReader& config) {
 }
 
 nlohmann::json TextProtocol::to_json() const {
-  nlohmann::json json = {{"protocol", kind_name(kind)}, {"window", window}, {"first_scored", first_scored},
-                         {"bos", add_special}};
+  nlohmann::json json = {
+      {"protocol", kind_name(kind)}, {"window", window}, {"first_scored", first_scored}, {"bos", add_special}};
   if (kind == Kind::file) json["file"] = file.string();
   if (sequences) json["sequences"] = *sequences;
   return json;
@@ -65,9 +64,7 @@ nlohmann::json TextProtocol::to_json() const {
 
 std::string TextProtocol::name() const { return kind == Kind::file ? file.filename().string() : kind_name(kind); }
 
-std::size_t ScoringBatch::scored_tokens() const {
-  return tokens.tokens() - tokens.sequences() * first_scored;
-}
+std::size_t ScoringBatch::scored_tokens() const { return tokens.tokens() - tokens.sequences() * first_scored; }
 
 ScoringBatch make_scoring_batch(const TextProtocol& protocol, const Tokenizer& tokenizer, const std::string& data) {
   std::vector<std::string> texts;
@@ -106,11 +103,11 @@ ScoringBatch make_scoring_batch(const TextProtocol& protocol, const Tokenizer& t
     throw Error({where, fmt::format("at most {} tokens in a text", longest),
                  fmt::format("at least one window of {} tokens", protocol.window), "choose a smaller window"});
   }
-  batch.description = fmt::format(
-      "{}, {} {} of {} tokens, positions {} to {} scored, {}, {}", protocol.name(), batch.tokens.sequences(),
-      by_text ? "texts" : "non-overlapping windows", protocol.window, protocol.first_scored, protocol.window - 1,
-      begin_token_text(tokenizer, protocol.add_special),
-      by_text ? "mean of the texts' perplexities" : "exp of the mean negative log-likelihood");
+  batch.description =
+      fmt::format("{}, {} {} of {} tokens, positions {} to {} scored, {}, {}", protocol.name(),
+                  batch.tokens.sequences(), by_text ? "texts" : "non-overlapping windows", protocol.window,
+                  protocol.first_scored, protocol.window - 1, begin_token_text(tokenizer, protocol.add_special),
+                  by_text ? "mean of the texts' perplexities" : "exp of the mean negative log-likelihood");
   return batch;
 }
 

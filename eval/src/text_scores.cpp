@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kRowsAtOnce = 128;  // logits of so many positions are in memory: 128 x 49,152 float32 are 24 MiB
 
 struct TokenScores {
-  std::vector<double> nll;   // [scored tokens], in order
-  std::vector<double> kl;    // same, with a reference
+  std::vector<double> nll;  // [scored tokens], in order
+  std::vector<double> kl;   // same, with a reference
   std::size_t same_top = 0;
 };
 
@@ -103,9 +103,8 @@ PerplexityResult perplexity(const ScoringBatch& batch, const std::vector<double>
   }
   result.mean_nll = std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
   result.perplexity_of_mean = std::exp(result.mean_nll);
-  result.perplexity = batch.mean_over_sequences
-                          ? sum_of_perplexities / static_cast<double>(batch.tokens.sequences())
-                          : result.perplexity_of_mean;
+  result.perplexity = batch.mean_over_sequences ? sum_of_perplexities / static_cast<double>(batch.tokens.sequences())
+                                                : result.perplexity_of_mean;
   return result;
 }
 
@@ -124,9 +123,9 @@ TextScores score_texts(Decoder& model, const ScoringBatch& batch, const Referenc
   TextScores scores;
   scores.perplexity = perplexity(batch, tokens.nll);
   if (reference.decoder != nullptr) {
-    scores.divergence = KlResult{summarize(tokens.kl),
-                                 static_cast<double>(tokens.same_top) / static_cast<double>(tokens.kl.size()),
-                                 tokens.kl.size()};
+    scores.divergence =
+        KlResult{summarize(tokens.kl), static_cast<double>(tokens.same_top) / static_cast<double>(tokens.kl.size()),
+                 tokens.kl.size()};
   }
   return scores;
 }

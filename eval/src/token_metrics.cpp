@@ -82,7 +82,7 @@ double negative_log_likelihood(std::span<const float> logits, std::size_t target
   assert(target < logits.size());
   const float maximum = *std::max_element(logits.begin(), logits.end());
   const double sum = HWY_DYNAMIC_DISPATCH(sum_of_exponentials)(logits.data(), logits.size(), maximum);
-  return std::log(sum) + static_cast<double>(maximum) - static_cast<double>(logits[target]);
+  return std::log(sum) + (static_cast<double>(maximum) - static_cast<double>(logits[target]));
 }
 
 Divergence divergence(std::span<const float> reference, std::span<const float> model) {

@@ -49,8 +49,8 @@ class ProgressDisplay {
     if (finished) {
       fmt::print(stderr, "\r\x1b[K");
     } else {
-      fmt::print(stderr, "\r\x1b[K{} [{:#<{}}{:.<{}}] {}/{}{}", event.label, "", filled, "", kWidth - filled, event.done,
-                 event.total, remaining(event));
+      fmt::print(stderr, "\r\x1b[K{} [{:#<{}}{:.<{}}] {}/{}{}", event.label, "", filled, "", kWidth - filled,
+                 event.done, event.total, remaining(event));
     }
     std::fflush(stderr);
   }

@@ -18,7 +18,8 @@ struct CommandContext {
   int threads = 0;     // 0: all cores
   std::string data;    // data folder; empty: LCOMP_DATA
 
-  // Draws a bar on a terminal, writes a line now and then otherwise, nothing with --quiet. Throws Interrupted after Ctrl-C.
+  // Draws a bar on a terminal, writes a line now and then otherwise, nothing with --quiet. Throws Interrupted after
+  // Ctrl-C.
   ProgressCallback progress() const;
 
   // Prints `object` with --json, else `text`.

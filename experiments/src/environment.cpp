@@ -70,7 +70,8 @@ nlohmann::json describe_environment() {
       {"compiler", __VERSION__},
       {"openblas", openblas_get_config()},
       {"onednn", onednn_version()},
-      {"hdf5", std::to_string(H5_VERS_MAJOR) + "." + std::to_string(H5_VERS_MINOR) + "." + std::to_string(H5_VERS_RELEASE)},
+      {"hdf5",
+       std::to_string(H5_VERS_MAJOR) + "." + std::to_string(H5_VERS_MINOR) + "." + std::to_string(H5_VERS_RELEASE)},
       {"lcomp", program_version()},
       {"git_commit", git_commit()},
   };

@@ -25,7 +25,8 @@ nlohmann::json::json_pointer pointer_of(const std::string& path, const std::stri
   try {
     return nlohmann::json::json_pointer(pointer);
   } catch (const nlohmann::json::exception&) {
-    throw Error({"--set " + setting, "a key that can't be read", "KEY=VALUE with a key such as tasks[0].sequences", ""});
+    throw Error(
+        {"--set " + setting, "a key that can't be read", "KEY=VALUE with a key such as tasks[0].sequences", ""});
   }
 }
 
@@ -109,7 +110,8 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     method.setting["quantizer"] = entry.object("quantizer");
     if (entry.has("components")) method.setting["components"] = entry.object("components");
     if (!names.insert(method.name).second) {
-      throw Error({entry.where("name"), fmt::format("\"{}\" for a second method", method.name), "a name of its own", ""});
+      throw Error(
+          {entry.where("name"), fmt::format("\"{}\" for a second method", method.name), "a name of its own", ""});
     }
     config.methods.push_back(std::move(method));
   });
@@ -128,8 +130,8 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
   reader.finish();
   if (config.tasks.empty()) throw Error({reader.where("tasks"), "no task", "at least one", ""});
   if (config.methods.empty() != config.sizes.empty()) {
-    throw Error({reader.where(), config.methods.empty() ? "sizes without methods" : "methods without sizes", "both or neither",
-                 ""});
+    throw Error({reader.where(), config.methods.empty() ? "sizes without methods" : "methods without sizes",
+                 "both or neither", ""});
   }
   return config;
 }

@@ -11,7 +11,8 @@
 
 namespace lcomp {
 
-// One way to compress, before its size is chosen. `setting` is the JSON of a compression plan (docs/cli.md, "compression settings").
+// One way to compress, before its size is chosen. `setting` is the JSON of a compression plan (docs/cli.md,
+// "compression settings").
 struct ExperimentMethod {
   std::string name;
   nlohmann::json setting;
@@ -45,8 +46,8 @@ struct ExperimentConfig {
   nlohmann::json source;  // the file as read, with --set applied
 };
 
-// Reads an experiment file strictly. `settings` are "key=value" of --set: key is a path such as "tasks[0].sequences", value is JSON,
-// or a string where it is not. Throws Error naming the key's path.
+// Reads an experiment file strictly. `settings` are "key=value" of --set: key is a path such as "tasks[0].sequences",
+// value is JSON, or a string where it is not. Throws Error naming the key's path.
 ExperimentConfig read_experiment(const std::filesystem::path& path, const std::vector<std::string>& settings);
 
 }  // namespace lcomp

@@ -19,7 +19,7 @@
 #include "lcomp/core/hash.h"
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
-#include "lcomp/tokenizer/tokenizer.h"
+#include "model_tokenizer.h"
 #include "version.h"
 
 namespace lcomp {
@@ -32,7 +32,8 @@ constexpr int kCellVersion = 1;  // raised when the meaning of stored cells chan
 // Keeps a second run out of the same folder while this one lives.
 class FolderLock {
  public:
-  explicit FolderLock(const fs::path& folder) : descriptor_(open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+  explicit FolderLock(const fs::path& folder)
+      : descriptor_(open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
     if (descriptor_ < 0) throw system_error((folder / ".lock").string(), "open", errno);
     if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
       close(descriptor_);
@@ -84,7 +85,7 @@ class Experiment {
     }
     fs::create_directories(config.output / "cells");
     lock_.emplace(config.output);
-    const auto tokenizer = load_tokenizer(config.model);
+    const auto tokenizer = load_model_tokenizer(original_);
     for (const auto& setting : config.tasks) {
       Task task;
       task.setting = &setting;
@@ -130,7 +131,9 @@ class Experiment {
     }
   }
 
-  static fs::path score_file(const Cell& cell, const Task& task) { return cell.folder / ("score-" + task.id + ".json"); }
+  static fs::path score_file(const Cell& cell, const Task& task) {
+    return cell.folder / ("score-" + task.id + ".json");
+  }
 
   ForwardOptions forward_options(const std::string& what) const {
     ForwardOptions options;
@@ -249,8 +252,12 @@ class Experiment {
                        {"protocol", task.setting->protocol.to_json()},
                        {"description", task.batch.description}});
     }
-    result_.metrics = {{"name", config_.name},     {"description", config_.description}, {"model", config_.model.string()},
-                       {"config", config_.source}, {"tasks", tasks},                     {"rows", rows}};
+    result_.metrics = {{"name", config_.name},
+                       {"description", config_.description},
+                       {"model", config_.model.string()},
+                       {"config", config_.source},
+                       {"tasks", tasks},
+                       {"rows", rows}};
     const ResultTable table = experiment_table(result_.metrics);
     result_.table_markdown = to_markdown(table);
     write_text_file(config_.output / "metrics.json", result_.metrics.dump(2) + "\n");

@@ -8,7 +8,9 @@ namespace lcomp {
 namespace {
 
 // Perplexities of destroyed models reach 10^10: five digits, or an exponent.
-std::string perplexity_text(double value) { return value < 1e5 ? fmt::format("{:.2f}", value) : fmt::format("{:.2e}", value); }
+std::string perplexity_text(double value) {
+  return value < 1e5 ? fmt::format("{:.2f}", value) : fmt::format("{:.2e}", value);
+}
 
 }  // namespace
 
@@ -30,7 +32,8 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
     add_column("top-1");
   }
   for (const auto& row : metrics.at("rows")) {
-    std::vector<std::string> cells = {row.at("method"), row.at("size"), fmt::format("{}", row.at("bytes").get<std::uint64_t>()),
+    std::vector<std::string> cells = {row.at("method"), row.at("size"),
+                                      fmt::format("{}", row.at("bytes").get<std::uint64_t>()),
                                       fmt::format("{:.3f}", row.at("bits_per_weight").get<double>()),
                                       fmt::format("{:.2f}", row.at("ratio").get<double>())};
     for (const auto& task : metrics.at("tasks")) {
@@ -42,7 +45,8 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
         continue;
       }
       const auto& kl = score.at("kl");
-      for (const char* key : {"kl_mean", "kl_median", "kl_p99"}) cells.push_back(fmt::format("{:.4f}", kl.at(key).get<double>()));
+      for (const char* key : {"kl_mean", "kl_median", "kl_p99"})
+        cells.push_back(fmt::format("{:.4f}", kl.at(key).get<double>()));
       cells.push_back(fmt::format("{:.1f} %", 100 * kl.at("top1_agreement").get<double>()));
     }
     table.rows.push_back(std::move(cells));

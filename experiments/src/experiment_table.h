@@ -8,8 +8,8 @@
 
 namespace lcomp {
 
-// The table of an experiment from its metrics.json: a row for the original and one for each method and size, with bytes, bits per weight and
-// ratio, then the columns of each task.
+// The table of an experiment from its metrics.json: a row for the original and one for each method and size, with
+// bytes, bits per weight and ratio, then the columns of each task.
 ResultTable experiment_table(const nlohmann::json& metrics);
 
 // What stands above the table in table.md: the experiment's name and description, the model, and what each task scored.

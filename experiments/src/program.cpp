@@ -28,6 +28,17 @@ int report(int exit_code, const std::string& text) {
   return exit_code;
 }
 
+// CLI11 says only that a subcommand is missing; the user wants to know what was wrong with the one that was given.
+void require_known_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::string known;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == argv[1]) return;
+    known += (known.empty() ? "" : ", ") + command->get_name();
+  }
+  throw Error({argv[1], "no command of this name", "one of " + known, "see lcomp --help"});
+}
+
 }  // namespace
 
 int run_program(int argc, char** argv) {
@@ -46,6 +57,7 @@ int run_program(int argc, char** argv) {
   add_eval_command(app, context);
   add_inspect_command(app, context);
   add_convert_command(app, context);
+  add_generate_command(app, context);
   add_logits_command(app, context);
   add_tokenize_command(app, context);
   app.parse_complete_callback([&context] {
@@ -53,6 +65,7 @@ int run_program(int argc, char** argv) {
   });
 
   try {
+    require_known_command(app, argc, argv);
     app.parse(argc, argv);
     if (std::fflush(stdout) != 0) throw system_error("standard output", "write", errno);
     return 0;

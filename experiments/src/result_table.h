@@ -8,11 +8,12 @@ namespace lcomp {
 // A table of text cells: what table.md and table.csv are written from.
 struct ResultTable {
   std::vector<std::string> columns;
-  std::vector<bool> numeric;  // per column: right-aligned in Markdown
+  std::vector<bool> numeric;                   // per column: right-aligned in Markdown
   std::vector<std::vector<std::string>> rows;  // each as long as columns
 };
 
-std::string to_markdown(const ResultTable& table);  // aligned, so that it reads well as text too; '|' in a cell is escaped
-std::string to_csv(const ResultTable& table);       // RFC 4180: quoted where needed, CRLF not used
+std::string to_markdown(
+    const ResultTable& table);                 // aligned, so that it reads well as text too; '|' in a cell is escaped
+std::string to_csv(const ResultTable& table);  // RFC 4180: quoted where needed, CRLF not used
 
 }  // namespace lcomp

@@ -11,7 +11,8 @@ using testing::data;
 using testing::golden;
 using testing::smollm2;
 
-// The first windows of the stored protocols; PyTorch's float32 NLL of a window of 511 tokens is reproduced to about 1e-5.
+// The first windows of the stored protocols; PyTorch's float32 NLL of a window of 511 tokens is reproduced to about
+// 1e-5.
 TEST(SlowSmollm2Perplexity, MatchesStoredWindows) {
   LCOMP_REQUIRE(smollm2());
   LCOMP_REQUIRE(golden("smollm2/reference.json"));
@@ -24,7 +25,8 @@ TEST(SlowSmollm2Perplexity, MatchesStoredWindows) {
     const TextScores scores = score_texts(decoder, batch, {}, {});
     ASSERT_EQ(scores.perplexity.sequence_nll.size(), *protocol.sequences);
     for (std::size_t s = 0; s < *protocol.sequences; ++s) {
-      EXPECT_NEAR(scores.perplexity.sequence_nll[s], expected.at(s).get<double>(), 5e-5) << batch.description << " " << s;
+      EXPECT_NEAR(scores.perplexity.sequence_nll[s], expected.at(s).get<double>(), 5e-5)
+          << batch.description << " " << s;
     }
   };
   TextProtocol wikitext;

@@ -58,7 +58,8 @@ TEST(TextProtocol, DefaultsFollowTheProtocol) {
 }
 
 TEST(TextProtocol, ConfigRoundTrips) {
-  const TextProtocol protocol = read(R"({"protocol": "c4", "window": 64, "first_scored": 32, "sequences": 3, "bos": false})");
+  const TextProtocol protocol =
+      read(R"({"protocol": "c4", "window": 64, "first_scored": 32, "sequences": 3, "bos": false})");
   EXPECT_EQ(read(protocol.to_json().dump().c_str()).to_json(), protocol.to_json());
 }
 

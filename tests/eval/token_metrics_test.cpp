@@ -80,7 +80,9 @@ TEST_P(GoldenMetrics, MatchesReference) {
   std::vector<float> targets(reference.rows());
   to_float(file.entry("targets"), 0, targets);
 
-  const auto near = [](double value, double wanted) { EXPECT_NEAR(value, wanted, 1e-9 * std::max(1e-3, std::abs(wanted))); };
+  const auto near = [](double value, double wanted) {
+    EXPECT_NEAR(value, wanted, 1e-9 * std::max(1e-3, std::abs(wanted)));
+  };
   std::vector<double> kl;
   double reference_nll = 0;
   double model_nll = 0;

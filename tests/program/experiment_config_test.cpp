@@ -65,8 +65,8 @@ TEST_F(ExperimentConfigTest, ReadsWhatIsThereAndDefaultsTheRest) {
 }
 
 TEST_F(ExperimentConfigTest, SettingsChangeEntries) {
-  const ExperimentConfig config =
-      read(kConfig, {"tasks[0].sequences=3", "model=models/other", "methods[0].quantizer.group_size=32", "name=renamed"});
+  const ExperimentConfig config = read(
+      kConfig, {"tasks[0].sequences=3", "model=models/other", "methods[0].quantizer.group_size=32", "name=renamed"});
   EXPECT_EQ(config.tasks[0].protocol.sequences, 3u);
   EXPECT_EQ(config.model, "models/other");
   EXPECT_EQ(config.methods[0].setting.at("quantizer").at("group_size"), 32);

@@ -26,16 +26,24 @@ TEST(ExperimentTable, OneRowACellAndDashesForTheOriginal) {
   const nlohmann::json metrics = {
       {"tasks", {{{"name", "wikitext2"}, {"kl", true}}}},
       {"rows",
-       {{{"method", "original"}, {"size", "16 bits"}, {"bytes", 200}, {"bits_per_weight", 16.0}, {"ratio", 1.0},
+       {{{"method", "original"},
+         {"size", "16 bits"},
+         {"bytes", 200},
+         {"bits_per_weight", 16.0},
+         {"ratio", 1.0},
          {"scores", {{"wikitext2", {{"perplexity", {{"perplexity", 20.0}}}}}}}},
-        {{"method", "rtn"}, {"size", "2 bits"}, {"bytes", 25}, {"bits_per_weight", 2.0}, {"ratio", 8.0},
+        {{"method", "rtn"},
+         {"size", "2 bits"},
+         {"bytes", 25},
+         {"bits_per_weight", 2.0},
+         {"ratio", 8.0},
          {"scores", {{"wikitext2", {{"perplexity", {{"perplexity", 1.5e10}}}, {"kl", kl}}}}}}}}};
   const ResultTable table = experiment_table(metrics);
   ASSERT_EQ(table.rows.size(), 2u);
   EXPECT_EQ(table.rows[0],
             (std::vector<std::string>{"original", "16 bits", "200", "16.000", "1.00", "20.00", "-", "-", "-", "-"}));
-  EXPECT_EQ(table.rows[1], (std::vector<std::string>{"rtn", "2 bits", "25", "2.000", "8.00", "1.50e+10", "0.2500", "0.1250",
-                                                     "2.0000", "87.5 %"}));
+  EXPECT_EQ(table.rows[1], (std::vector<std::string>{"rtn", "2 bits", "25", "2.000", "8.00", "1.50e+10", "0.2500",
+                                                     "0.1250", "2.0000", "87.5 %"}));
   EXPECT_EQ(table.columns.size(), table.rows[0].size());
 }
 

@@ -21,11 +21,15 @@ std::filesystem::path shared(const std::string& path) {
   return from_environment("LCOMP_SHARED", source_folder().parent_path() / "shared") / path;
 }
 
-std::filesystem::path golden(const std::string& path) { return from_environment("LCOMP_GOLDEN", shared("golden")) / path; }
+std::filesystem::path golden(const std::string& path) {
+  return from_environment("LCOMP_GOLDEN", shared("golden")) / path;
+}
 
 std::filesystem::path data(const std::string& path) { return from_environment("LCOMP_DATA", shared("data")) / path; }
 
-std::filesystem::path smollm2() { return from_environment("LCOMP_SMOLLM2", source_folder() / "models" / "smollm2-reference"); }
+std::filesystem::path smollm2() {
+  return from_environment("LCOMP_SMOLLM2", source_folder() / "models" / "smollm2-reference");
+}
 
 std::filesystem::path downloaded_tokenizer(const std::string& name) {
   return from_environment("LCOMP_TOKENIZERS", source_folder() / "models" / "tokenizers") / name;

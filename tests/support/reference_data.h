@@ -8,11 +8,11 @@
 // and is skipped, saying what is missing, where it is absent.
 namespace lcomp::testing {
 
-std::filesystem::path source_folder();                          // the repository
-std::filesystem::path shared(const std::string& path);          // LCOMP_SHARED, or ../shared beside the repository
-std::filesystem::path golden(const std::string& path);          // LCOMP_GOLDEN, or shared("golden")
-std::filesystem::path data(const std::string& path);            // LCOMP_DATA, or shared("data")
-std::filesystem::path smollm2();                                // LCOMP_SMOLLM2, or models/smollm2-reference (scripts/get_smollm2 --reference)
+std::filesystem::path source_folder();                  // the repository
+std::filesystem::path shared(const std::string& path);  // LCOMP_SHARED, or ../shared beside the repository
+std::filesystem::path golden(const std::string& path);  // LCOMP_GOLDEN, or shared("golden")
+std::filesystem::path data(const std::string& path);    // LCOMP_DATA, or shared("data")
+std::filesystem::path smollm2();  // LCOMP_SMOLLM2, or models/smollm2-reference (scripts/get_smollm2 --reference)
 std::filesystem::path downloaded_tokenizer(const std::string& name);  // models/tokenizers/NAME (scripts/get_tokenizers)
 
 // A fresh folder under the system's temporary folder, removed with everything in it at the end of the scope.
@@ -31,10 +31,10 @@ class TemporaryFolder {
 
 }  // namespace lcomp::testing
 
-#define LCOMP_REQUIRE(path_expression)                                                                              \
-  do {                                                                                                              \
-    const std::filesystem::path required_path = (path_expression);                                                  \
-    if (!std::filesystem::exists(required_path)) {                                                                  \
+#define LCOMP_REQUIRE(path_expression)                                                                                \
+  do {                                                                                                                \
+    const std::filesystem::path required_path = (path_expression);                                                    \
+    if (!std::filesystem::exists(required_path)) {                                                                    \
       GTEST_SKIP() << required_path << " is absent: see 'Reference data' in CONTRIBUTING.md for where it comes from"; \
-    }                                                                                                               \
+    }                                                                                                                 \
   } while (false)

@@ -38,9 +38,10 @@ nlohmann::json number_or_text(const std::string& text) {
 // What the command line says as a compression setting: over --config, when there is one.
 nlohmann::json setting_of(const CompressCommand& command) {
   nlohmann::json setting = command.config.empty() ? nlohmann::json::object() : parse_json_file(command.config);
-  if (!setting.is_object()) throw Error({command.config, "no JSON object", "a compression setting; see docs/cli.md", ""});
-  const bool has_options =
-      command.bits || !command.group_size.empty() || command.symmetric || !command.grid.empty() || !command.scales.empty();
+  if (!setting.is_object())
+    throw Error({command.config, "no JSON object", "a compression setting; see docs/cli.md", ""});
+  const bool has_options = command.bits || !command.group_size.empty() || command.symmetric || !command.grid.empty() ||
+                           !command.scales.empty();
   if (!command.method.empty() || !setting.contains("quantizer")) {
     const std::string method = command.method.empty() ? "rtn" : command.method;
     bool is_method = false;
@@ -49,8 +50,8 @@ nlohmann::json setting_of(const CompressCommand& command) {
   }
   nlohmann::json& quantizer = setting["quantizer"];
   if (has_options && !quantizer.is_object()) {
-    throw Error({"--method " + command.method, "a short name, which says everything, and further options", "one or the other",
-                 "use --method rtn with --bits, --group-size, ..."});
+    throw Error({"--method " + command.method, "a short name, which says everything, and further options",
+                 "one or the other", "use --method rtn with --bits, --group-size, ..."});
   }
   if (command.bits) quantizer["bits"] = *command.bits;
   if (!command.group_size.empty()) quantizer["group_size"] = number_or_text(command.group_size);
@@ -73,7 +74,8 @@ nlohmann::json setting_of(const CompressCommand& command) {
 }
 
 void run(const CompressCommand& command, const CommandContext& context) {
-  const auto plan = CompressionPlan::from_json(setting_of(command), command.config.empty() ? "command line" : command.config);
+  const auto plan =
+      CompressionPlan::from_json(setting_of(command), command.config.empty() ? "command line" : command.config);
   const ModelFolder model = open_model(command.model);
   const CompressionReport report = compress_model(model, plan, command.out, {command.replace}, context.progress());
   nlohmann::json json = to_json(report);
@@ -86,28 +88,35 @@ void run(const CompressCommand& command, const CommandContext& context) {
 
 void add_compress_command(CLI::App& app, CommandContext& context) {
   const auto options = std::make_shared<CompressCommand>();
-  CLI::App* command = add_command(
-      app, context, "compress", "Compress a model by one method",
-      "  lcomp compress models/smollm2 --method rtn --bits 4 --group-size 64 --out out/smollm2-4bit\n"
-      "  lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5\n"
-      "  lcomp compress models/smollm2 --method rtn-sym-b3-g32-mse --component \"*.down_proj\"='{\"bits\": 5}' --out out/mixed\n"
-      "  lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2");
+  CLI::App* command =
+      add_command(app, context, "compress", "Compress a model by one method",
+                  "  lcomp compress models/smollm2 --method rtn --bits 4 --group-size 64 --out out/smollm2-4bit\n"
+                  "  lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5\n"
+                  "  lcomp compress models/smollm2 --method rtn-sym-b3-g32-mse --component \"*.down_proj\"='{\"bits\": "
+                  "5}' --out out/mixed\n"
+                  "  lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2");
   command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
   command->add_option("--out", options->out, "folder to write")->required();
   command->add_option("--config", options->config, "JSON file with a compression setting (docs/cli.md)");
-  command->add_option("--method", options->method, "rtn, dense, or a short name such as rtn-asym-b4-g64 (default: rtn)");
+  command->add_option("--method", options->method,
+                      "rtn, dense, or a short name such as rtn-asym-b4-g64 (default: rtn)");
   command->add_option("--bits", options->bits, "bits of a code, 1 to 8; 16: plain f16");
-  command->add_option("--group-size", options->group_size, "columns that share a scale, or channel, or tensor (default: 64)");
+  command->add_option("--group-size", options->group_size,
+                      "columns that share a scale, or channel, or tensor (default: 64)");
   command->add_flag("--symmetric", options->symmetric, "no zero points");
-  command->add_option("--grid", options->grid, "minmax, or mse: a narrower range that minimises squared error (default: minmax)");
-  command->add_option("--scales", options->scales, "f16, u8 (8-bit scales with a 16-bit scale per row), f32 (default: f16)");
-  command->add_option("--component", options->components,
-                      "PATTERN=SETTING: other settings for the components whose name matches")
+  command->add_option("--grid", options->grid,
+                      "minmax, or mse: a narrower range that minimises squared error (default: minmax)");
+  command->add_option("--scales", options->scales,
+                      "f16, u8 (8-bit scales with a 16-bit scale per row), f32 (default: f16)");
+  command
+      ->add_option("--component", options->components,
+                   "PATTERN=SETTING: other settings for the components whose name matches")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* target = command->add_option_group("target", "a size, everything counted; widths are chosen to meet it");
   target->add_option("--ratio", options->ratio, "16-bit size / compressed size")->check(CLI::PositiveNumber);
-  target->add_option("--bits-per-weight", options->bits_per_weight, "8 x bytes / parameters")->check(CLI::PositiveNumber);
+  target->add_option("--bits-per-weight", options->bits_per_weight, "8 x bytes / parameters")
+      ->check(CLI::PositiveNumber);
   target->add_option("--bytes", options->bytes, "bytes")->check(CLI::PositiveNumber);
   target->require_option(0, 1);
   command->add_flag("--replace", options->replace, "replace --out when it exists");

@@ -31,8 +31,8 @@ void run(const ConvertCommand& command, const CommandContext& context) {
   options.regauge_seed = command.regauge_seed;
   options.replace = command.replace;
   convert_model(command.source, command.out, options, context.progress());
-  nlohmann::json json = {{"source", command.source}, {"out", command.out}, {"dtype", command.type},
-                         {"fold_norms", command.fold_norms}};
+  nlohmann::json json = {
+      {"source", command.source}, {"out", command.out}, {"dtype", command.type}, {"fold_norms", command.fold_norms}};
   if (command.regauge_seed) json["regauge_seed"] = *command.regauge_seed;
   context.print(json, fmt::format("{}: written as a Hugging Face folder in {}\n", command.out, command.type));
 }
@@ -51,8 +51,9 @@ void add_convert_command(CLI::App& app, CommandContext& context) {
   command->add_option("--dtype", options->type, "type of the weights: f16, bf16, f32 (default: f16)")
       ->check(CLI::IsMember({"f16", "bf16", "f32"}));
   command->add_flag("--fold-norms", options->fold_norms, "multiply the norms' gains into the linears behind them");
-  command->add_option("--regauge", options->regauge_seed,
-                      "seed of a random change of weights that keeps the function: takes a model off the grid it was stored on");
+  command->add_option(
+      "--regauge", options->regauge_seed,
+      "seed of a random change of weights that keeps the function: takes a model off the grid it was stored on");
   command->add_flag("--replace", options->replace, "replace --out when it exists");
   command->callback([options, &context] { run(*options, context); });
 }

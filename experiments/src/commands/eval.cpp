@@ -7,6 +7,7 @@
 #include "compute_option.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/text_scores.h"
+#include "model_tokenizer.h"
 
 namespace lcomp {
 namespace {
@@ -24,7 +25,8 @@ struct EvalOptions {
   ComputeType compute = ComputeType::float32;
 };
 
-// The command line's protocol goes through the reader of configuration files, so that both have the same defaults and bounds.
+// The command line's protocol goes through the reader of configuration files, so that both have the same defaults and
+// bounds.
 TextProtocol protocol_of(const EvalOptions& options) {
   nlohmann::json json = {{"protocol", options.file.empty() ? options.protocol : "file"}, {"bos", !options.no_bos}};
   if (!options.file.empty()) json["file"] = options.file;
@@ -42,7 +44,7 @@ void run(const EvalOptions& options, const CommandContext& context) {
   }
   const TextProtocol protocol = protocol_of(options);
   Decoder decoder(open_model(options.model), options.compute);
-  const auto tokenizer = load_tokenizer(options.model);
+  const auto tokenizer = load_model_tokenizer(decoder.model());
   const ScoringBatch batch = make_scoring_batch(protocol, *tokenizer, context.data);
 
   ForwardOptions forward;
@@ -64,14 +66,17 @@ void run(const EvalOptions& options, const CommandContext& context) {
                          {"protocol", protocol.to_json()},
                          {"description", batch.description},
                          {"perplexity", to_json(scores.perplexity)}};
-  std::string text = fmt::format("{}\nperplexity      {:.4f}\nmean NLL        {:.6f}\nscored tokens   {}\n", batch.description,
-                                 scores.perplexity.perplexity, scores.perplexity.mean_nll, scores.perplexity.scored_tokens);
+  std::string text =
+      fmt::format("{}\nperplexity      {:.4f}\nmean NLL        {:.6f}\nscored tokens   {}\n", batch.description,
+                  scores.perplexity.perplexity, scores.perplexity.mean_nll, scores.perplexity.scored_tokens);
   if (scores.divergence) {
     const KlResult& kl = *scores.divergence;
     json["reference"] = options.reference;
     json["kl"] = to_json(kl);
-    text += fmt::format("KL mean         {:.6f}\nKL median       {:.6f}\nKL p99          {:.6f}\nKL max          {:.6f}\ntop-1 agreement {:.4f}\n",
-                        kl.kl.mean, kl.kl.median, kl.kl.p99, kl.kl.maximum, kl.top1_agreement);
+    text += fmt::format(
+        "KL mean         {:.6f}\nKL median       {:.6f}\nKL p99          {:.6f}\nKL max          {:.6f}\ntop-1 "
+        "agreement {:.4f}\n",
+        kl.kl.mean, kl.kl.median, kl.kl.p99, kl.kl.maximum, kl.top1_agreement);
   }
   context.print(json, text);
 }
@@ -80,11 +85,11 @@ void run(const EvalOptions& options, const CommandContext& context) {
 
 void add_eval_command(CLI::App& app, CommandContext& context) {
   const auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = add_command(
-      app, context, "eval", "Score a model: perplexity, KL divergence from its original",
-      "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
-      "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8\n"
-      "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json");
+  CLI::App* command =
+      add_command(app, context, "eval", "Score a model: perplexity, KL divergence from its original",
+                  "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
+                  "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8\n"
+                  "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json");
   command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
   command->add_option("--task", options->task, "perplexity, or kl (which reports perplexity too) (default: perplexity)")
       ->check(CLI::IsMember({"perplexity", "kl"}));

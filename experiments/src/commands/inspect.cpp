@@ -28,7 +28,8 @@ void run(const std::string& path, const CommandContext& context) {
   nlohmann::json tensors = nlohmann::json::array();
   std::size_t longest = 6;
   for (const TensorInfo& tensor : model.tensors->tensors()) longest = std::max(longest, tensor.name.size());
-  std::string text = fmt::format("{:<{}}  {:>14}  {:>12}  {:>7}  {}\n", "tensor", longest, "shape", "bytes", "bits", "stored as");
+  std::string text =
+      fmt::format("{:<{}}  {:>14}  {:>12}  {:>7}  {}\n", "tensor", longest, "shape", "bytes", "bits", "stored as");
   for (const TensorInfo& tensor : model.tensors->tensors()) {
     const double bits = bits_per_weight(tensor.stored_bytes, tensor.elements());
     text += fmt::format("{:<{}}  {:>14}  {:>12}  {:>7.3f}  {}\n", tensor.name, longest, shape_text(tensor.shape),
@@ -39,8 +40,8 @@ void run(const std::string& path, const CommandContext& context) {
                        {"bytes", tensor.stored_bytes},
                        {"bits_per_weight", bits}});
   }
-  text += fmt::format("\n{}: {} layers of hidden size {}, vocabulary {}\n", model.config.family, model.config.num_layers(),
-                      model.config.hidden_size, model.config.vocab_size);
+  text += fmt::format("\n{}: {} layers of hidden size {}, vocabulary {}\n", model.config.family,
+                      model.config.num_layers(), model.config.hidden_size, model.config.vocab_size);
   text += fmt::format("{} parameters in {} bytes: {:.4f} bits per weight, ratio {:.3f}\n", parameters, bytes,
                       bits_per_weight(bytes, parameters), ratio);
   context.print({{"model", path},

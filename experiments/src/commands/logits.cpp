@@ -8,7 +8,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/io/safetensors.h"
 #include "lcomp/models/decoder.h"
-#include "lcomp/tokenizer/tokenizer.h"
+#include "model_tokenizer.h"
 
 namespace lcomp {
 namespace {
@@ -30,10 +30,10 @@ struct Input {
   std::size_t tokens = 0;  // of each
 };
 
-Input read_input(const LogitsOptions& options) {
+Input read_input(const LogitsOptions& options, const ModelFolder& model) {
   Input input;
   if (options.input_ids.empty()) {
-    const auto ids = load_tokenizer(options.model)->encode(options.text, true);
+    const auto ids = load_model_tokenizer(model)->encode(options.text, true);
     if (ids.empty()) throw Error({"--text", "no token in it", "at least one", ""});
     input.batch.add(ids);
     input.rows = 1;
@@ -54,9 +54,8 @@ Input read_input(const LogitsOptions& options) {
   for (std::size_t row = 0; row < input.rows; ++row) {
     std::vector<std::int32_t> ids(input.tokens);
     std::transform(values.begin() + static_cast<std::ptrdiff_t>(row * input.tokens),
-                   values.begin() + static_cast<std::ptrdiff_t>((row + 1) * input.tokens), ids.begin(), [](float value) {
-                     return value >= 0 && value < 0x1p24f ? static_cast<std::int32_t>(value) : -1;
-                   });
+                   values.begin() + static_cast<std::ptrdiff_t>((row + 1) * input.tokens), ids.begin(),
+                   [](float value) { return value >= 0 && value < 0x1p24f ? static_cast<std::int32_t>(value) : -1; });
     input.batch.add(ids);
   }
   return input;
@@ -67,7 +66,8 @@ class HiddenStateWriter : public BlockVisitor {
  public:
   explicit HiddenStateWriter(SafetensorsWriter& writer) : writer_(writer) {}
   void hidden(std::size_t layer, ConstMatrixView states) override {
-    for (std::size_t row = 0; row < states.rows(); ++row) writer_.write_float(fmt::format("hidden.{}", layer), states.row(row));
+    for (std::size_t row = 0; row < states.rows(); ++row)
+      writer_.write_float(fmt::format("hidden.{}", layer), states.row(row));
   }
 
  private:
@@ -76,13 +76,14 @@ class HiddenStateWriter : public BlockVisitor {
 
 void run(const LogitsOptions& options, const CommandContext& context) {
   Decoder decoder(open_model(options.model), options.compute);
-  const Input input = read_input(options);
+  const Input input = read_input(options, decoder.model());
   const DecoderConfig& config = decoder.config();
 
   std::vector<SafetensorsDeclaration> declared;
   if (options.hidden_states) {
     for (std::size_t layer = 0; layer <= config.num_layers(); ++layer) {
-      declared.push_back({fmt::format("hidden.{}", layer), DataType::f32, {input.rows, input.tokens, config.hidden_size}});
+      declared.push_back(
+          {fmt::format("hidden.{}", layer), DataType::f32, {input.rows, input.tokens, config.hidden_size}});
     }
     declared.push_back({"hidden.norm", DataType::f32, {input.rows, input.tokens, config.hidden_size}});
   }
@@ -107,19 +108,20 @@ void run(const LogitsOptions& options, const CommandContext& context) {
     writer.write_float("logits", {rows.data(), rows.size()});
   }
   writer.finish();
-  context.print({{"out", options.out}, {"sequences", input.rows}, {"tokens", input.tokens}, {"vocab_size", config.vocab_size}},
-                fmt::format("{}: logits [{}, {}, {}]{}\n", options.out, input.rows, input.tokens, config.vocab_size,
-                            options.hidden_states ? " and hidden states" : ""));
+  context.print(
+      {{"out", options.out}, {"sequences", input.rows}, {"tokens", input.tokens}, {"vocab_size", config.vocab_size}},
+      fmt::format("{}: logits [{}, {}, {}]{}\n", options.out, input.rows, input.tokens, config.vocab_size,
+                  options.hidden_states ? " and hidden states" : ""));
 }
 
 }  // namespace
 
 void add_logits_command(CLI::App& app, CommandContext& context) {
   const auto options = std::make_shared<LogitsOptions>();
-  CLI::App* command = add_command(
-      app, context, "logits", "Write a model's logits, to compare with another implementation",
-      "  lcomp logits models/smollm2 --text \"The capital of France is\" --out logits.safetensors\n"
-      "  lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors");
+  CLI::App* command =
+      add_command(app, context, "logits", "Write a model's logits, to compare with another implementation",
+                  "  lcomp logits models/smollm2 --text \"The capital of France is\" --out logits.safetensors\n"
+                  "  lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors");
   command->add_option("model", options->model, "model folder or GGUF file")->required();
   auto* input = command->add_option_group("input");
   input->add_option("--input-ids", options->input_ids, "safetensors file with input_ids [batch, tokens], I64 or I32");

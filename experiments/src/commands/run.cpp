@@ -40,7 +40,8 @@ void add_run_command(CLI::App& app, CommandContext& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--out", options->out, "folder for the results (default: the file's \"output\", or runs/NAME)");
-  command->add_option("--data", context.data, "folder with the data sets (default: the file's \"data\", or LCOMP_DATA)");
+  command->add_option("--data", context.data,
+                      "folder with the data sets (default: the file's \"data\", or LCOMP_DATA)");
   command->callback([options, &context] { run(*options, context); });
 }
 

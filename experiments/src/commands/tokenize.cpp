@@ -37,7 +37,8 @@ std::vector<TokenId> parse_ids(const std::string& text, const std::string& where
     } catch (const std::logic_error&) {
       used = 0;
     }
-    if (used != word.size() || id < 0) throw Error({where, fmt::format("\"{}\"", word), "token ids: numbers from 0 on", ""});
+    if (used != word.size() || id < 0)
+      throw Error({where, fmt::format("\"{}\"", word), "token ids: numbers from 0 on", ""});
     ids.push_back(id);
   }
   return ids;
@@ -69,7 +70,8 @@ void add_tokenize_command(CLI::App& app, CommandContext& context) {
                                   "  lcomp tokenize models/smollm2 --text \"Hello world\"\n"
                                   "  lcomp tokenize tokenizer.json --file text.txt --special --json\n"
                                   "  lcomp tokenize models/smollm2 --decode --text \"19556 905\"");
-  command->add_option("model", options->model, "model folder, GGUF file, tokenizer.json or tokenizer.model")->required();
+  command->add_option("model", options->model, "model folder, GGUF file, tokenizer.json or tokenizer.model")
+      ->required();
   auto* input = command->add_option_group("input");
   input->add_option("--text", options->text, "the text (with --decode: ids)");
   input->add_option("--file", options->file, "a file with the text (with --decode: ids)");

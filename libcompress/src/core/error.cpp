@@ -43,9 +43,10 @@ Error::Error(ErrorKind kind, ErrorParts parts)
     : std::runtime_error(message(parts)), kind_(kind), parts_(std::move(parts)) {}
 
 Error system_error(std::string where, std::string action, int error_number) {
-  const auto kind = error_number == ENOENT || error_number == EACCES || error_number == ENOTDIR || error_number == EISDIR
-                        ? ErrorKind::user
-                        : ErrorKind::system;
+  const auto kind =
+      error_number == ENOENT || error_number == EACCES || error_number == ENOTDIR || error_number == EISDIR
+          ? ErrorKind::user
+          : ErrorKind::system;
   return Error(kind, {std::move(where), fmt::format("{} failed: {}", action, std::strerror(error_number)), "", ""});
 }
 

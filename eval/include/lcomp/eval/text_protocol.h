@@ -14,21 +14,21 @@
 
 namespace lcomp {
 
-// Which tokens of which text are scored, and how perplexity is averaged. Two models compare only under the same protocol, so that every
-// result carries its description.
+// Which tokens of which text are scored, and how perplexity is averaged. Two models compare only under the same
+// protocol, so that every result carries its description.
 struct TextProtocol {
   enum class Kind {
-    wikitext2,  // raw test text tokenized as one string, non-overlapping windows, the tail that fills no window left out;
-                // perplexity = exp(mean NLL over all scored tokens)
-    c4,         // each text cut to its first `window` tokens, shorter texts left out; perplexity per text, mean over texts
-    file,       // a user's text: JSON lines like c4, anything else raw like wikitext2
+    wikitext2,  // raw test text tokenized as one string, non-overlapping windows, the tail that fills no window left
+                // out; perplexity = exp(mean NLL over all scored tokens)
+    c4,    // each text cut to its first `window` tokens, shorter texts left out; perplexity per text, mean over texts
+    file,  // a user's text: JSON lines like c4, anything else raw like wikitext2
   };
   Kind kind = Kind::wikitext2;
-  std::filesystem::path file;           // for Kind::file
-  std::size_t window = 512;             // tokens; default 512 for wikitext2, 1024 for c4
-  std::size_t first_scored = 1;         // positions before it are context only; default 1 for wikitext2, 512 for c4
+  std::filesystem::path file;            // for Kind::file
+  std::size_t window = 512;              // tokens; default 512 for wikitext2, 1024 for c4
+  std::size_t first_scored = 1;          // positions before it are context only; default 1 for wikitext2, 512 for c4
   std::optional<std::size_t> sequences;  // at most so many windows or texts; all when absent
-  bool add_special = true;              // let the tokenizer add its begin token at the start of each text
+  bool add_special = true;               // let the tokenizer add its begin token at the start of each text
 
   // Reads "protocol", "file", "window", "first_scored", "sequences" and "bos".
   static TextProtocol from_config(ConfigReader& config);
@@ -36,17 +36,19 @@ struct TextProtocol {
   std::string name() const;        // "wikitext2", "c4" or the file's name
 };
 
-// Token sequences with the positions that are scored. Position p of a sequence is predicted from its tokens 0 ... p - 1.
+// Token sequences with the positions that are scored. Position p of a sequence is predicted from its tokens 0 ... p
+// - 1.
 struct ScoringBatch {
   TokenBatch tokens;
-  std::size_t first_scored = 1;  // in every sequence
+  std::size_t first_scored = 1;      // in every sequence
   bool mean_over_sequences = false;  // perplexity per sequence, then the mean (C4); else exp of the mean NLL
-  std::string description;       // protocol, window, tokens, begin token: for people
+  std::string description;           // protocol, window, tokens, begin token: for people
 
   std::size_t scored_tokens() const;
 };
 
-// Tokenizes what the protocol names. `data` is used for wikitext2 and c4 only. Throws Error for absent data, or a text too short for a window.
+// Tokenizes what the protocol names. `data` is used for wikitext2 and c4 only. Throws Error for absent data, or a text
+// too short for a window.
 ScoringBatch make_scoring_batch(const TextProtocol& protocol, const Tokenizer& tokenizer, const std::string& data);
 
 }  // namespace lcomp

@@ -14,15 +14,15 @@
 namespace lcomp {
 
 struct PerplexityResult {
-  double perplexity = 0;  // as the protocol averages it
-  double mean_nll = 0;    // over all scored tokens, nats
-  double perplexity_of_mean = 0;  // exp(mean_nll)
+  double perplexity = 0;             // as the protocol averages it
+  double mean_nll = 0;               // over all scored tokens, nats
+  double perplexity_of_mean = 0;     // exp(mean_nll)
   std::vector<double> sequence_nll;  // mean over the scored tokens of each sequence
   std::size_t scored_tokens = 0;
 };
 
 struct KlResult {
-  Distribution kl;           // over scored tokens, nats
+  Distribution kl;            // over scored tokens, nats
   double top1_agreement = 0;  // share of scored tokens whose most likely token is the original's
   std::size_t scored_tokens = 0;
 };
@@ -32,15 +32,16 @@ struct TextScores {
   std::optional<KlResult> divergence;  // when there is a reference
 };
 
-// An original to compare with: its model, for the head, and what it computed on the same batch. Final states are kept instead of logits: hidden_size
-// values a token in place of vocab_size, from which the head makes the logits again, exactly.
+// An original to compare with: its model, for the head, and what it computed on the same batch. Final states are kept
+// instead of logits: hidden_size values a token in place of vocab_size, from which the head makes the logits again,
+// exactly.
 struct ReferenceStates {
   Decoder* decoder = nullptr;
   const Matrix* normed = nullptr;  // [tokens, hidden], from Decoder::forward on the same batch
 };
 
-// Runs `model` over the batch once and scores it; with `reference`, its divergence from it too. Logits are made for some rows at a
-// time, never all. Throws Error when the vocabularies differ in size.
+// Runs `model` over the batch once and scores it; with `reference`, its divergence from it too. Logits are made for
+// some rows at a time, never all. Throws Error when the vocabularies differ in size.
 TextScores score_texts(Decoder& model, const ScoringBatch& batch, const ReferenceStates& reference,
                        const ForwardOptions& options);
 

@@ -9,8 +9,8 @@ namespace lcomp {
 
 // Numbers of one position, from its logits. float32 logits, everything after in float64; natural logarithms.
 
-// -log softmax(logits)[target] = log sum_v exp(logits_v) - logits_target. The maximum is subtracted first, so that large logits
-// do not overflow. target < logits.size().
+// -log softmax(logits)[target] = log sum_v exp(logits_v) - logits_target. The maximum is subtracted first, so that
+// large logits do not overflow. target < logits.size().
 double negative_log_likelihood(std::span<const float> logits, std::size_t target);
 
 // What one position of a compressed model is compared with: the same position of the original.
@@ -22,8 +22,8 @@ struct Divergence {
 // reference, model: logits of the same vocabulary.
 Divergence divergence(std::span<const float> reference, std::span<const float> model);
 
-// Mean, median, 99th percentile and maximum of per-token values. The median of an even number is the mean of the middle two; the
-// percentile is interpolated linearly between order statistics. Throws Error when `values` is empty.
+// Mean, median, 99th percentile and maximum of per-token values. The median of an even number is the mean of the middle
+// two; the percentile is interpolated linearly between order statistics. Throws Error when `values` is empty.
 struct Distribution {
   double mean = 0, median = 0, p99 = 0, maximum = 0;
 };

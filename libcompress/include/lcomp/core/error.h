@@ -20,7 +20,8 @@ struct ErrorParts {
 };
 
 // The one exception type of the library. what() is a single line: "WHERE: FOUND; expected EXPECTED; ADVICE".
-// Control characters and newlines in the parts are replaced by escapes (\n, \x07), since they may come from a damaged file.
+// Control characters and newlines in the parts are replaced by escapes (\n, \x07), since they may come from a damaged
+// file.
 class Error : public std::runtime_error {
  public:
   explicit Error(ErrorParts parts) : Error(ErrorKind::user, std::move(parts)) {}

@@ -22,8 +22,8 @@ class MatrixView {
     assert(stride >= cols);
   }
   template <typename U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor): adds const only
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
+      MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor): adds const only
       : MatrixView(other.data(), other.rows(), other.cols(), other.stride()) {}
 
   T* data() const { return data_; }
@@ -61,7 +61,7 @@ using ConstMatrixView = MatrixView<const float>;
 
 // Uninitialised memory for `size` trivial elements, aligned to 64 bytes. Moves, does not copy.
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;

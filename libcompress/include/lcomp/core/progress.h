@@ -20,8 +20,8 @@ struct ProgressEvent {
 // May throw Interrupted to stop the work at the next step.
 using ProgressCallback = std::function<void(const ProgressEvent&)>;
 
-// Counts the steps of one piece of work and reports each to the callback (none: counts silently). Not for use from several
-// threads at once. The remaining time is elapsed * (total - done) / done.
+// Counts the steps of one piece of work and reports each to the callback (none: counts silently). Not for use from
+// several threads at once. The remaining time is elapsed * (total - done) / done.
 class Progress {
  public:
   Progress(ProgressCallback callback, std::string label, std::uint64_t total);

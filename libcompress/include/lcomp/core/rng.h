@@ -8,13 +8,14 @@
 
 namespace lcomp {
 
-// A seeded random stream that gives the same numbers on every machine. xoshiro256** (Blackman and Vigna, 2018), state filled by
-// splitmix64; the distributions are ours since the standard library's differ between implementations.
+// A seeded random stream that gives the same numbers on every machine. xoshiro256** (Blackman and Vigna, 2018), state
+// filled by splitmix64; the distributions are ours since the standard library's differ between implementations.
 class Rng {
  public:
   explicit Rng(std::uint64_t seed);
 
-  // An independent stream, named by a key; it depends on this stream's seed and the key alone, not on what was drawn so far.
+  // An independent stream, named by a key; it depends on this stream's seed and the key alone, not on what was drawn so
+  // far.
   Rng split(std::uint64_t key) const;
   Rng split(std::string_view key) const;
 

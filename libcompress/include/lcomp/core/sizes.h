@@ -12,7 +12,8 @@
 
 namespace lcomp {
 
-// Checked arithmetic for sizes that come from files. The try_ forms return nothing on overflow, for callers with a better message.
+// Checked arithmetic for sizes that come from files. The try_ forms return nothing on overflow, for callers with a
+// better message.
 template <std::unsigned_integral T>
 constexpr std::optional<T> try_multiply(T a, T b) {
   if (b != 0 && a > std::numeric_limits<T>::max() / b) return std::nullopt;
@@ -42,7 +43,8 @@ T checked_add(T a, T b, const std::string& where) {
 template <std::integral To, std::integral From>
 To checked_cast(From value, const std::string& where) {
   if (!std::in_range<To>(value)) {
-    throw Error({where, "the value " + std::to_string(value), "a value that fits " + std::to_string(8 * sizeof(To)) + " bits", ""});
+    throw Error({where, "the value " + std::to_string(value),
+                 "a value that fits " + std::to_string(8 * sizeof(To)) + " bits", ""});
   }
   return static_cast<To>(value);
 }

@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "command_context.h"
+#include "compute_option.h"
+#include "interrupt_signal.h"
+#include "lcomp/core/error.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/models/generation.h"
+#include "model_tokenizer.h"
+
+namespace lcomp {
+namespace {
+
+struct GenerateCommand {
+  std::string model;
+  std::string prompt;
+  std::size_t max_tokens = 128;
+  SamplingOptions sampling;
+  std::uint64_t seed = 1;
+  bool ignore_end = false;
+  ComputeType compute = ComputeType::float32;
+};
+
+void add_ids(const nlohmann::json& json, std::vector<std::int32_t>& ids) {
+  const auto value = json.find("eos_token_id");
+  if (value == json.end()) return;
+  if (value->is_number_integer()) ids.push_back(value->get<std::int32_t>());
+  if (!value->is_array()) return;
+  for (const auto& id : *value) {
+    if (id.is_number_integer()) ids.push_back(id.get<std::int32_t>());
+  }
+}
+
+// The ids that end a text: of config.json, and of generation_config.json where there is one.
+std::vector<std::int32_t> end_ids(const ModelFolder& model) {
+  std::vector<std::int32_t> ids;
+  add_ids(model.config_json, ids);
+  const auto path = model.path / "generation_config.json";
+  if (std::filesystem::exists(path)) add_ids(parse_json_file(path), ids);
+  return ids;
+}
+
+// Writes the text of the tokens as they come. The text of a token may end within a character, which then waits for the
+// next.
+class TextStream {
+ public:
+  explicit TextStream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  void add(std::int32_t id) {
+    ids_.push_back(id);
+    const std::string text = tokenizer_.decode(ids_);
+    if (text.ends_with("\xef\xbf\xbd") || text.size() < printed_) return;
+    std::fwrite(text.data() + printed_, 1, text.size() - printed_, stdout);
+    std::fflush(stdout);
+    printed_ = text.size();
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<std::int32_t> ids_;
+  std::size_t printed_ = 0;
+};
+
+void run(const GenerateCommand& command, const CommandContext& context) {
+  Decoder decoder(open_model(command.model), command.compute);
+  const auto tokenizer = load_model_tokenizer(decoder.model());
+  const std::vector<std::int32_t> prompt = tokenizer->encode(command.prompt, true);
+  if (prompt.empty()) throw Error({"--prompt", "no token in it", "at least one", ""});
+  GenerationSession session(decoder);
+
+  TextStream stream(*tokenizer);
+  GenerationOptions options;
+  options.max_tokens = command.max_tokens;
+  options.sampling = command.sampling;
+  if (!command.ignore_end) options.stop_ids = end_ids(decoder.model());
+  options.on_token = [&](std::int32_t id) {
+    if (!context.json) stream.add(id);
+    return !interrupt_requested();
+  };
+  if (!context.json) fmt::print("{}", command.prompt);
+  Rng rng(command.seed);
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<std::int32_t> ids = generate(session, prompt, options, rng);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double rate = static_cast<double>(ids.size()) / seconds;
+  const char* const stopped = interrupt_requested()             ? "interrupted"
+                              : ids.size() < command.max_tokens ? "end"
+                                                                : "length";
+
+  if (context.json) {
+    context.print({{"prompt", command.prompt},
+                   {"text", tokenizer->decode(ids)},
+                   {"ids", ids},
+                   {"prompt_tokens", prompt.size()},
+                   {"generated_tokens", ids.size()},
+                   {"tokens_per_second", rate},
+                   {"stopped", stopped}},
+                  "");
+    return;
+  }
+  fmt::print("\n");
+  if (!context.quiet) fmt::print(stderr, "{} tokens, {:.1f} a second ({})\n", ids.size(), rate, stopped);
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app, CommandContext& context) {
+  const auto options = std::make_shared<GenerateCommand>();
+  CLI::App* command = add_command(
+      app, context, "generate", "Continue a text",
+      "  lcomp generate models/smollm2 --prompt \"The capital of France is\" --max-tokens 32\n"
+      "  lcomp generate out/smollm2-4bit --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7");
+  command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
+  command->add_option("--prompt", options->prompt, "the text to continue")->required();
+  command->add_option("--max-tokens", options->max_tokens, "at most so many new tokens (default: 128)")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--temperature", options->sampling.temperature, "0: always the most likely token (default: 0)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--top-k", options->sampling.top_k, "choose among the k most likely (default: all)");
+  command->add_option("--top-p", options->sampling.top_p, "choose among the fewest with this probability (default: 1)")
+      ->check(CLI::Range(1e-9, 1.0));
+  command->add_option("--seed", options->seed, "seed of the choices (default: 1)");
+  command->add_flag("--ignore-end", options->ignore_end, "go on after the model's end of text");
+  add_compute_option(*command, options->compute);
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace lcomp
