@@ -1,5 +1,6 @@
-// The forward pass of SmolLM2-135M (LCOMP_SMOLLM2 or models/smollm2-reference; skipped when absent), and the matrix products it consists
-// of by the libraries at hand. Items are tokens for the model, floating-point operations for products.
+// The forward pass of SmolLM2-135M (LCOMP_SMOLLM2 or models/smollm2-reference; skipped when absent), and the matrix
+// products it consists of by the libraries at hand. Items are tokens for the model, floating-point operations for
+// products.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
@@ -11,6 +12,7 @@
 
 #include "lcomp/core/rng.h"
 #include "lcomp/models/decoder.h"
+#include "lcomp/models/generation.h"
 #include "lcomp/models/model_folder.h"
 #include "models/attention.h"
 #include "models/linear.h"
@@ -77,6 +79,25 @@ BENCHMARK(forward)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
+// One token after a context of range(0) tokens.
+void next_token(benchmark::State& state) {
+  if (model_is_absent(state)) return;
+  lcomp::Decoder decoder(lcomp::open_model(model_path()));
+  lcomp::GenerationSession session(decoder);
+  const auto length = static_cast<std::size_t>(state.range(0));
+  session.append(random_batch(1, length, decoder.config().vocab_size).ids);
+  const std::int32_t id = 17;
+  for (auto unused : state) {
+    (void)unused;
+    benchmark::DoNotOptimize(session.append({&id, 1}).data());
+    session.truncate(length);
+  }
+  state.SetItemsProcessed(state.iterations());
+  state.SetBytesProcessed(state.iterations() * 4 *
+                          static_cast<std::int64_t>(decoder.model().parameters()));  // of weights
+}
+BENCHMARK(next_token)->ArgName("context")->Arg(16)->Arg(1024)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 void attention(benchmark::State& state) {
   const auto tokens = static_cast<std::size_t>(state.range(0));
   lcomp::AttentionShape shape;
@@ -130,8 +151,9 @@ void product(benchmark::State& state, Library library) {
     (void)unused;
     switch (library) {
       case Library::openblas:
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(n), static_cast<int>(m), static_cast<int>(k), 1, x.data(),
-                    static_cast<int>(k), w.data(), static_cast<int>(k), 0, y.data(), static_cast<int>(m));
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(n), static_cast<int>(m),
+                    static_cast<int>(k), 1, x.data(), static_cast<int>(k), w.data(), static_cast<int>(k), 0, y.data(),
+                    static_cast<int>(m));
         break;
       case Library::onednn_sgemm:
         dnnl::sgemm('N', 'T', n, m, k, 1, x.data(), k, w.data(), k, 0, y.data(), m);

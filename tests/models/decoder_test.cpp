@@ -208,6 +208,37 @@ TEST(Decoder, ReportsAStepABlock) {
   EXPECT_EQ(done.back(), 3u);
 }
 
+// Each token meets exactly experts_per_token experts, and both linears of an expert see the same tokens.
+TEST(Decoder, VisitorsSeeTheTokensOfEachExpert) {
+  LCOMP_REQUIRE(golden("families/mixtral"));
+  struct Recorder : BlockVisitor {
+    std::map<std::string, std::vector<std::size_t>> tokens;
+    void expert_input(std::size_t, std::span<const std::string> components, std::span<const std::size_t> chosen,
+                      ConstMatrixView input) override {
+      EXPECT_EQ(input.rows(), chosen.size());
+      for (const std::string& name : components) tokens[name].insert(tokens[name].end(), chosen.begin(), chosen.end());
+    }
+  } recorder;
+  Decoder decoder(open_model(golden("families/mixtral")));
+  ForwardOptions options;
+  options.visitor = &recorder;
+  const TokenBatch batch = random_batch({700}, decoder.config().vocab_size);
+  decoder.forward(batch, options);
+  for (std::size_t layer = 0; layer < 3; ++layer) {
+    std::vector<int> seen(batch.tokens());
+    for (std::size_t e = 0; e < 6; ++e) {
+      const std::string prefix =
+          "model.layers." + std::to_string(layer) + ".block_sparse_moe.experts." + std::to_string(e);
+      const auto& chosen = recorder.tokens[prefix + ".w1"];
+      EXPECT_TRUE(std::is_sorted(chosen.begin(), chosen.end()));
+      EXPECT_EQ(chosen, recorder.tokens[prefix + ".w2"]);
+      EXPECT_EQ(chosen, recorder.tokens[prefix + ".w3"]);
+      for (const std::size_t token : chosen) ++seen[token];
+    }
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), 2), static_cast<std::ptrdiff_t>(seen.size()));
+  }
+}
+
 TEST(TokenChunks, CutAtFixedPlaces) {
   // 100 + 900 + 0 + 30 tokens: chunks of 512, 512 and 6.
   const TokenBatch batch = random_batch({100, 900, 0, 30}, 10);

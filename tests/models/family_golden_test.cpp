@@ -50,6 +50,8 @@ struct FamilyGolden : ::testing::TestWithParam<const char*> {
 TEST_P(FamilyGolden, ForwardMatchesTheReference) {
   LCOMP_REQUIRE(folder());
   expect_golden(folder(), folder() / "io.safetensors");
+  if (std::filesystem::exists(folder() / "io_long.safetensors"))
+    expect_golden(folder(), folder() / "io_long.safetensors");
 }
 
 TEST_P(FamilyGolden, TheSpellingOfTransformers5GivesTheSame) {

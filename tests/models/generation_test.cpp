@@ -72,6 +72,21 @@ TEST(GenerationSession, PiecesOfAnySizeEqualTheFullForward) {
   EXPECT_EQ(at, ids.size());
 }
 
+// Keys cached under longrope's short factors are of no use past position 32: the session must compute them anew.
+TEST(GenerationSession, CrossingTheOriginalContextOfLongropeChangesAllFactors) {
+  LCOMP_REQUIRE(golden("families/phi3-longrope"));
+  Decoder decoder(open_model(golden("families/phi3-longrope")));
+  const SafetensorsFile io(golden("families/phi3-longrope/io_long.safetensors"));
+  const std::vector<std::int32_t> ids = testing::read_ids(io, "input_ids");
+  const Matrix expected = testing::read_matrix(io, "logits", decoder.config().vocab_size);
+  GenerationSession session(decoder);
+  session.append(std::span(ids).first(30));
+  session.append(std::span(ids).subspan(30, 10));
+  const std::span<const float> logits = session.append(std::span(ids).subspan(40, 8));
+  EXPECT_EQ(session.length(), 48u);
+  EXPECT_LT(testing::relative_difference({logits.data(), 1, logits.size()}, expected.view().rows_range(47, 1)), 2e-4);
+}
+
 TEST(GenerationSession, TruncatedAndContinuedItIsAnotherSequence) {
   LCOMP_REQUIRE(golden("families/llama2"));
   Decoder decoder(open_model(golden("families/llama2")));

@@ -16,7 +16,9 @@
 namespace lcomp::testing {
 
 // The models of golden("families/...") that the decoder runs.
-inline const std::vector<const char*> golden_families = {"llama2", "llama3", "llama-tied"};
+inline const std::vector<const char*> golden_families = {"gemma",         "gemma2",  "gemma3",  "llama2", "llama3",
+                                                         "llama-tied",    "mistral", "mixtral", "phi",    "phi3",
+                                                         "phi3-longrope", "qwen2",   "qwen3"};
 
 // The name of a parameterised test: "llama-tied" as llama_tied.
 inline std::string golden_family_name(const ::testing::TestParamInfo<const char*>& param) {

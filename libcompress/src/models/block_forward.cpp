@@ -14,15 +14,6 @@ MatrixView<float> shaped(AlignedBuffer<float>& buffer, std::size_t rows, std::si
   return {buffer.data(), rows, cols};
 }
 
-void report_input(const InputReport& report, std::initializer_list<const LinearSlices*> parts, ConstMatrixView input) {
-  if (report.visitor == nullptr) return;
-  std::vector<const LinearSlices*> present;
-  for (const LinearSlices* part : parts) {
-    if (!part->weight.tensor.empty()) present.push_back(part);
-  }
-  report.visitor->linear_input(report.layer, component_names(present), report.first_token, input);
-}
-
 // Norms of q and k and the rotary embedding, in place, on rows [q | k | v] of the chunk.
 void position_queries_and_keys(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
                                std::span<const ChunkPiece> pieces, const RopeTables& ropes,
@@ -54,7 +45,7 @@ void compute_attention(const DecoderConfig& config, const LayerConfig& layer, co
                        MatrixView<float> update) {
   const std::size_t tokens = normed.rows();
   const std::size_t q = config.query_size(), kv = config.key_value_size();
-  report_input(report, {&report.slices->query, &report.slices->key, &report.slices->value}, normed);
+  report({&report.slices->query, &report.slices->key, &report.slices->value}, normed);
   const MatrixView<float> qkv = shaped(buffers.query_key_value, tokens, q + 2 * kv);  // [tokens, q + k + v]
   multiplier.multiply(normed, weights.query_key_value, qkv);
   position_queries_and_keys(config, layer, weights, pieces, ropes, qkv);
@@ -75,26 +66,8 @@ void compute_attention(const DecoderConfig& config, const LayerConfig& layer, co
   shape.window = layer.sliding_window.value_or(0);
   const MatrixView<float> attended = shaped(buffers.attended, tokens, q);  // [tokens, heads * head_dim]
   attention(shape, spans, qkv.cols_range(0, q), attended, buffers.attention);
-  report_input(report, {&report.slices->output}, attended);
+  report({&report.slices->output}, attended);
   multiplier.multiply(attended, weights.output, update);
-}
-
-// update = down(act(gate(normed)) * up(normed)).
-void compute_mlp(const DecoderConfig& config, const MlpWeights& weights, MatrixMultiplier& multiplier,
-                 const InputReport& report, ChunkBuffers& buffers, ConstMatrixView normed, MatrixView<float> update) {
-  const std::size_t tokens = normed.rows();
-  report_input(report, {&report.slices->mlp.gate, &report.slices->mlp.up}, normed);
-  const MatrixView<float> inner = shaped(buffers.inner, tokens, weights.gate_up.out_features());
-  multiplier.multiply(normed, weights.gate_up, inner);
-  MatrixView<float> activated = inner;  // [tokens, intermediate]
-  if (config.gated_mlp) {
-    activated = shaped(buffers.activated, tokens, config.intermediate_size);
-    gated_activation(config.activation, inner, activated);
-  } else {
-    apply_activation(config.activation, inner);
-  }
-  report_input(report, {&report.slices->mlp.down}, activated);
-  multiplier.multiply(activated, weights.down, update);
 }
 
 void add_update(const DecoderConfig& config, const NormWeights& post_norm, MatrixView<float> update,
@@ -104,6 +77,20 @@ void add_update(const DecoderConfig& config, const NormWeights& post_norm, Matri
 }
 
 }  // namespace
+
+void InputReport::operator()(std::initializer_list<const LinearSlices*> parts, ConstMatrixView input) const {
+  if (visitor == nullptr) return;
+  std::vector<const LinearSlices*> present;
+  for (const LinearSlices* part : parts) {
+    if (!part->weight.tensor.empty()) present.push_back(part);
+  }
+  const std::vector<std::string> names = component_names(present);
+  if (expert_tokens.empty()) {
+    visitor->linear_input(layer, names, first_token, input);
+  } else {
+    visitor->expert_input(layer, names, expert_tokens, input);
+  }
+}
 
 RopeTables::RopeTables(const DecoderConfig& config) {
   for (const RopeConfig& rope : config.ropes) {
@@ -118,6 +105,24 @@ void RopeTables::extend(std::size_t positions) {
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     if (used_[i]) tables_[i].extend(positions);
   }
+}
+
+void compute_mlp(const DecoderConfig& config, const MlpWeights& weights, const MlpSlices& slices,
+                 MatrixMultiplier& multiplier, const InputReport& report, ChunkBuffers& buffers, ConstMatrixView normed,
+                 MatrixView<float> update) {
+  const std::size_t tokens = normed.rows();
+  report({&slices.gate, &slices.up}, normed);
+  const MatrixView<float> inner = shaped(buffers.inner, tokens, weights.gate_up.out_features());
+  multiplier.multiply(normed, weights.gate_up, inner);
+  MatrixView<float> activated = inner;  // [tokens, intermediate]
+  if (config.gated_mlp) {
+    activated = shaped(buffers.activated, tokens, config.intermediate_size);
+    gated_activation(config.activation, inner, activated);
+  } else {
+    apply_activation(config.activation, inner);
+  }
+  report({&slices.down}, activated);
+  multiplier.multiply(activated, weights.down, update);
 }
 
 void run_attention(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
@@ -135,7 +140,7 @@ void run_mlp(const DecoderConfig& config, const MlpWeights& weights, MatrixMulti
   const MatrixView<float> normed = shaped(buffers.normed, states.rows(), states.cols());
   const MatrixView<float> update = shaped(buffers.update, states.rows(), states.cols());
   normalize(config.norm, config.norm_epsilon, weights.input_norm, states, normed);
-  compute_mlp(config, weights, multiplier, report, buffers, normed, update);
+  compute_mlp(config, weights, report.slices->mlp, multiplier, report, buffers, normed, update);
   add_update(config, weights.post_norm, update, states);
 }
 
@@ -147,7 +152,7 @@ void run_parallel_block(const DecoderConfig& config, const LayerConfig& layer, c
   normalize(config.norm, config.norm_epsilon, weights.attention.input_norm, states, normed);
   compute_attention(config, layer, weights.attention, pieces, ropes, multiplier, report, buffers, normed, update);
   add(update, states);
-  compute_mlp(config, weights.mlp, multiplier, report, buffers, normed, update);
+  compute_mlp(config, weights.mlp, report.slices->mlp, multiplier, report, buffers, normed, update);
   add(update, states);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -44,8 +45,11 @@ struct ChunkBuffers {
 struct InputReport {
   BlockVisitor* visitor = nullptr;
   std::size_t layer = 0;
-  std::size_t first_token = 0;  // of the chunk
   const BlockSlices* slices = nullptr;
+  std::size_t first_token = 0;                      // of the chunk
+  std::span<const std::size_t> expert_tokens = {};  // instead, inside an expert
+
+  void operator()(std::initializer_list<const LinearSlices*> parts, ConstMatrixView input) const;
 };
 
 // states += attention(norm(states)) for a chunk: [tokens, hidden]. Keys and values of the pieces are appended to their
@@ -57,6 +61,11 @@ void run_attention(const DecoderConfig& config, const LayerConfig& layer, const 
 // states += mlp(norm(states)) for a chunk.
 void run_mlp(const DecoderConfig& config, const MlpWeights& weights, MatrixMultiplier& multiplier,
              const InputReport& report, ChunkBuffers& buffers, MatrixView<float> states);
+
+// update = down(act(gate(normed)) * up(normed)), or down(act(up(normed))). normed, update: [tokens, hidden]
+void compute_mlp(const DecoderConfig& config, const MlpWeights& weights, const MlpSlices& slices,
+                 MatrixMultiplier& multiplier, const InputReport& report, ChunkBuffers& buffers, ConstMatrixView normed,
+                 MatrixView<float> update);
 
 // Both halves of a parallel block: states += attention(norm(states)) + mlp(norm(states)).
 void run_parallel_block(const DecoderConfig& config, const LayerConfig& layer, const BlockWeights& weights,

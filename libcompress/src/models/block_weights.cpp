@@ -84,12 +84,37 @@ void read_mlp(WeightReader& reader, const TensorSource& source, const DecoderCon
               const MatrixMultiplier& multiplier, MlpWeights& out) {
   reader.read(source, slices.pre_mlp_norm, config.norm, out.input_norm);
   reader.read(source, slices.post_mlp_norm, config.norm, out.post_norm);
+  read_expert(reader, source, config, slices.mlp, multiplier, out);
+}
+
+void read_expert(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const MlpSlices& slices,
+                 const MatrixMultiplier& multiplier, MlpWeights& out) {
   if (config.gated_mlp) {
-    reader.read(source, std::array{&slices.mlp.gate, &slices.mlp.up}, multiplier, out.gate_up);
+    reader.read(source, std::array{&slices.gate, &slices.up}, multiplier, out.gate_up);
   } else {
-    reader.read(source, std::array{&slices.mlp.up}, multiplier, out.gate_up);
+    reader.read(source, std::array{&slices.up}, multiplier, out.gate_up);
   }
-  reader.read(source, std::array{&slices.mlp.down}, multiplier, out.down);
+  reader.read(source, std::array{&slices.down}, multiplier, out.down);
+}
+
+void read_router(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
+                 const BlockSlices& slices, const MatrixMultiplier& multiplier, RouterWeights& out) {
+  reader.read(source, slices.pre_mlp_norm, config.norm, out.input_norm);
+  reader.read(source, std::array{&slices.router}, multiplier, out.router);
+}
+
+void read_block(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
+                const BlockSlices& slices, const MatrixMultiplier& multiplier, BlockWeights& out) {
+  read_attention(reader, source, config, slices, multiplier, out.attention);
+  if (config.num_experts == 0) {
+    read_mlp(reader, source, config, slices, multiplier, out.mlp);
+    return;
+  }
+  read_router(reader, source, config, slices, multiplier, out.router);
+  out.experts.resize(config.num_experts);
+  for (std::size_t e = 0; e < config.num_experts; ++e) {
+    read_expert(reader, source, config, slices.experts[e], multiplier, out.experts[e]);
+  }
 }
 
 std::vector<std::string> component_names(std::span<const LinearSlices* const> parts) {

@@ -39,15 +39,32 @@ struct MlpWeights {
   LinearWeight down;
 };
 
+// The MLP half of a mixture of experts, without the experts.
+struct RouterWeights {
+  NormWeights input_norm;
+  LinearWeight router;
+};
+
+// A whole block in memory: mlp, or router and experts.
 struct BlockWeights {
   AttentionWeights attention;
   MlpWeights mlp;
+  RouterWeights router;
+  std::vector<MlpWeights> experts;  // norms are absent
 };
 
 void read_attention(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
                     const BlockSlices& slices, const MatrixMultiplier& multiplier, AttentionWeights& out);
 void read_mlp(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
               const MatrixMultiplier& multiplier, MlpWeights& out);
+
+void read_router(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
+                 const BlockSlices& slices, const MatrixMultiplier& multiplier, RouterWeights& out);
+void read_expert(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const MlpSlices& slices,
+                 const MatrixMultiplier& multiplier, MlpWeights& out);
+// Everything of a block.
+void read_block(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
+                const BlockSlices& slices, const MatrixMultiplier& multiplier, BlockWeights& out);
 
 // Names of the linear layers without ".weight", each once: what BlockVisitor reports.
 std::vector<std::string> component_names(std::span<const LinearSlices* const> parts);

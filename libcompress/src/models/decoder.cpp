@@ -11,6 +11,7 @@
 #include "activation.h"
 #include "cpu_features.h"
 #include "decoder_state.h"
+#include "experts.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "token_chunks.h"
@@ -64,9 +65,7 @@ void Decoder::load_all() {
   if (loaded()) return;
   std::vector<BlockWeights> blocks(config().num_layers());
   for (std::size_t layer = 0; layer < blocks.size(); ++layer) {
-    read_attention(s.reader, *s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier,
-                   blocks[layer].attention);
-    read_mlp(s.reader, *s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, blocks[layer].mlp);
+    read_block(s.reader, *s.model.tensors, config(), s.model.slices.blocks[layer], s.multiplier, blocks[layer]);
   }
   s.load_head();
   s.load_final_norm();
@@ -153,7 +152,7 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
     }
   };
   const auto report = [&](const TokenChunk& chunk) {
-    return InputReport{options.visitor, layer, chunk.first_token, &slices};
+    return InputReport{options.visitor, layer, &slices, chunk.first_token};
   };
   const auto rows = [&](const TokenChunk& chunk) { return states.rows_range(chunk.first_token, chunk.tokens); };
 
@@ -172,6 +171,16 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
     }
   }
   if (c.parallel_block) return;
+  if (c.num_experts != 0) {
+    if (!resident) read_router(s.reader, source, c, slices, s.multiplier, weights.router);
+    const auto expert = [&](std::size_t e) -> const MlpWeights& {
+      if (resident) return weights.experts[e];
+      read_expert(s.reader, source, c, slices.experts[e], s.multiplier, weights.mlp);
+      return weights.mlp;
+    };
+    run_experts(c, weights.router, expert, s.multiplier, options.visitor, layer, slices, s.buffers, states);
+    return;
+  }
   if (!resident) read_mlp(s.reader, source, c, slices, s.multiplier, weights.mlp);
   for (const TokenChunk& chunk : chunks) run_mlp(c, weights.mlp, s.multiplier, report(chunk), s.buffers, rows(chunk));
 }
@@ -180,12 +189,17 @@ void Decoder::State::run_resident_block(std::size_t layer, std::span<const Chunk
                                         MatrixView<float> states) {
   const DecoderConfig& c = model.config;
   const BlockWeights& weights = resident.at(layer);
-  const InputReport report{nullptr, layer, 0, &model.slices.blocks[layer]};
+  const InputReport report{nullptr, layer, &model.slices.blocks[layer]};
   if (c.parallel_block) {
     run_parallel_block(c, c.layers[layer], weights, pieces, ropes, multiplier, report, buffers, states);
     return;
   }
   run_attention(c, c.layers[layer], weights.attention, pieces, ropes, multiplier, report, buffers, states);
+  if (c.num_experts != 0) {
+    const auto expert = [&](std::size_t e) -> const MlpWeights& { return weights.experts[e]; };
+    run_experts(c, weights.router, expert, multiplier, nullptr, layer, model.slices.blocks[layer], buffers, states);
+    return;
+  }
   run_mlp(c, weights.mlp, multiplier, report, buffers, states);
 }
 

@@ -91,7 +91,8 @@ void check_tensors(const TensorSource& source, const DecoderConfig& config, cons
   if (problems.empty()) return;
   constexpr std::size_t shown = 8;
   std::string found =
-      fmt::format("{} tensors that contradict config.json: {}", problems.size(),
+      fmt::format("{} {} config.json: {}", problems.size(),
+                  problems.size() == 1 ? "tensor that contradicts" : "tensors that contradict",
                   fmt::join(problems.begin(),
                             problems.begin() + static_cast<std::ptrdiff_t>(std::min(shown, problems.size())), "; "));
   if (problems.size() > shown) found += fmt::format("; and {} more", problems.size() - shown);

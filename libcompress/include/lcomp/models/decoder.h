@@ -45,6 +45,10 @@ class BlockVisitor {
   // an input (q/k/v, gate/up) are reported once, with all their slices' component names. [chunk, in_features]
   virtual void linear_input(std::size_t /*layer*/, std::span<const std::string> /*components*/,
                             std::size_t /*first_token*/, ConstMatrixView /*input*/) {}
+  // The same for a linear of one expert, which sees some of the tokens only: row i of `input` is token tokens[i],
+  // ascending. An expert that no token chose is not reported. [tokens.size(), in_features]
+  virtual void expert_input(std::size_t /*layer*/, std::span<const std::string> /*components*/,
+                            std::span<const std::size_t> /*tokens*/, ConstMatrixView /*input*/) {}
 };
 
 struct ForwardOptions {

@@ -166,6 +166,15 @@ std::vector<bool> read_layer_types(ConfigReader& reader, std::size_t num_layers)
   return sliding;
 }
 
+void read_sliding_window(ConfigReader& reader, DecoderConfig& config) {
+  const std::int64_t window = reader.integer_or("sliding_window", 0, 0, max_context);
+  const std::vector<bool> sliding = read_layer_types(reader, config.num_layers());
+  if (window == 0) return;
+  for (std::size_t i = 0; i < config.num_layers(); ++i) {
+    if (sliding.empty() || sliding[i]) config.layers[i].sliding_window = static_cast<std::size_t>(window);
+  }
+}
+
 void refuse_other_mathematics(ConfigReader& reader) {
   using nlohmann::json;
   // Keys of the published families that change the computation, and the value that leaves it alone. null is neutral for

@@ -39,6 +39,9 @@ RopeConfig read_rope_object(ConfigReader& reader, double theta, std::size_t head
 // layer_types ("full_attention", "sliding_attention"): whether each layer has the window. Empty when the key is absent.
 std::vector<bool> read_layer_types(ConfigReader& reader, std::size_t num_layers);
 
+// sliding_window: in every layer, or in those that layer_types names. null or absent: none.
+void read_sliding_window(ConfigReader& reader, DecoderConfig& config);
+
 // Throws Error when a key that the family didn't read is known to change the mathematics and has a value other than the
 // neutral one. Other unread keys are tolerated: published files carry many that say nothing of the computation
 // (use_cache, initializer_range, dropouts, token ids, versions, ...).

@@ -11,7 +11,16 @@ namespace lcomp {
 namespace {
 
 constexpr std::array table = {
+    Family{"gemma", read_gemma_config, gemma_slices},
+    Family{"gemma2", read_gemma2_config, gemma2_slices},
+    Family{"gemma3_text", read_gemma3_config, gemma3_slices},
     Family{"llama", read_llama_config, llama_slices},
+    Family{"mistral", read_mistral_config, mistral_slices},
+    Family{"mixtral", read_mixtral_config, mixtral_slices},
+    Family{"phi", read_phi_config, phi_slices},
+    Family{"phi3", read_phi3_config, phi3_slices},
+    Family{"qwen2", read_qwen2_config, qwen2_slices},
+    Family{"qwen3", read_qwen3_config, qwen3_slices},
 };
 
 }  // namespace

@@ -51,6 +51,10 @@ DecoderSlices standard_slices(const DecoderConfig& config, const StandardNames& 
       block.value = linear(fused, kv, hidden, qkv_bias, q + kv);
     }
     block.output = linear(prefix + names.output, hidden, q, config.attention_output_bias);
+    if (config.num_experts != 0) {
+      slices.blocks.push_back(std::move(block));
+      continue;
+    }
     if (!names.fused_gate_up.empty()) {
       block.mlp.gate = linear(prefix + names.fused_gate_up, inner, hidden, config.mlp_bias);
       block.mlp.up = linear(prefix + names.fused_gate_up, inner, hidden, config.mlp_bias, inner);

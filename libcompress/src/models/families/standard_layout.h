@@ -31,7 +31,8 @@ struct StandardNames {
   std::string head = "lm_head";
 };
 
-// Where every part of the decoder is, by these names: the parts that `config` has, with their shapes. Dense MLP only.
+// Where every part of the decoder is, by these names: the parts that `config` has, with their shapes. The
+// router and the experts of a mixture are left to the family.
 DecoderSlices standard_slices(const DecoderConfig& config, const StandardNames& names);
 
 }  // namespace lcomp
