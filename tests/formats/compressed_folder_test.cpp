@@ -255,6 +255,47 @@ TEST_F(CompressedFolderTest, RefusesDamage) {
   EXPECT_THAT(opening_fails(), HasSubstr("version 7"));
 }
 
+TEST_F(CompressedFolderTest, AnyDamageToTheHeaderIsRefusedOrHarmless) {
+  write();
+  const auto path = folder_.path() / "model" / "model.safetensors";
+  const std::string good = read_text_file(path);
+  Rng rng(1);
+  int refused = 0;
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    std::string text = good;
+    const std::size_t header = 8 + static_cast<std::size_t>(static_cast<unsigned char>(text[0])) +
+                               256 * static_cast<std::size_t>(static_cast<unsigned char>(text[1]));
+    // Digits mostly, so that the JSON stays readable and sizes and settings change.
+    const std::size_t at = 8 + rng.below(header - 8);
+    const bool digit = text[at] >= '0' && text[at] <= '9';
+    text[at] = static_cast<char>(digit || rng.below(4) != 0 ? '0' + static_cast<int>(rng.below(10))
+                                                            : static_cast<int>(rng.below(128)));
+    std::ofstream(path, std::ios::binary) << text;
+    try {
+      const CompressedFolder folder(folder_ / "model");
+      for (const TensorInfo& tensor : folder.tensors()) folder.read(tensor.name);
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), ::testing::Not(HasSubstr("\n")));
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 300);
+}
+
+TEST_F(CompressedFolderTest, TensorsWithoutValuesAreKept) {
+  Matrix none(0, 0);
+  CompressedFolderWriter writer(folder_ / "model", false);
+  writer.add("none", {0, 7}, CompressedWeight(encode_dense(none.view(), DenseType::f16, "none")));
+  DenseWeight rows;
+  rows.rows = 3;
+  writer.add("rows", {3, 0}, CompressedWeight(rows));
+  writer.finish(original_config);
+  const CompressedFolder folder(folder_ / "model");
+  EXPECT_EQ(folder.info("none").shape, std::vector<std::size_t>({0, 7}));
+  EXPECT_EQ(decode(folder.weight("rows")).rows(), 3u);
+  EXPECT_EQ(folder.payload_bytes(), 0u);
+}
+
 TEST_F(CompressedFolderTest, NamesWhatItCannotRead) {
   write();
   const CompressedFolder folder(folder_ / "model");

@@ -108,7 +108,8 @@ void decode_rows(const CompressedWeightView& weight, std::size_t row_begin, std:
 Matrix decode(const CompressedWeightView& weight) {
   const WeightLayout shape = layout(weight);
   Matrix out(rows(shape), cols(shape));
-  const std::size_t rows_together = std::max<std::size_t>(1, 65536 / std::max<std::size_t>(1, out.cols()));
+  if (out.empty()) return out;  // no columns, perhaps, and any number of rows
+  const std::size_t rows_together = std::max<std::size_t>(1, 65536 / out.cols());
   parallel_chunks(0, out.rows(), rows_together, [&](std::size_t first, std::size_t last) {
     decode_rows(weight, first, last - first, out.span().subspan(first * out.cols(), (last - first) * out.cols()));
   });
