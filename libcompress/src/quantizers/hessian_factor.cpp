@@ -1,0 +1,107 @@
+#include "lcomp/quantizers/hessian_factor.h"
+
+#include <fmt/format.h>
+#include <lapacke.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <numeric>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+
+namespace lcomp {
+namespace {
+
+constexpr std::size_t rows_together = 64;
+
+void check(ConstMatrixView hessian, const HessianFactorOptions& options, const std::string& component) {
+  if (!(options.damping >= 0 && options.damping <= 1)) {
+    throw Error({component, fmt::format("damping {}", options.damping), "0 to 1", ""});
+  }
+  if (hessian.rows() != hessian.cols() || hessian.rows() == 0) {
+    throw Error({component, fmt::format("a Hessian of {} x {}", hessian.rows(), hessian.cols()), "a square one", ""});
+  }
+  parallel_chunks(0, hessian.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      float not_finite = 0;  // 0 * NaN and 0 * infinity are NaN, and it stays
+      for (const float value : hessian.row(i)) not_finite += 0.0f * value;
+      if (!std::isnan(not_finite) && hessian(i, i) >= 0) continue;
+      throw Error({component,
+                   fmt::format("a Hessian with {} in row {}",
+                               std::isnan(not_finite) ? "NaN or infinity" : "a negative diagonal", i),
+                   "a positive semidefinite one", "calibrate again"});
+    }
+  });
+}
+
+// H[order, order] + added * I on and above the diagonal, in double, rows `stride` apart.
+void copy_damped(ConstMatrixView hessian, const HessianFactor& factor, std::span<const double> diagonal, double added,
+                 double* out, std::size_t stride) {
+  const std::size_t n = hessian.rows();
+  parallel_chunks(0, n, rows_together, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      const float* row = hessian.row(factor.order[i]).data();
+      out[i * stride + i] = diagonal[factor.order[i]] + added;
+      for (std::size_t j = i + 1; j < n; ++j) out[i * stride + j] = static_cast<double>(row[factor.order[j]]);
+    }
+  });
+}
+
+void copy_root(const double* in, std::size_t stride, Matrix& root) {
+  parallel_chunks(0, root.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      float* row = root.row(i).data();
+      std::fill_n(row, i, 0.0f);
+      for (std::size_t j = i; j < root.cols(); ++j) row[j] = static_cast<float>(in[i * stride + j]);
+    }
+  });
+}
+
+}  // namespace
+
+HessianFactor factor_hessian(ConstMatrixView hessian, const HessianFactorOptions& options,
+                             const std::string& component) {
+  check(hessian, options, component);
+  const std::size_t n = hessian.rows();
+  HessianFactor factor;
+  std::vector<double> diagonal(n);
+  for (std::size_t j = 0; j < n; ++j) {
+    const bool dead = hessian(j, j) == 0;
+    if (dead) factor.dead.push_back(static_cast<std::uint32_t>(j));
+    diagonal[j] = dead ? 1.0 : static_cast<double>(hessian(j, j));
+  }
+  factor.order.resize(n);
+  std::iota(factor.order.begin(), factor.order.end(), 0u);
+  if (options.act_order) {
+    std::stable_sort(factor.order.begin(), factor.order.end(),
+                     [&](std::uint32_t a, std::uint32_t b) { return diagonal[a] > diagonal[b]; });
+  }
+  const double mean = std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(n);
+  const std::size_t stride = n + 8;  // rows a power of two apart would fall on the same cache lines
+  AlignedBuffer<double> matrix(n * stride);
+  for (factor.damping = options.damping;;) {
+    copy_damped(hessian, factor, diagonal, factor.damping * mean, matrix.data(), stride);
+    if (upper_root(matrix.data(), n, stride)) break;
+    if (factor.damping >= 1) {
+      throw Error({component, fmt::format("a Hessian that is not positive definite with damping {}", factor.damping),
+                   "a positive semidefinite one", "calibrate again, on more tokens"});
+    }
+    factor.damping = std::clamp(10 * factor.damping, 1.0e-4, 1.0);
+    factor.warning = fmt::format("{}: the Hessian is not positive definite with damping {}; raised to {}", component,
+                                 options.damping, factor.damping);
+  }
+  factor.root = Matrix(n, n);
+  copy_root(matrix.data(), stride, factor.root);
+  return factor;
+}
+
+Matrix inverse_root(const HessianFactor& factor) {
+  Matrix inverse = factor.root.clone();
+  const int n = static_cast<int>(factor.size());
+  LAPACKE_strtri_work(LAPACK_COL_MAJOR, 'L', 'N', n, inverse.data(), n);  // row-major upper; the diagonal is positive
+  return inverse;
+}
+
+}  // namespace lcomp
