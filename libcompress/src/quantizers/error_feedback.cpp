@@ -1,0 +1,153 @@
+#include "lcomp/quantizers/error_feedback.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <cassert>
+#include <vector>
+
+#include "feedback_kernels.h"
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "single_threaded_blas.h"
+
+namespace lcomp {
+namespace {
+
+constexpr std::size_t slab_rows = 128;        // measured: few enough for many threads, enough for matrix products
+constexpr std::size_t row_padding = 16;       // every row goes through whole vectors, wherever it lies in its slab
+constexpr std::size_t columns_together = 16;  // whose errors go to the rest of the block at once
+
+int blas_int(std::size_t n) { return static_cast<int>(n); }
+
+// The rows of one slab, transposed: [columns in the factor's order, rows padded with zeros].
+class Slab {
+ public:
+  Slab(const HessianFactor& factor, const FeedbackOptions& options, std::size_t row_count)
+      : factor_(factor),
+        options_(options),
+        cols_(factor.size()),
+        rows_(row_count),
+        stride_((row_count + row_padding - 1) / row_padding * row_padding),
+        errors_(cols_, stride_),
+        sums_(cols_, stride_),
+        values_(stride_, 0.0f),
+        decoded_(stride_, 0.0f) {
+    sums_.fill(0);
+  }
+
+  void load(ConstMatrixView weight);  // [rows, cols] in its own order
+
+  // False when the feedback overflows.
+  bool run(ColumnRounder& rounder) {
+    for (std::size_t begin = 0; begin < cols_; begin += std::min(options_.block_size, cols_ - begin)) {
+      const std::size_t end = begin + std::min(options_.block_size, cols_ - begin);
+      update_groups_that_begin_in(begin, end);
+      if (!round_block(rounder, begin, end)) return false;
+      update_later_columns(begin, end);
+    }
+    return true;
+  }
+
+ private:
+  const float* root(std::size_t i, std::size_t j) const { return factor_.root.data() + i * cols_ + j; }
+  float* errors(std::size_t j) { return errors_.data() + j * stride_; }
+  float* sums(std::size_t j) { return sums_.data() + j * stride_; }
+
+  void update_groups_that_begin_in(std::size_t begin, std::size_t end);
+  bool round_block(ColumnRounder& rounder, std::size_t begin, std::size_t end);
+  bool round_column(ColumnRounder& rounder, std::size_t j, std::size_t block_begin);
+  void update_later_columns(std::size_t begin, std::size_t end);
+
+  const HessianFactor& factor_;
+  const FeedbackOptions options_;
+  const std::size_t cols_, rows_, stride_;
+  Matrix errors_;   // e_j of the finished columns, w_j of the others
+  Matrix sums_;     // S_j = sum of e_i R_ij over the finished columns i
+  Matrix updated_;  // weights from the block's begin to the end of the last group that begins in it
+  std::vector<float> values_, decoded_;
+};
+
+void Slab::load(ConstMatrixView weight) {
+  std::vector<bool> dead(cols_, false);
+  for (const std::uint32_t column : factor_.dead) dead[column] = true;
+  for (std::size_t first = 0; first < stride_; first += row_padding) {
+    const std::size_t count = std::min(row_padding, rows_ - std::min(rows_, first));
+    for (std::size_t j = 0; j < cols_; ++j) {
+      float* out = errors(j) + first;
+      const std::size_t column = factor_.order[j];
+      const float* in = weight.data() + first * weight.stride() + column;
+      const std::size_t filled = dead[column] ? 0 : count;
+      for (std::size_t r = 0; r < filled; ++r) out[r] = in[r * weight.stride()];
+      std::fill(out + filled, out + row_padding, 0.0f);
+    }
+  }
+}
+
+// W + S R_BB^-1; transposed, R_BB^T X^T = S^T.
+void Slab::update_groups_that_begin_in(std::size_t begin, std::size_t end) {
+  if (options_.group_size == 0) return;
+  const std::size_t last_begin = (end - 1) / options_.group_size * options_.group_size;
+  if (last_begin < begin) return;
+  const std::size_t groups_end = last_begin + std::min(options_.group_size, cols_ - last_begin);
+  const std::size_t count = groups_end - begin;
+  if (updated_.rows() < count) updated_ = Matrix(count, stride_);
+  std::copy_n(sums(begin), count * stride_, updated_.data());
+  if (begin > 0) {
+    cblas_strsm(CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blas_int(count), blas_int(stride_), 1,
+                root(begin, begin), blas_int(cols_), updated_.data(), blas_int(stride_));
+  }
+  add_scaled(errors(begin), updated_.data(), 1, count * stride_, updated_.data());
+}
+
+bool Slab::round_block(ColumnRounder& rounder, std::size_t begin, std::size_t end) {
+  for (std::size_t first = begin; first < end; first += std::min(columns_together, end - first)) {
+    const std::size_t last = first + std::min(columns_together, end - first);
+    for (std::size_t j = first; j < last; ++j) {
+      if (!round_column(rounder, j, begin)) return false;
+      if (j + 1 < last) push_errors(errors(j), 1, root(j, j + 1), cols_, last - j - 1, stride_, stride_, sums(j + 1));
+    }
+    if (last < end) {
+      push_errors(errors(first), last - first, root(first, last), cols_, end - last, stride_, stride_, sums(last));
+    }
+  }
+  return true;
+}
+
+bool Slab::round_column(ColumnRounder& rounder, std::size_t j, std::size_t block_begin) {
+  if (options_.group_size > 0 && j % options_.group_size == 0) {
+    const std::size_t columns = std::min(options_.group_size, cols_ - j);
+    rounder.fit(j, {updated_.data() + (j - block_begin) * stride_, columns, rows_, stride_});
+  }
+  add_scaled(errors(j), sums(j), 1 / *root(j, j), stride_, values_.data());
+  rounder.round(j, {values_.data(), rows_}, {decoded_.data(), rows_});
+  return subtract(errors(j), decoded_.data(), stride_, errors(j));
+}
+
+void Slab::update_later_columns(std::size_t begin, std::size_t end) {
+  if (end == cols_) return;
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(cols_ - end), blas_int(stride_), blas_int(end - begin),
+              1, root(begin, end), blas_int(cols_), errors(begin), blas_int(stride_), 1, sums(end), blas_int(stride_));
+}
+
+}  // namespace
+
+void ColumnRounder::fit(std::size_t /*position*/, ConstMatrixView /*columns*/) {}
+
+void round_with_feedback(ConstMatrixView weight, const HessianFactor& factor, const FeedbackOptions& options,
+                         const MakeColumnRounder& make_rounder, const std::string& component) {
+  assert(weight.cols() == factor.size() && options.block_size > 0);
+  parallel_chunks(0, weight.rows(), slab_rows, [&](std::size_t first, std::size_t last) {
+    const SingleThreadedBlas alone;
+    Slab slab(factor, options, last - first);
+    slab.load(weight.rows_range(first, last - first));
+    const std::unique_ptr<ColumnRounder> rounder = make_rounder(first, last - first);
+    if (!slab.run(*rounder)) {
+      throw Error({component, "weights that overflow when errors are fed back",
+                   "a Hessian that is less nearly singular", "raise the damping, or calibrate on more tokens"});
+    }
+    rounder->finish();
+  });
+}
+
+}  // namespace lcomp
