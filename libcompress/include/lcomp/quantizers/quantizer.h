@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,11 @@ namespace lcomp {
 
 // What calibration knows of one linear. Empty views where a quantizer needs none (round-to-nearest needs nothing).
 struct LayerStats {
-  ConstMatrixView hessian;  // [in_features, in_features], H = 2/n sum_t x_t x_t^T
-  std::uint64_t tokens = 0;
+  ConstMatrixView hessian;                       // [in_features, in_features], H = 2/n sum_t x_t x_t^T
+  std::uint64_t tokens = 0;                      // n; 0: nothing was seen (an expert that no token was routed to)
+  std::span<const float> mean = {};              // [in_features], 1/n sum_t x_t
+  std::span<const float> absolute_maximum = {};  // [in_features], max_t |x_t|
+  std::vector<std::string>* warnings = nullptr;  // where set, quantize() adds what the user should know
 };
 
 // Chooses the codes of a weight. One implementation a method; each takes its options when it is made, so that one

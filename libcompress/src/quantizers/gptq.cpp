@@ -1,0 +1,132 @@
+#include "lcomp/quantizers/gptq.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/formats/format.h"
+#include "lcomp/formats/grouped_integer.h"
+#include "lcomp/quantizers/error_feedback.h"
+#include "lcomp/quantizers/hessian_factor.h"
+#include "uniform_rounder.h"
+
+namespace lcomp {
+namespace {
+
+void check_statistics(ConstMatrixView weight, const LayerStats& stats, const std::string& component) {
+  if (stats.hessian.size() == 0) {
+    throw Error({component, "no Hessian", "statistics of the layer's inputs, which gptq needs",
+                 "calibrate the model first, or use a method without statistics, such as rtn"});
+  }
+  if (stats.hessian.rows() != weight.cols() || stats.hessian.cols() != weight.cols()) {
+    throw Error({component, fmt::format("a Hessian of {} x {}", stats.hessian.rows(), stats.hessian.cols()),
+                 fmt::format("{0} x {0}, the weight's columns", weight.cols()), "calibrate this model"});
+  }
+}
+
+bool fits_on_the_way(const GptqOptions& options) {
+  return options.grain.kind == Grain::Kind::group && !options.static_groups;
+}
+
+// Of each column's squared error, in the order of the groups; only a search for the best range needs them.
+std::vector<float> column_weights(const GptqOptions& options, ConstMatrixView hessian, const HessianFactor& factor) {
+  const bool one_symmetric_bit = options.bits == 1 && options.symmetric;
+  if (options.grid == GridFit::minmax && !one_symmetric_bit) return {};
+  std::vector<float> weights(hessian.rows());
+  for (std::size_t j = 0; j < weights.size(); ++j) {
+    const std::size_t column = fits_on_the_way(options) ? factor.order[j] : j;
+    weights[j] = hessian(column, column);
+  }
+  return weights;
+}
+
+// Without the zeros at the end and without an exponent, which has a hyphen.
+std::string short_number(double value) {
+  std::string text = fmt::format("{:.9f}", value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols) {
+  RoundToNearestOptions plain;
+  plain.bits = options.bits;
+  plain.symmetric = options.symmetric;
+  plain.grain = options.grain;
+  plain.scale_storage = options.scale_storage;
+  GroupedIntegerLayout layout = layout_of(plain, rows, cols);
+  layout.permuted = options.act_order && fits_on_the_way(options) && layout.group_size < cols;
+  return layout;
+}
+
+GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
+  if (options.bits < 1 || options.bits > 8) throw Error({"gptq", fmt::format("{} bits", options.bits), "1 to 8", ""});
+  if (options.grain.kind == Grain::Kind::tensor) {
+    throw Error({"gptq", "one scale for the whole tensor", "groups of columns, or \"channel\"", ""});
+  }
+  if (options.grain.kind == Grain::Kind::group && options.grain.group_size == 0) {
+    throw Error({"gptq", "groups of 0 columns", "at least 1", ""});
+  }
+  if (options.block_size == 0) throw Error({"gptq", "blocks of 0 columns", "at least 1", ""});
+  if (!(options.damping >= 0 && options.damping <= 1)) {
+    throw Error({"gptq", fmt::format("damping {}", options.damping), "0 to 1", ""});
+  }
+}
+
+CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                         const std::string& component) const {
+  check_statistics(weight, stats, component);
+  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
+  });
+  GroupedIntegerWeight out = make_grouped_integer(layout_of(options_, weight.rows(), weight.cols()), component);
+  const HessianFactor factor = factor_hessian(stats.hessian, {options_.damping, options_.act_order}, component);
+  if (factor.warning && stats.warnings != nullptr) stats.warnings->push_back(*factor.warning);
+
+  std::vector<std::uint8_t> zero_points(group_count(out));
+  UniformRounding rounding;
+  rounding.setting = {options_.bits, options_.symmetric, options_.grid};
+  rounding.fit_on_the_way = fits_on_the_way(options_);
+  rounding.dead_are_zero = options_.grain.kind == Grain::Kind::group;  // as the reference code
+  rounding.column_weights = column_weights(options_, stats.hessian, factor);
+  rounding.weight = weight;
+  rounding.factor = &factor;
+  rounding.out = &out;
+  rounding.zero_points = zero_points;
+  rounding.component = component;
+  FeedbackOptions feedback;
+  feedback.block_size = options_.block_size;
+  feedback.group_size = rounding.fit_on_the_way ? out.group_size : 0;
+  round_with_feedback(
+      weight, factor, feedback,
+      [&rounding](std::size_t first_row, std::size_t row_count) {
+        return make_uniform_rounder(rounding, first_row, row_count);
+      },
+      component);
+  set_zero_points(out, zero_points);
+  if (out.permuted) set_permutation(out, factor.order);
+  return out;
+}
+
+std::uint64_t GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+  return payload_bytes(layout_of(options_, rows, cols));
+}
+
+std::string GptqQuantizer::name() const {
+  const GptqOptions defaults;
+  std::string text =
+      fmt::format("gptq-{}-b{}-{}", options_.symmetric ? "sym" : "asym", options_.bits, lcomp::name(options_.grain));
+  if (options_.grid == GridFit::mse) text += "-mse";
+  if (options_.scale_storage != defaults.scale_storage) text += fmt::format("-{}", lcomp::name(options_.scale_storage));
+  if (options_.act_order) text += "-act";
+  if (options_.static_groups) text += "-static";
+  if (options_.damping != defaults.damping) text += "-d" + short_number(options_.damping);
+  if (options_.block_size != defaults.block_size) text += fmt::format("-block{}", options_.block_size);
+  return text;
+}
+
+}  // namespace lcomp
