@@ -5,8 +5,9 @@ Usage: compare_forward_torch.py MODEL_FOLDER BENCH_MODELS [--threads 2] [--token
 
 MODEL_FOLDER holds config.json and model.safetensors (SmolLM2-135M); BENCH_MODELS is the program build/.../bin/bench_models.
 Both sides have their weights in memory as float32 and compute the logits of every position of one sequence. They take turns, since a
-machine's speed drifts; the medians and the ratio of medians (above 1: we are faster) are printed. Needs torch and safetensors,
-which the project itself does not.
+machine's speed drifts; the medians and the ratio of medians (above 1: we are faster) are printed. With --threads 1 the
+processor time is compared instead, which other work on the machine disturbs less. Needs torch and safetensors, which the project
+itself does not.
 """
 
 import argparse
@@ -73,16 +74,18 @@ def ours_milliseconds(arguments, threads):
     name = f"forward/sequences:1/length:{arguments.tokens}/resident:1/real_time"
     output = subprocess.run([arguments.bench, f"--benchmark_filter=^{name}$", "--benchmark_format=json", "--benchmark_repetitions=5",
                              "--benchmark_min_time=0.01"], env=environment, check=True, capture_output=True, text=True)
-    return [b["real_time"] for b in json.loads(output.stdout)["benchmarks"] if b["run_type"] == "iteration"]
+    clock = "cpu_time" if threads == 1 else "real_time"
+    return [b[clock] for b in json.loads(output.stdout)["benchmarks"] if b["run_type"] == "iteration"]
 
 
-def torch_milliseconds(model, ids):
+def torch_milliseconds(model, ids, threads):
+    clock = time.thread_time if threads == 1 else time.perf_counter
     times = []
     model(ids[:64])
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = clock()
         model(ids)
-        times.append((time.perf_counter() - begin) * 1e3)
+        times.append((clock() - begin) * 1e3)
     return times
 
 
@@ -99,7 +102,7 @@ def main():
     ids = torch.randint(0, model.config["vocab_size"], (arguments.tokens,), generator=torch.Generator().manual_seed(7))
     torch_times, our_times = [], []
     for _ in range(arguments.rounds):
-        torch_times += torch_milliseconds(model, ids)
+        torch_times += torch_milliseconds(model, ids, arguments.threads)
         our_times += ours_milliseconds(arguments, arguments.threads)
     for name, times in (("torch", torch_times), ("ours", our_times)):
         median = statistics.median(times)
