@@ -76,7 +76,8 @@ std::string example_names(const std::vector<ModelComponent>& components) {
 }
 
 void require_every_pattern_matches(const CompressionPlan& plan, const std::vector<ModelComponent>& components) {
-  for (const auto& [pattern, setting] : plan.components) {
+  for (const auto& entry : plan.components) {
+    const std::string& pattern = entry.first;
     const bool matched = std::any_of(components.begin(), components.end(),
                                      [&](const ModelComponent& c) { return matches_pattern(pattern, c.name); });
     if (matched) continue;
