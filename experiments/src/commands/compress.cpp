@@ -88,13 +88,13 @@ void run(const CompressCommand& command, const CommandContext& context) {
 
 void add_compress_command(CLI::App& app, CommandContext& context) {
   const auto options = std::make_shared<CompressCommand>();
-  CLI::App* command =
-      add_command(app, context, "compress", "Compress a model by one method",
-                  "  lcomp compress models/smollm2 --method rtn --bits 4 --group-size 64 --out out/smollm2-4bit\n"
-                  "  lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5\n"
-                  "  lcomp compress models/smollm2 --method rtn-sym-b3-g32-mse --component \"*.down_proj\"='{\"bits\": "
-                  "5}' --out out/mixed\n"
-                  "  lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2");
+  CLI::App* command = add_command(
+      app, context, "compress", "Compress a model by one method",
+      "  lcomp compress models/smollm2 --method rtn --bits 4 --group-size 64 --out out/smollm2-4bit\n"
+      "  lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5\n"
+      "  lcomp compress models/smollm2 --bits 3 --group-size 32 --grid mse --component \"*.down_proj\"='{\"bits\": "
+      "5}' --out out/mixed\n"
+      "  lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2");
   command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
   command->add_option("--out", options->out, "folder to write")->required();
   command->add_option("--config", options->config, "JSON file with a compression setting (docs/cli.md)");
