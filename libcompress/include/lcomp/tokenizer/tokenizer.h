@@ -19,8 +19,9 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Token ids of UTF-8 `text`. Special tokens written in the text are recognised. With `add_special`, what the tokenizer's
-  // post-processor adds (begin and end tokens) is added. Invalid UTF-8 is read as U+FFFD, as Rust's and Python's decoders do.
+  // Token ids of UTF-8 `text`. Special tokens written in the text are recognised. With `add_special`, what the
+  // tokenizer's post-processor adds (begin and end tokens) is added. Invalid UTF-8 is read as U+FFFD, as Rust's and
+  // Python's decoders do.
   virtual std::vector<TokenId> encode(std::string_view text, bool add_special) const = 0;
 
   // The text of `ids`, special tokens included unless `skip_special`. Throws Error for an id outside the vocabulary.
@@ -31,8 +32,8 @@ class Tokenizer {
   virtual std::optional<std::string> id_to_token(TokenId id) const = 0;
 };
 
-// Opens the tokenizer of a model: a folder with tokenizer.json or tokenizer.model, one of these files itself, or a GGUF file with
-// tokenizer metadata. Throws Error that names an unsupported component of tokenizer.json, or what is missing.
+// Opens the tokenizer of a model: a folder with tokenizer.json or tokenizer.model, one of these files itself, or a GGUF
+// file with tokenizer metadata. Throws Error that names an unsupported component of tokenizer.json, or what is missing.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path);
 
 }  // namespace lcomp
