@@ -154,9 +154,10 @@ TEST(FixedAllocatorTest, AgainstEveryPossibility) {
     const std::size_t least = *std::min_element(chosen.begin(), chosen.end());
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       RC_ASSERT(chosen[i] <= least + 1);
+      if (chosen[i] > least || least == 7) continue;
       Choices raised = chosen;
       raised[i] = least + 1;
-      RC_ASSERT(chosen[i] > least || least == 7 || example.bytes(raised) > budget);
+      RC_ASSERT(example.bytes(raised) > budget);
     }
     // A single component gets the best width there is.
     if (count == 1) RC_ASSERT(example.total_error(chosen) <= best * (1 + 1e-12));

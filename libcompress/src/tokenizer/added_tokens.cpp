@@ -56,7 +56,6 @@ void AddedTokenMatcher::add(std::string_view pattern, const AddedToken& token) {
     }
     node = child;
   }
-  if (nodes_[node].token != no_node) return;
   nodes_[node].token = static_cast<std::uint32_t>(tokens_.size());
   tokens_.push_back(token);
 }
@@ -92,6 +91,7 @@ void AddedTokenMatcher::split(std::string_view text, std::vector<TextSegment>& s
     if (token.single_word && !is_single_word(text, range)) continue;
     if (token.lstrip) range.begin = std::max(white_space_begin(text, range.begin), written);
     if (token.rstrip) range.end = white_space_end(text, range.end);
+    if (range.begin >= range.end) continue;  // white space that the token before it took along
     if (written < range.begin) segments.push_back({{written, range.begin}, std::nullopt});
     segments.push_back({range, token.id});
     written = range.end;

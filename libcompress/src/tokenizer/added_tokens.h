@@ -38,7 +38,7 @@ class AddedTokenMatcher {
  public:
   AddedTokenMatcher() { first_nodes_.fill(no_node); }
 
-  // Searches for `pattern` (ignored when empty) and reports `token`. Of equal patterns the first one counts.
+  // Searches for `pattern` (ignored when empty) and reports `token`. Of equal patterns the last one counts.
   void add(std::string_view pattern, const AddedToken& token);
   bool empty() const { return nodes_.empty(); }
 

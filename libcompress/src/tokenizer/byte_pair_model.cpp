@@ -69,25 +69,39 @@ TokenId BytePairModel::symbol_of(char32_t code_point, std::string_view character
 }
 
 void BytePairModel::find_cuts() {
-  cuts_ = !options_.ignore_merges && vocabulary_.find(space_symbol).has_value();
+  // Where unknown characters vanish, the symbols on both sides of one become neighbours.
+  const bool every_character_has_a_symbol =
+      options_.unknown || (bytes_ && std::find(bytes_->begin(), bytes_->end(), no_symbol) == bytes_->end());
+  cuts_ = every_character_has_a_symbol && !options_.ignore_merges && vocabulary_.find(space_symbol).has_value();
   if (!cuts_) return;
-  const auto is_plain = [this](TokenId id) {  // a symbol that stands for its own text
-    if (id == options_.unknown) return false;
-    return !bytes_ || std::find(bytes_->begin(), bytes_->end(), id) == bytes_->end();
+  // A symbol that does not stand for its own text could take part in a merge whose text says nothing of what it reaches
+  // over.
+  std::vector<bool> stands_for_other_text(vocabulary_.id_limit() + options_.characters_without_token.size(), false);
+  const auto mark = [&](TokenId id) {
+    if (id != no_symbol) stands_for_other_text[static_cast<std::size_t>(id)] = true;
   };
-  merges_.for_each([&](TokenId left, TokenId right, MergeTable::Merge merge) {
-    const auto text = vocabulary_.token(merge.merged);
-    if (!text || !is_plain(left) || !is_plain(right)) {
+  if (options_.unknown) mark(*options_.unknown);
+  if (bytes_) std::for_each(bytes_->begin(), bytes_->end(), mark);
+  merges_.for_each([&](TokenId left, TokenId right, MergeTable::Merge) {
+    if (stands_for_other_text[static_cast<std::size_t>(left)] ||
+        stands_for_other_text[static_cast<std::size_t>(right)]) {
       cuts_ = false;
-      return;
-    }
-    for (auto at = text->find(space_symbol, 1); at != std::string_view::npos; at = text->find(space_symbol, at + 1)) {
-      const char32_t before = character_before(*text, at).code_point;
-      if (std::find(no_cut_after_.begin(), no_cut_after_.end(), before) == no_cut_after_.end())
-        no_cut_after_.push_back(before);
     }
   });
-  if (no_cut_after_.size() > most_exceptions) cuts_ = false;
+  // What a merge makes is a token.
+  for (std::size_t i = 0; i < vocabulary_.id_limit(); ++i) {
+    const std::string_view text = vocabulary_.token(static_cast<TokenId>(i)).value_or("");
+    for (auto at = text.find(space_symbol, 1); at < text.size(); at = text.find(space_symbol, at + 1)) {
+      const char32_t before = character_before(text, at).code_point;
+      if (std::find(no_cut_after_.begin(), no_cut_after_.end(), before) == no_cut_after_.end()) {
+        no_cut_after_.push_back(before);
+        if (no_cut_after_.size() > most_exceptions) {
+          cuts_ = false;
+          return;
+        }
+      }
+    }
+  }
 }
 
 bool BytePairModel::may_cut_after(std::string_view text, std::size_t end) const {

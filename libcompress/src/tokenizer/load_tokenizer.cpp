@@ -1,8 +1,6 @@
-#include <fmt/format.h>
-
-#include <array>
-#include <cstring>
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
@@ -16,14 +14,14 @@
 namespace lcomp {
 namespace {
 
+// The kind of a file is told by how it begins: neither a GGUF file nor a protobuf message can begin with a brace.
 std::unique_ptr<Tokenizer> load_file(const std::filesystem::path& path) {
   const std::string where = path.string();
-  if (path.extension() == ".json") return tokenizer_from_json(parse_json_file(path), where);
   const MappedFile file(path);
   const auto bytes = file.bytes();
-  if (path.extension() == ".gguf" || (bytes.size() >= 4 && std::memcmp(bytes.data(), "GGUF", 4) == 0)) {
-    return tokenizer_from_json(gguf_tokenizer_json(GgufFile(path)), where);
-  }
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("GGUF")) return tokenizer_from_json(gguf_tokenizer_json(GgufFile(path)), where);
+  if (path.extension() == ".json" || text.starts_with('{')) return tokenizer_from_json(parse_json(text, where), where);
   return make_sentencepiece_tokenizer(parse_sentencepiece(bytes, where), where);
 }
 

@@ -92,7 +92,7 @@ void merge_long(const MergeTable& merges, std::vector<TokenId>& symbols, MergeSc
 
 void MergeTable::reserve(std::size_t merges) {
   std::size_t slots = slots_.size();
-  while (slots < 2 * merges) slots *= 2;
+  while (3 * slots < 4 * merges) slots *= 2;
   if (slots > slots_.size()) grow(slots);
 }
 
@@ -107,7 +107,7 @@ void MergeTable::grow(std::size_t slot_count) {
 }
 
 void MergeTable::set(TokenId left, TokenId right, Merge merge) {
-  if (2 * (size_ + 1) > slots_.size()) grow(2 * slots_.size());
+  if (4 * (size_ + 1) > 3 * slots_.size()) grow(2 * slots_.size());
   const std::uint64_t key = key_of(left, right);
   std::size_t at = place(key);
   while (slots_[at].key != free_key && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);

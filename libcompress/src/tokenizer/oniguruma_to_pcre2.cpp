@@ -16,8 +16,10 @@
 namespace lcomp {
 namespace {
 
-// \w of Oniguruma, as members of a character class.
+// \w of Oniguruma, as members of a character class; outside of a class it counts superscripts and fractions of Latin-1
+// as well.
 constexpr std::string_view word_members = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 constexpr std::string_view hexadecimal_members = "0-9a-fA-F";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -42,7 +44,7 @@ class Translation {
   };
 
   [[noreturn]] void refuse(const std::string& what) const {
-    throw Error({where_, fmt::format("{} in the regular expression {}", what, in_),
+    throw Error({where_, fmt::format("{} in the regular expression {}", what, excerpt(in_)),
                  "a regular expression with groups, classes, properties, look-around and greedy, lazy or possessive "
                  "quantifiers",
                  ""});
@@ -113,10 +115,10 @@ class Translation {
         out_ += "\\P{Nd}";
         break;
       case 'w':
-        out_ += fmt::format("[{}]", word_members);
+        out_ += fmt::format("[{}]", word);
         break;
       case 'W':
-        out_ += fmt::format("[^{}]", word_members);
+        out_ += fmt::format("[^{}]", word);
         break;
       case 'h':
         out_ += fmt::format("[{}]", hexadecimal_members);
@@ -125,10 +127,10 @@ class Translation {
         out_ += fmt::format("[^{}]", hexadecimal_members);
         break;
       case 'b':
-        out_ += fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", word_members);
+        out_ += fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", word);
         break;
       case 'B':
-        out_ += fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", word_members);
+        out_ += fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", word);
         break;
       case 'A':
       case 'z':
@@ -206,7 +208,7 @@ class Translation {
       name.remove_prefix(1);
     }
     if (name.empty() || !std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || c == '_'; })) {
-      refuse(fmt::format("the property \"{}\"", name));
+      refuse(fmt::format("the property \"{}\"", excerpt(name)));
     }
     if (caseless() && (name == "Lu" || name == "Ll" || name == "Lt")) {
       refuse(fmt::format("\\p{{{}}} without regard to case", name));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "lcomp/core/error.h"
@@ -28,11 +27,7 @@ class PipelineTokenizer : public Tokenizer {
   explicit PipelineTokenizer(TokenizerParts parts)
       : parts_(std::move(parts)), vocab_size_(parts_.model->vocabulary().id_limit()) {
     MatchScratch scratch;
-    for (const bool special : {true, false}) {
-      for (const AddedToken& token : parts_.added_tokens) {
-        if (token.special == special) add(token, scratch);
-      }
-    }
+    for (const AddedToken& token : parts_.added_tokens) add(token, scratch);
   }
 
   std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
@@ -62,12 +57,14 @@ class PipelineTokenizer : public Tokenizer {
     std::vector<std::string> tokens;
     tokens.reserve(ids.size());
     for (const TokenId id : ids) {
-      auto token = id_to_token(id);
-      if (!token)
+      if (const auto added = added_by_id_.find(id); added != added_by_id_.end()) {
+        if (!(skip_special && added->second.special)) tokens.push_back(added->second.decoded);
+      } else if (const auto token = parts_.model->vocabulary().token(id)) {
+        tokens.emplace_back(*token);
+      } else {
         throw Error({"decoding tokens", fmt::format("the id {}", id),
                      fmt::format("an id of the vocabulary, below {}", vocab_size_), ""});
-      if (skip_special && special_.contains(*token)) continue;
-      tokens.push_back(std::move(*token));
+      }
     }
     return decode_tokens(parts_.decoder, std::move(tokens));
   }
@@ -80,22 +77,29 @@ class PipelineTokenizer : public Tokenizer {
   }
 
   std::optional<std::string> id_to_token(TokenId id) const override {
-    const auto added = added_contents_.find(id);
-    if (added != added_contents_.end()) return added->second;
+    const auto added = added_by_id_.find(id);
+    if (added != added_by_id_.end()) return added->second.content;
     const auto token = parts_.model->vocabulary().token(id);
     return token ? std::optional<std::string>(*token) : std::nullopt;
   }
 
  private:
+  struct Added {
+    std::string content;
+    std::string decoded;  // what the decoder gets: the content as it was searched for
+    bool special;
+  };
+
   void add(const AddedToken& token, MatchScratch& scratch) {
+    Added added{token.content, token.content, token.special};
     if (token.normalized) {
-      normalized_matcher_.add(normalize_text(parts_.normalizer, token.content, scratch), token);
+      added.decoded = normalize_text(parts_.normalizer, token.content, scratch);
+      normalized_matcher_.add(added.decoded, token);
     } else {
       raw_matcher_.add(token.content, token);
     }
-    if (token.special) special_.insert(token.content);
     added_ids_[token.content] = token.id;
-    added_contents_[token.id] = token.content;
+    added_by_id_[token.id] = std::move(added);
     vocab_size_ = std::max(vocab_size_, static_cast<std::size_t>(token.id) + 1);
   }
 
@@ -124,8 +128,7 @@ class PipelineTokenizer : public Tokenizer {
   std::size_t vocab_size_;
   AddedTokenMatcher raw_matcher_, normalized_matcher_;
   std::unordered_map<std::string, TokenId> added_ids_;
-  std::unordered_map<TokenId, std::string> added_contents_;
-  std::unordered_set<std::string> special_;
+  std::unordered_map<TokenId, Added> added_by_id_;
   mutable ScratchPool<EncodeScratch> pool_;
 };
 

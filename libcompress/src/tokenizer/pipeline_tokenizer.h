@@ -32,8 +32,8 @@ struct TokenizerParts {
   std::vector<DecoderStep> decoder;
 };
 
-// A tokenizer made of such parts, with the semantics of Hugging Face's tokenizers library. Special tokens come before
-// the others when two added tokens are the same text.
+// A tokenizer made of such parts, with the semantics of Hugging Face's tokenizers library (0.23), except that
+// skip_special leaves out special tokens even where the normalizer changes their text.
 std::unique_ptr<Tokenizer> make_pipeline_tokenizer(TokenizerParts parts);
 
 }  // namespace lcomp

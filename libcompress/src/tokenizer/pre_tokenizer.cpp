@@ -48,11 +48,11 @@ SplitStep punctuation_step(SplitBehavior behavior) {
 }
 
 SplitStep whitespace_step() {
-  // Words, and what is neither word nor space. \w holds the two joiners here, unlike in the regular expressions of a
-  // file.
-  return {
-      TextPattern::regular_expression(R"([\w\x{200c}\x{200d}]+|[^\w\s\x{200c}\x{200d}]+)", "the pattern of Whitespace"),
-      SplitBehavior::removed, true};
+  // Words, and what is neither word nor space. The word characters are those of UTS 18 here, not those of \w.
+  return {TextPattern::regular_expression(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}]+)"
+                                          R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}\s]+)",
+                                          "the pattern of Whitespace"),
+          SplitBehavior::removed, true};
 }
 
 SplitStep whitespace_split_step() { return {TextPattern::characters(is_white_space), SplitBehavior::removed, false}; }

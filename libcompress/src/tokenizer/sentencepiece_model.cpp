@@ -37,7 +37,7 @@ std::string model_type_name(std::int64_t type) {
 // What only the check of the whole model needs.
 struct Settings {
   std::int64_t model_type = unigram_model;
-  std::int64_t begin_id = 1;
+  std::string begin_piece = "<s>";
   bool whitespace_as_suffix = false;
   bool escape_whitespaces = true;
   std::string normalization;
@@ -79,7 +79,8 @@ Piece read_piece(ProtobufReader message, const std::string& where) {
   if (piece.text.empty() || !is_valid_utf8(piece.text)) {
     throw Error({where, piece.text.empty() ? "an empty piece" : "a piece that is not valid UTF-8", "UTF-8 text", ""});
   }
-  if (std::isnan(piece.score)) throw Error({where, fmt::format("the score NaN of \"{}\"", piece.text), "a number", ""});
+  if (std::isnan(piece.score))
+    throw Error({where, fmt::format("the score NaN of \"{}\"", excerpt(piece.text)), "a number", ""});
   return piece;
 }
 
@@ -95,11 +96,11 @@ void read_trainer_spec(ProtobufReader message, SentencePieceModel& model, Settin
       case 35:
         model.byte_fallback = message.boolean(*field);
         break;
-      case 41:
-        settings.begin_id = message.integer(*field);
-        break;
       case 44:
         model.unknown_surface = replace_invalid_utf8(message.text(*field));
+        break;
+      case 46:
+        settings.begin_piece = message.text(*field);
         break;
       default:
         break;
@@ -137,7 +138,7 @@ void check_supported(const Settings& settings, const std::string& where) {
   };
   if (settings.model_type != bpe_model) refuse("a model of type " + model_type_name(settings.model_type), "BPE");
   if (settings.has_normalization_table) {
-    refuse(fmt::format("normalizer_spec.precompiled_charsmap (the rules \"{}\")", settings.normalization),
+    refuse(fmt::format("normalizer_spec.precompiled_charsmap (the rules \"{}\")", excerpt(settings.normalization)),
            "none, or identity");
   }
   if (settings.whitespace_as_suffix) refuse("trainer_spec.treat_whitespace_as_suffix", "spaces before words");
@@ -173,18 +174,13 @@ SentencePieceModel parse_sentencepiece(std::span<const std::byte> bytes, const s
       if (model.unknown) throw Error({where, "two pieces of type unknown", "one", ""});
       model.unknown = checked_cast<TokenId>(id, where);
     }
+    if (piece.type == PieceType::control && piece.text == settings.begin_piece && !model.begin) {
+      model.begin = checked_cast<TokenId>(id, where);
+    }
     if (piece.type == PieceType::unused) {
-      throw Error({where, fmt::format("the piece \"{}\" of type unused", piece.text),
+      throw Error({where, fmt::format("the piece \"{}\" of type unused", excerpt(piece.text)),
                    "a vocabulary without restriction", "This SentencePiece model is not supported."});
     }
-  }
-  if (settings.begin_id >= 0) {
-    if (static_cast<std::uint64_t>(settings.begin_id) >= model.pieces.size()) {
-      throw Error({where, fmt::format("trainer_spec.bos_id {}", settings.begin_id), "the id of a piece", ""});
-    }
-    // The default is 1, whether the model has such a piece or not.
-    const auto id = static_cast<TokenId>(settings.begin_id);
-    if (model.pieces[static_cast<std::size_t>(id)].type == PieceType::control) model.begin = id;
   }
   return model;
 }

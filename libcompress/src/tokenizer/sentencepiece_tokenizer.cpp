@@ -237,7 +237,7 @@ class SentencePieceTokenizer : public Tokenizer {
 void check_bytes(const SentencePieceModel& model, const Vocabulary& vocabulary, const std::string& where) {
   for (const Piece& piece : model.pieces) {
     if (piece.type == PieceType::byte && !BytePairModel::byte_of_token(piece.text)) {
-      throw Error({where, fmt::format("the piece \"{}\" of type byte", piece.text), "<0x00> to <0xFF>", ""});
+      throw Error({where, fmt::format("the piece \"{}\" of type byte", excerpt(piece.text)), "<0x00> to <0xFF>", ""});
     }
   }
   if (!model.byte_fallback) return;

@@ -65,8 +65,7 @@ void TextPattern::Regex::find_all(const Regex& regex, std::string_view text, Mat
     scratch.stack = owned(pcre2_jit_stack_create(32 * 1024, 64 * 1024 * 1024, nullptr));
     pcre2_jit_stack_assign(scratch.context.get(), nullptr, scratch.stack.get());
   }
-  const char* const data = text.empty() ? "" : text.data();
-  const auto* const subject = reinterpret_cast<PCRE2_SPTR>(data);
+  const auto* const subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const PCRE2_SIZE* const range = pcre2_get_ovector_pointer(scratch.match.get());
   std::size_t position = 0;
   std::optional<std::size_t> last_end;
@@ -75,7 +74,7 @@ void TextPattern::Regex::find_all(const Regex& regex, std::string_view text, Mat
                                    scratch.match.get(), scratch.context.get());
     if (result == PCRE2_ERROR_NOMATCH) break;
     if (result < 0) {
-      throw Error({fmt::format("the regular expression {}", regex.expression),
+      throw Error({fmt::format("the regular expression {}", excerpt(regex.expression)),
                    fmt::format("matching a text of {} bytes failed: {}", text.size(), pcre2_message(result)), "", ""});
     }
     const TextRange match{range[0], range[1]};
@@ -107,8 +106,8 @@ TextPattern TextPattern::regular_expression(std::string_view expression, const s
                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context.get()));
   if (code == nullptr) {
     throw Error({where,
-                 fmt::format("the regular expression {}: {} (at {} of its translation {})", expression,
-                             pcre2_message(error), offset, translated),
+                 fmt::format("the regular expression {}: {} (at {} of its translation {})", excerpt(expression),
+                             pcre2_message(error), offset, excerpt(translated)),
                  "", ""});
   }
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT, pcre2_match interprets
@@ -117,6 +116,7 @@ TextPattern TextPattern::regular_expression(std::string_view expression, const s
 
 void TextPattern::find_all(std::string_view text, MatchScratch& scratch, std::vector<TextRange>& matches) const {
   matches.clear();
+  if (text.empty()) return;
   if (const auto* literal_pattern = std::get_if<Literal>(&kind_)) {
     const std::string& wanted = literal_pattern->text;
     for (std::size_t at = text.find(wanted); at != std::string_view::npos; at = text.find(wanted, at + wanted.size())) {

@@ -41,8 +41,8 @@ class TextPattern {
   static TextPattern regular_expression(std::string_view expression, const std::string& where);
 
   // Replaces `matches` by the non-overlapping matches in `text` (valid UTF-8), from left to right. A match may be empty
-  // where a regular expression allows it, but not where the match before it ended. Throws Error when the expression
-  // backtracks beyond PCRE2's limit. O(text) for what tokenizers use.
+  // where a regular expression allows it, but not where the match before it ended, nor in an empty text. Throws Error
+  // when the expression backtracks beyond PCRE2's limit. O(text) for what tokenizers use.
   void find_all(std::string_view text, MatchScratch& scratch, std::vector<TextRange>& matches) const;
 
  private:

@@ -10,6 +10,7 @@
 #include "lcomp/io/config_reader.h"
 #include "pipeline_tokenizer.h"
 #include "tokenizer_json_parts.h"
+#include "unicode.h"
 
 namespace lcomp {
 namespace {
@@ -19,12 +20,12 @@ void check_added_token(const AddedToken& token, const Vocabulary& vocabulary, co
   if (token.content.empty()) throw Error({where, "an added token without content", "", ""});
   const auto known = vocabulary.find(token.content);
   if (known && *known != token.id) {
-    throw Error({where, fmt::format("the id {} for \"{}\"", token.id, token.content),
+    throw Error({where, fmt::format("the id {} for \"{}\"", token.id, excerpt(token.content)),
                  fmt::format("{}, its id in model.vocab", *known), ""});
   }
   if (const auto other = vocabulary.token(token.id); other && *other != token.content) {
-    throw Error({where, fmt::format("the id {} for \"{}\"", token.id, token.content),
-                 fmt::format("another id, this is \"{}\" in model.vocab", *other), ""});
+    throw Error({where, fmt::format("the id {} for \"{}\"", token.id, excerpt(token.content)),
+                 fmt::format("another id, this is \"{}\" in model.vocab", excerpt(*other)), ""});
   }
 }
 
@@ -47,7 +48,7 @@ std::vector<AddedToken> read_added_tokens(ConfigReader& reader, const Vocabulary
     const bool new_content = contents.insert(token.content).second;
     if (!ids.insert(token.id).second || !new_content) {
       throw Error({entry.where(),
-                   fmt::format("the id {} or the content \"{}\" for the second time", token.id, token.content),
+                   fmt::format("the id {} or the content \"{}\" for the second time", token.id, excerpt(token.content)),
                    "distinct added tokens", ""});
     }
     tokens.push_back(std::move(token));

@@ -7,11 +7,14 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
 #include "tokenizer_json_parts.h"
+#include "unicode.h"
 
 namespace lcomp {
 namespace {
 
 using nlohmann::json;
+
+std::string as_text(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 Vocabulary read_vocabulary(ConfigReader& reader) {
   const std::string where = reader.where("vocab");
@@ -20,10 +23,8 @@ Vocabulary read_vocabulary(ConfigReader& reader) {
   vocabulary.reserve(tokens.size());
   for (const auto& [token, id] : tokens) {
     if (!id.is_number_integer() || (id.is_number_unsigned() && !std::in_range<std::int64_t>(id.get<std::uint64_t>()))) {
-      throw Error(
-          {where,
-           fmt::format("the id {} of the token \"{}\"", id.dump(-1, ' ', false, json::error_handler_t::replace), token),
-           "an integer", ""});
+      throw Error({where, fmt::format("the id {} of the token \"{}\"", excerpt(as_text(id)), excerpt(token)),
+                   "an integer", ""});
     }
     vocabulary.add(token, id.get<std::int64_t>());
   }
@@ -48,8 +49,7 @@ Pair pair_of(const json& merge, Place place) {
   } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
     return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
   }
-  throw Error({place(), "found " + merge.dump(-1, ' ', false, json::error_handler_t::replace),
-               "\"left right\" or [\"left\", \"right\"]", ""});
+  throw Error({place(), "found " + excerpt(as_text(merge)), "\"left right\" or [\"left\", \"right\"]", ""});
 }
 
 MergeTable read_merges(ConfigReader& reader, const Vocabulary& vocabulary) {
@@ -67,13 +67,14 @@ MergeTable read_merges(ConfigReader& reader, const Vocabulary& vocabulary) {
     const auto token_id = [&](std::string_view token) {
       const auto id = vocabulary.find(token);
       if (!id)
-        throw Error({place(), fmt::format("the merge of \"{}\" and \"{}\"", left, right),
-                     fmt::format("\"{}\" among the tokens of vocab", token), ""});
+        throw Error({place(), fmt::format("the merge of \"{}\" and \"{}\"", excerpt(left), excerpt(right)),
+                     fmt::format("\"{}\" among the tokens of vocab", excerpt(token)), ""});
       return *id;
     };
     joined = left;
     joined += right;
-    merges.set(token_id(left), token_id(right), {rank, token_id(joined)});
+    const TokenId left_id = token_id(left), right_id = token_id(right);
+    merges.set(left_id, right_id, {rank, token_id(joined)});
     rank = checked_add(rank, std::uint32_t{1}, where);
   }
   return merges;
@@ -82,7 +83,8 @@ MergeTable read_merges(ConfigReader& reader, const Vocabulary& vocabulary) {
 void refuse_affix(ConfigReader& reader, std::string_view key) {
   const std::string affix = reader.string_or(key, "");
   if (!affix.empty())
-    throw Error({reader.where(key), fmt::format("found \"{}\"", affix), "none", "This option is not supported."});
+    throw Error(
+        {reader.where(key), fmt::format("found \"{}\"", excerpt(affix)), "none", "This option is not supported."});
 }
 
 }  // namespace
@@ -105,7 +107,7 @@ std::shared_ptr<const BytePairModel> read_model(ConfigReader& reader) {
     const std::string unknown = reader.string("unk_token");
     options.unknown = vocabulary.find(unknown);
     if (!options.unknown)
-      throw Error({reader.where("unk_token"), fmt::format("found \"{}\"", unknown), "a token of vocab", ""});
+      throw Error({reader.where("unk_token"), fmt::format("found \"{}\"", excerpt(unknown)), "a token of vocab", ""});
   }
   return std::make_shared<const BytePairModel>(std::move(vocabulary), std::move(merges), std::move(options));
 }

@@ -2,10 +2,12 @@
 
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lcomp/core/error.h"
 #include "tokenizer_json_parts.h"
+#include "unicode.h"
 
 namespace lcomp {
 namespace {
@@ -36,15 +38,15 @@ SurroundingTokens read_template(ConfigReader& reader) {
     entry.finish();
     if (is_text) {
       if (id != "A" || after)
-        throw Error({entry.where("id"), fmt::format("found \"{}\"", id), "the one sequence A", ""});
+        throw Error({entry.where("id"), fmt::format("found \"{}\"", excerpt(id)), "the one sequence A", ""});
       after = true;
       return;
     }
     const auto found = special_tokens.find(id);
     if (found == special_tokens.end()) {
-      throw Error({entry.where("id"), fmt::format("found \"{}\"", id), "one of special_tokens", ""});
+      throw Error({entry.where("id"), fmt::format("found \"{}\"", excerpt(id)), "one of special_tokens", ""});
     }
-    ConfigReader special(*found, fmt::format("{}.{}", special_where, id));
+    ConfigReader special(*found, fmt::format("{}.{}", special_where, excerpt(id)));
     const std::vector<TokenId> ids = token_ids(special, "ids");
     for (const char* ignored : {"id", "tokens"}) special.ignore(ignored);
     special.finish();
@@ -59,12 +61,12 @@ SurroundingTokens read_template(ConfigReader& reader) {
 // ["[SEP]", 102]
 TokenId read_token_and_id(ConfigReader& reader, std::string_view key) {
   const json& pair = reader.array(key);
-  if (pair.size() != 2 || !pair[0].is_string() || !pair[1].is_number_unsigned() ||
-      pair[1].get<std::uint64_t>() > static_cast<std::uint64_t>(highest_id)) {
-    throw Error(
-        {reader.where(key), "found " + pair.dump(-1, ' ', false, json::error_handler_t::replace), "[token, id]", ""});
+  if (pair.size() == 2 && pair[0].is_string() && pair[1].is_number_integer()) {
+    const auto id = pair[1].get<std::int64_t>();
+    if (id >= 0 && id <= highest_id) return static_cast<TokenId>(id);
   }
-  return pair[1].get<TokenId>();
+  throw Error({reader.where(key), "found " + excerpt(pair.dump(-1, ' ', false, json::error_handler_t::replace)),
+               "[token, id]", ""});
 }
 
 }  // namespace
@@ -80,15 +82,18 @@ void read_post_processor(ConfigReader& reader, SurroundingTokens& tokens) {
     if (type == "ByteLevel" || type == "RobertaProcessing") reader.ignore(of_offsets);
   }
   if (type == "ByteLevel") return;
-  SurroundingTokens outer;
+  SurroundingTokens added;
   if (type == "TemplateProcessing") {
-    outer = read_template(reader);
+    added = read_template(reader);
   } else {
-    outer.before = {read_token_and_id(reader, "cls")};
-    outer.after = {read_token_and_id(reader, "sep")};
+    added.before = {read_token_and_id(reader, "cls")};
+    added.after = {read_token_and_id(reader, "sep")};
   }
-  tokens.before.insert(tokens.before.begin(), outer.before.begin(), outer.before.end());
-  tokens.after.insert(tokens.after.end(), outer.after.begin(), outer.after.end());
+  if (!tokens.before.empty() || !tokens.after.empty()) {
+    throw Error(
+        {reader.where(), "a second processor that adds tokens", "one", "The meaning of two in a row is not defined."});
+  }
+  tokens = std::move(added);
 }
 
 }  // namespace lcomp

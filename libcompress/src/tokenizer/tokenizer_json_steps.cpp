@@ -64,7 +64,7 @@ void ignore_byte_level_options(ConfigReader& reader) {
 char32_t read_character(ConfigReader& reader, std::string_view key) {
   const std::string text = reader.string(key);
   if (text.empty() || !is_valid_utf8(text) || character_at(text, 0).size != text.size()) {
-    throw Error({reader.where(key), fmt::format("found \"{}\"", text), "one character", ""});
+    throw Error({reader.where(key), fmt::format("found \"{}\"", excerpt(text)), "one character", ""});
   }
   return character_at(text, 0).code_point;
 }

@@ -2,13 +2,12 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
-
-#include "lcomp/core/error.h"
-#include "lcomp/core/sizes.h"
+#include <vector>
 
 namespace lcomp {
 namespace {
@@ -60,30 +59,47 @@ utf8proc_category_t category(char32_t code_point) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
 }
 
+// Decomposes, orders the marks that follow each other by combining class, and composes. The ordering is ours since
+// utf8proc's takes quadratic time on long runs of marks.
 void append_normalized(std::string& out, std::string_view text, NormalizationForm form) {
-  int options = UTF8PROC_STABLE;
-  switch (form) {
-    case NormalizationForm::nfc:
-      options |= UTF8PROC_COMPOSE;
-      break;
-    case NormalizationForm::nfd:
-      options |= UTF8PROC_DECOMPOSE;
-      break;
-    case NormalizationForm::nfkc:
-      options |= UTF8PROC_COMPOSE | UTF8PROC_COMPAT;
-      break;
-    case NormalizationForm::nfkd:
-      options |= UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT;
-      break;
+  using CodePoint = utf8proc_int32_t;
+  const bool composes = form == NormalizationForm::nfc || form == NormalizationForm::nfkc;
+  const bool compatibility = form == NormalizationForm::nfkc || form == NormalizationForm::nfkd;
+  const auto decompose =
+      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatibility ? UTF8PROC_COMPAT : 0));
+
+  constexpr std::size_t longest_decomposition = 32;  // U+FDFA has 18
+  std::vector<CodePoint> decomposed;
+  decomposed.reserve(text.size() + longest_decomposition);
+  for (std::size_t at = 0; at < text.size();) {
+    const auto [code_point, size] = character_at(text, at);
+    at += size;
+    const std::size_t count = decomposed.size();
+    decomposed.resize(count + longest_decomposition);
+    int boundary = 0;
+    const utf8proc_ssize_t written = utf8proc_decompose_char(
+        static_cast<CodePoint>(code_point), decomposed.data() + count, longest_decomposition, decompose, &boundary);
+    assert(written >= 0 && static_cast<std::size_t>(written) <= longest_decomposition);
+    decomposed.resize(count + static_cast<std::size_t>(written));
   }
-  utf8proc_uint8_t* result = nullptr;
-  const auto size = checked_cast<utf8proc_ssize_t>(text.size(), "normalizing text");
-  const utf8proc_ssize_t length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), size, &result,
-                                               static_cast<utf8proc_option_t>(options));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
-  if (length == UTF8PROC_ERROR_NOMEM) throw std::bad_alloc();
-  if (length < 0) throw Error(ErrorKind::system, {"normalizing text", utf8proc_errmsg(length), "", ""});
-  out.append(reinterpret_cast<const char*>(result), static_cast<std::size_t>(length));
+
+  const auto combining_class = [](CodePoint c) { return utf8proc_get_property(c)->combining_class; };
+  const auto is_starter = [&](CodePoint c) { return combining_class(c) == 0; };
+  for (auto begin = decomposed.begin(); begin != decomposed.end();) {
+    begin = std::find_if_not(begin, decomposed.end(), is_starter);
+    const auto end = std::find_if(begin, decomposed.end(), is_starter);
+    std::stable_sort(begin, end, [&](CodePoint a, CodePoint b) { return combining_class(a) < combining_class(b); });
+    begin = end;
+  }
+
+  auto length = static_cast<utf8proc_ssize_t>(decomposed.size());
+  if (composes) {
+    length = utf8proc_normalize_utf32(decomposed.data(), length,
+                                      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    assert(length >= 0);
+  }
+  for (utf8proc_ssize_t i = 0; i < length; ++i)
+    append_character(out, static_cast<char32_t>(decomposed[static_cast<std::size_t>(i)]));
 }
 
 }  // namespace
@@ -148,6 +164,14 @@ std::string replace_invalid_utf8(std::string_view text) {
     text.remove_prefix(size);
   }
   return out;
+}
+
+std::string excerpt(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  if (text.size() <= longest) return replace_invalid_utf8(text);
+  std::size_t end = longest;
+  while (end > longest - 4 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return replace_invalid_utf8(text.substr(0, end)) + "...";
 }
 
 bool is_white_space(char32_t c) {

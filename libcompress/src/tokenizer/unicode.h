@@ -24,6 +24,9 @@ bool is_valid_utf8(std::string_view text);
 // Python's errors="replace" do).
 std::string replace_invalid_utf8(std::string_view text);
 
+// The beginning of `text` for an error message: at most 80 bytes, "..." where it was cut, always valid UTF-8.
+std::string excerpt(std::string_view text);
+
 // Classes of characters, by utf8proc's tables and the Unicode property of that name.
 bool is_white_space(char32_t code_point);  // White_Space
 bool is_numeric(char32_t code_point);      // general category N

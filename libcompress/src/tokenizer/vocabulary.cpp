@@ -46,14 +46,16 @@ const Vocabulary::Slot& Vocabulary::slot_of(std::string_view token, std::uint64_
 
 void Vocabulary::add(std::string_view token, std::int64_t id) {
   if (id < 0 || id >= std::numeric_limits<TokenId>::max()) {
-    throw Error({where_, fmt::format("the id {} of the token \"{}\"", id, token), "an id from 0 to 2^31 - 2", ""});
+    throw Error(
+        {where_, fmt::format("the id {} of the token \"{}\"", id, excerpt(token)), "an id from 0 to 2^31 - 2", ""});
   }
   if (!is_valid_utf8(token))
     throw Error({where_, fmt::format("the token of id {}, which is not valid UTF-8", id), "UTF-8", ""});
   if (2 * (entries_.size() + 1) > slots_.size()) grow(std::max<std::size_t>(16, 2 * slots_.size()));
   const std::uint64_t hash = hash_of(token);
   auto& slot = const_cast<Slot&>(slot_of(token, hash));
-  if (slot.entry != 0) throw Error({where_, fmt::format("the token \"{}\" twice", token), "distinct tokens", ""});
+  if (slot.entry != 0)
+    throw Error({where_, fmt::format("the token \"{}\" twice", excerpt(token)), "distinct tokens", ""});
   entries_.push_back({text_.size(), checked_cast<std::uint32_t>(token.size(), where_), static_cast<TokenId>(id)});
   text_ += token;
   slot = {static_cast<std::uint32_t>(hash >> 32), checked_cast<std::uint32_t>(entries_.size(), where_)};
@@ -73,8 +75,8 @@ void Vocabulary::finish() {
     std::uint32_t& index = by_id_[static_cast<std::size_t>(entries_[i].id)];
     if (index != 0) {
       throw Error({where_,
-                   fmt::format("the id {} of both \"{}\" and \"{}\"", entries_[i].id, text(entries_[index - 1]),
-                               text(entries_[i])),
+                   fmt::format("the id {} of both \"{}\" and \"{}\"", entries_[i].id,
+                               excerpt(text(entries_[index - 1])), excerpt(text(entries_[i]))),
                    "distinct ids", ""});
     }
     index = static_cast<std::uint32_t>(i + 1);
