@@ -1,9 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <limits>
 
 #include "lcomp/core/error.h"
@@ -126,19 +126,19 @@ TEST(GgmlTypes, Integers) {
 
 TEST(GgmlTypes, KQuantsHaveNoQuantizer) { EXPECT_THROW(quantize(GgmlType::q4_k, std::vector<float>(256)), Error); }
 
-// 2^27 weights, about SmolLM2-135M: well under a second on two threads (0.1 s measured); the bound is for busy
-// machines.
+// 2^27 weights, about SmolLM2-135M: 0.13 s on two threads, measured. The bound is on the processor's time, which other
+// programs on the machine don't lengthen much.
 TEST(SlowGgmlTypes, DequantizesAModelInASecond) {
   const std::size_t blocks = (std::size_t{1} << 27) / 32;
   const std::vector<std::byte> bytes(blocks * 20);
   AlignedBuffer<float> out(blocks * 32);
   std::fill(out.span().begin(), out.span().end(), 1.0f);
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   dequantize(GgmlType::q4_1, bytes, out.span());
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  RecordProperty("seconds", std::to_string(seconds));
-  std::printf("%.3f s\n", seconds);
-  EXPECT_LT(seconds, 5);
+  const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  EXPECT_LT(seconds, 4);
+  EXPECT_EQ(out[0], 0.0f);
+  EXPECT_EQ(out[out.size() - 1], 0.0f);
 }
 
 }  // namespace
