@@ -114,33 +114,50 @@ TEST_P(ConvertFamily, RegaugeKeepsTheFunctionAndChangesTheWeights) {
   }
   EXPECT_LT(error_after(options_for(DenseType::f32, false, 1)), kTolerance);
   const ModelFolder after = open_model(temporary_ / "out");
-  for (const auto& [name, cols] : {std::pair{before.slices.blocks[1].query.weight.tensor, 0},
-                                   std::pair{before.slices.blocks[1].value.weight.tensor, 0},
-                                   std::pair{before.slices.blocks[1].output.weight.tensor, 0}}) {
+  const BlockSlices& block = before.slices.blocks[1];
+  for (const LinearSlices* linear : {&block.query, &block.value, &block.output}) {
+    const std::string& name = linear->weight.tensor;
     EXPECT_GT(testing::relative_difference(after.tensors->read(name).view(), before.tensors->read(name).view()), 0.05)
         << name;
   }
 }
 
-TEST_P(ConvertFamily, AGgufFileConvertsToTheSame) {
-  const std::string family = GetParam();
-  if (!family.starts_with("llama")) GTEST_SKIP() << "the GGUF test files are of the Llama family";
-  LCOMP_REQUIRE(folder());
-  testing::as_gguf(open_model(folder()), "llama").write(temporary_ / "x.gguf");
-  convert_model(temporary_ / "x.gguf", temporary_ / "a", options_for(DenseType::f32, true, 5));
-  convert_model(folder(), temporary_ / "b", options_for(DenseType::f32, true, 5));
-  EXPECT_TRUE(read_text_file(temporary_ / "a" / "model.safetensors") ==
-              read_text_file(temporary_ / "b" / "model.safetensors"));
-  EXPECT_EQ(parse_json_file(temporary_ / "a" / "generation_config.json"),
-            (nlohmann::json{{"bos_token_id", 1}, {"eos_token_id", 2}}));
-}
-
-INSTANTIATE_TEST_SUITE_P(Families, ConvertFamily, ::testing::Values("llama2", "llama3", "llama-tied"),
+INSTANTIATE_TEST_SUITE_P(Families, ConvertFamily,
+                         ::testing::Values("llama2", "llama3", "llama-tied", "mistral", "mixtral", "gemma", "gemma2",
+                                           "gemma3", "phi3", "phi3-longrope", "qwen2", "qwen3"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::erase(name, '-');
                            return name;
                          });
+
+TEST(ConvertGguf, GivesTheSameAsItsHuggingFaceFolder) {
+  for (const std::string family : {"llama2", "llama3", "llama-tied", "qwen2"}) {
+    const auto source = golden("families/" + family);
+    LCOMP_REQUIRE(source);
+    const TemporaryFolder folder;
+    testing::as_gguf(open_model(source), family == "qwen2" ? "qwen2" : "llama").write(folder / "x.gguf");
+    convert_model(folder / "x.gguf", folder / "a", options_for(DenseType::f32, true, 5));
+    convert_model(source, folder / "b", options_for(DenseType::f32, true, 5));
+    EXPECT_TRUE(read_text_file(folder / "a/model.safetensors") == read_text_file(folder / "b/model.safetensors"))
+        << family;
+    EXPECT_EQ(parse_json_file(folder / "a/generation_config.json"),
+              (nlohmann::json{{"bos_token_id", 1}, {"eos_token_id", 2}}));
+  }
+}
+
+TEST(ConvertPhi, LayerNormIsNotFolded) {
+  const auto source = golden("families/phi");
+  LCOMP_REQUIRE(source);
+  const TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { convert_model(source, folder / "out", options_for(DenseType::f32, true, std::nullopt)); }),
+              HasSubstr("folding the norms of a phi model: it has LayerNorm"));
+  EXPECT_THAT(error_of([&] { convert_model(source, folder / "out", options_for(DenseType::f32, false, 1)); }),
+              HasSubstr("LayerNorm"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  convert_model(source, folder / "out", options_for(DenseType::f32, false, std::nullopt));
+  EXPECT_EQ(open_model(folder / "out").parameters(), open_model(source).parameters());
+}
 
 class Convert : public ::testing::Test {
  protected:

@@ -30,7 +30,9 @@ LinearWeight& LinearWeight::operator=(LinearWeight&&) noexcept = default;
 
 namespace {
 
-constexpr std::size_t small_product = 1 << 20;  // multiplications that take less time than waking another thread
+// Whether a product takes less time than waking another thread. A weight costs as much to fetch as about four
+// multiplications.
+bool is_small(std::size_t multiplications, std::size_t weights) { return multiplications + 4 * weights <= (1 << 20); }
 
 struct Shape {
   std::size_t rows, in_features, out_features;
@@ -122,7 +124,7 @@ void MatrixMultiplier::pack(ConstMatrixView weight, std::span<const float> bias,
   out.out_features_ = weight.rows();
   out.in_features_ = weight.cols();
   packed.bias.assign(bias.begin(), bias.end());
-  const ThreadCountScope threads(weight.size() <= small_product / 16 ? 1 : thread_count());
+  const ThreadCountScope threads(is_small(0, 4 * weight.size()) ? 1 : thread_count());
   guarded([&] {
     packed.layout = state_->packed_layout(weight.rows(), weight.cols());
     if (packed.bytes.size() < packed.layout.get_size())
@@ -150,7 +152,7 @@ void MatrixMultiplier::multiply(ConstMatrixView x, const LinearWeight& weight, M
     });
     x_data = s.rounded.data();
   }
-  const ThreadCountScope threads(x.rows() * x.cols() * y.cols() <= small_product ? 1 : thread_count());
+  const ThreadCountScope threads(is_small(x.rows() * x.cols() * y.cols(), x.cols() * y.cols()) ? 1 : thread_count());
   guarded([&] {
     const bool bias = !packed.bias.empty();
     const dnnl::matmul& product = s.primitive({x.rows(), x.cols(), y.cols(), bias, thread_count()}, packed.layout);
