@@ -14,7 +14,9 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t slab_rows = 128;        // measured: few enough for many threads, enough for matrix products
+// Rows that one thread takes at a time: many make efficient matrix products, few give work to every thread.
+std::size_t rows_of_slab(std::size_t rows) { return rows >= 1024 ? 256 : 128; }
+
 constexpr std::size_t row_padding = 16;       // every row goes through whole vectors, wherever it lies in its slab
 constexpr std::size_t columns_together = 16;  // whose errors go to the rest of the block at once
 
@@ -71,15 +73,22 @@ class Slab {
 void Slab::load(ConstMatrixView weight) {
   std::vector<bool> dead(cols_, false);
   for (const std::uint32_t column : factor_.dead) dead[column] = true;
-  for (std::size_t first = 0; first < stride_; first += row_padding) {
-    const std::size_t count = std::min(row_padding, rows_ - std::min(rows_, first));
+  // A few rows at a time, first their columns put in order, then turned; with a stride that is no power of two, so that
+  // the rows don't fall on the same cache lines.
+  const std::size_t stride = cols_ + row_padding + 1;
+  std::vector<float> ordered(row_padding * stride, 0.0f);
+  for (std::size_t first = 0; first < rows_; first += row_padding) {
+    const std::size_t count = std::min(row_padding, rows_ - first);
+    for (std::size_t r = 0; r < count; ++r) {
+      const float* row = weight.row(first + r).data();
+      for (std::size_t j = 0; j < cols_; ++j) {
+        const std::uint32_t column = factor_.order[j];
+        ordered[r * stride + j] = dead[column] ? 0 : row[column];
+      }
+    }
+    std::fill(ordered.begin() + static_cast<std::ptrdiff_t>(count * stride), ordered.end(), 0.0f);
     for (std::size_t j = 0; j < cols_; ++j) {
-      float* out = errors(j) + first;
-      const std::size_t column = factor_.order[j];
-      const float* in = weight.data() + first * weight.stride() + column;
-      const std::size_t filled = dead[column] ? 0 : count;
-      for (std::size_t r = 0; r < filled; ++r) out[r] = in[r * weight.stride()];
-      std::fill(out + filled, out + row_padding, 0.0f);
+      for (std::size_t r = 0; r < row_padding; ++r) errors(j)[first + r] = ordered[r * stride + j];
     }
   }
 }
@@ -137,7 +146,7 @@ void ColumnRounder::fit(std::size_t /*position*/, ConstMatrixView /*columns*/) {
 void round_with_feedback(ConstMatrixView weight, const HessianFactor& factor, const FeedbackOptions& options,
                          const MakeColumnRounder& make_rounder, const std::string& component) {
   assert(weight.cols() == factor.size() && options.block_size > 0);
-  parallel_chunks(0, weight.rows(), slab_rows, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, weight.rows(), rows_of_slab(weight.rows()), [&](std::size_t first, std::size_t last) {
     const SingleThreadedBlas alone;
     Slab slab(factor, options, last - first);
     slab.load(weight.rows_range(first, last - first));

@@ -30,14 +30,17 @@ bool fits_on_the_way(const GptqOptions& options) {
   return options.grain.kind == Grain::Kind::group && !options.static_groups;
 }
 
-// Of each column's squared error, in the order of the groups; only a search for the best range needs them.
-std::vector<float> column_weights(const GptqOptions& options, ConstMatrixView hessian, const HessianFactor& factor) {
+// Of each column's squared error, in the order of the groups; only a search for the best range needs them. The loss is
+// the sum of R_jj^2 (w_j - w^_j)^2 over the weights as they are when they are rounded, so that these are R_jj^2: what
+// an error costs after all that later columns can do about it. The diagonal of H, what it costs without them, is no
+// better than equal weights: proxy errors 2 to 4 % higher at 3 and 4 bits, those of R_jj^2 2 to 3 % lower (SmolLM2,
+// group 64).
+std::vector<float> column_weights(const GptqOptions& options, const HessianFactor& factor) {
   const bool one_symmetric_bit = options.bits == 1 && options.symmetric;
   if (options.grid == GridFit::minmax && !one_symmetric_bit) return {};
-  std::vector<float> weights(hessian.rows());
+  std::vector<float> weights(factor.size());
   for (std::size_t j = 0; j < weights.size(); ++j) {
-    const std::size_t column = fits_on_the_way(options) ? factor.order[j] : j;
-    weights[j] = hessian(column, column);
+    weights[fits_on_the_way(options) ? j : factor.order[j]] = factor.root(j, j) * factor.root(j, j);
   }
   return weights;
 }
@@ -92,7 +95,7 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
   rounding.setting = {options_.bits, options_.symmetric, options_.grid};
   rounding.fit_on_the_way = fits_on_the_way(options_);
   rounding.dead_are_zero = options_.grain.kind == Grain::Kind::group;  // as the reference code
-  rounding.column_weights = column_weights(options_, stats.hessian, factor);
+  rounding.column_weights = column_weights(options_, factor);
   rounding.weight = weight;
   rounding.factor = &factor;
   rounding.out = &out;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "grid_kernels.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 
@@ -25,12 +26,10 @@ void check(ConstMatrixView hessian, const HessianFactorOptions& options, const s
   }
   parallel_chunks(0, hessian.rows(), rows_together, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
-      float not_finite = 0;  // 0 * NaN and 0 * infinity are NaN, and it stays
-      for (const float value : hessian.row(i)) not_finite += 0.0f * value;
-      if (!std::isnan(not_finite) && hessian(i, i) >= 0) continue;
+      const bool finite = weight_range(hessian.row(i).data(), hessian.cols()).finite;
+      if (finite && hessian(i, i) >= 0) continue;
       throw Error({component,
-                   fmt::format("a Hessian with {} in row {}",
-                               std::isnan(not_finite) ? "NaN or infinity" : "a negative diagonal", i),
+                   fmt::format("a Hessian with {} in row {}", finite ? "a negative diagonal" : "NaN or infinity", i),
                    "a positive semidefinite one", "calibrate again"});
     }
   });

@@ -39,16 +39,20 @@ struct FeedbackOptions {
 using MakeColumnRounder = std::function<std::unique_ptr<ColumnRounder>(std::size_t first_row, std::size_t row_count)>;
 
 // Rounds a weight column by column, each time changing the columns to come so that they make up for the error: the loop
-// of GPTQ, for any grid. With R of the factor, W [rows, cols] with its columns in the factor's order, and e_i = w_i -
-// w^_i, each row minimises |e R|^2 = e H' e^T greedily by
+// of GPTQ, for any grid. With R of the factor, W [rows, cols] with its columns in the factor's order, and errors
+// e_i = w_i - w^_i, each row minimises |e R|^2 = e H' e^T greedily by
 //   w^_j = round(w_j + sum_{i < j} e_i R_ij / R_jj)
-// which is what subtracting (w_i - w^_i) U_ij / U_ii from the columns j > i after each column does (arXiv 2210.17323,
-// eq. 2 and 3), without U; the equality is theorem 6 of arXiv 2307.13304. `weight` is in its own order; columns that
-// are dead are taken for 0. fit() sees W + S R_BB^-1 with S_j = sum_i e_i R_ij over the finished blocks and B the
-// columns from the block's begin to the group's end: the same as the reference's weights at that moment. Throws Error
-// naming `component` when the feedback overflows; what rounders throw. Rows go to all threads in slabs of 128; the
-// result does not depend on the number of threads, but may differ in the last bits (and so, rarely, in a code) between
-// machines with different instruction sets. Cost: rows * cols^2 operations in float32, most of it in matrix products.
+// That is what subtracting (w_i - w^_i) U_ij / U_ii from the columns j > i after each column does (arXiv 2210.17323,
+// eq. 2 and 3), without U; arXiv 2307.13304 shows that they are equal. fit() sees W + S R_BB^-1 with
+// S_j = sum_i e_i R_ij over the finished blocks and B the columns from the block's begin to the group's end: the
+// published algorithm's weights at that moment.
+//
+// `weight` is in its own order; columns that are dead are taken for 0. Throws Error naming `component` when the
+// feedback overflows, and what rounders throw.
+//
+// Rows go to all threads in slabs of 128 or 256; the result does not depend on the number of threads, but may differ in
+// the last bits (and so, rarely, in a code) between machines with different instruction sets. rows * cols^2 operations
+// in float32, most of them in matrix products; memory, a thread, 8 bytes for each weight of a slab.
 void round_with_feedback(ConstMatrixView weight, const HessianFactor& factor, const FeedbackOptions& options,
                          const MakeColumnRounder& make_rounder, const std::string& component);
 

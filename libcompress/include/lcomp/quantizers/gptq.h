@@ -13,7 +13,7 @@ struct GptqOptions {
   int bits = 4;  // 1 .. 8
   bool symmetric = false;
   Grain grain;                     // groups or channels; not the tensor
-  GridFit grid = GridFit::minmax;  // mse: squared errors weighted by the diagonal of H
+  GridFit grid = GridFit::minmax;  // mse: squared errors weighted by R_jj^2 (hessian_factor.h)
   ScaleStorage scale_storage = ScaleStorage::f16;
   bool act_order = false;        // columns by decreasing diagonal of H
   bool static_groups = false;    // grids fitted beforehand, to the original weights of consecutive columns
@@ -26,15 +26,21 @@ struct GptqOptions {
 GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols);
 
 // GPTQ: rounds column by column, each time changing the columns to come so that they make up for the error in
-// tr((W - W^) H (W - W^)^T), H = LayerStats::hessian. Source: arXiv 2210.17323 and its reference code, with its dead
-// columns (diagonal 0: taken for 1, weights for 0), damping, act-order, groups and static groups. Equal to it up to
-// float32 rounding, but for: symmetric groups without negative values (uniform_grid.h); the damping is raised when it
-// is not enough, and LayerStats::warnings says so.
-// Grids are fitted to the original row (channel), to the original groups (static groups), or to each group as it
-// begins, with the errors of the finished blocks made up for (else). The result does not depend on the number of
-// threads; see error_feedback.h for what differs between machines. Name: "gptq-asym-b4-g128", then "-mse", "-u8" or
-// "-f32", "-act", "-static", "-d0.05" (damping), "-block64" where they differ from the defaults. Cost: cols^3 / 3
-// operations in double and rows * cols^2 in float32; memory 12 cols^2 bytes and, a thread, 1.2 KB for each column.
+//   tr((W - W^) H (W - W^)^T),   H = LayerStats::hessian
+// Grids are fitted to the original row (channel), to the original groups of consecutive columns (static groups), or to
+// each group as it begins, with the errors of the finished blocks made up for.
+//
+// Source: arXiv 2210.17323 and its reference code, with its dead columns (diagonal 0: taken for 1, weights for 0),
+// damping, act-order, groups and static groups. Equal to it up to float32 rounding, but for symmetric groups without
+// negative values (uniform_grid.h), and for the damping, which is raised when it is not enough (LayerStats::warnings
+// then says so). The search for a range and u8 scales are not part of it.
+//
+// Name: "gptq-asym-b4-g128", then "-mse", "-u8" or "-f32", "-act", "-static", "-d0.05" (damping), "-block64" where they
+// differ from the defaults. The result does not depend on the number of threads; error_feedback.h says what differs
+// between machines.
+//
+// Cost: cols^3 / 3 operations in double and rows * cols^2 in float32; memory 12 cols^2 bytes and, a thread, 2.5 KB for
+// each column.
 class GptqQuantizer : public Quantizer {
  public:
   explicit GptqQuantizer(const GptqOptions& options);  // throws Error for options out of range

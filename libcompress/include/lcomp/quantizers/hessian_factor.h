@@ -37,11 +37,11 @@ struct HessianFactorOptions {
 
 // Factors `hessian` [n, n], symmetric (of two values that should be equal it reads one). When it is not positive
 // definite in spite of the damping, the damping is raised tenfold (at least to 1e-4), as often as needed up to 1, and
-// `warning` says so.
-// Throws Error naming `component` for a matrix that is not square, holds NaN or infinity or a negative diagonal, or
-// stays singular.
-// The factorisation is in double, blocked, on all threads; the result does not depend on their number. n^3/3
-// operations, 8 n^2 bytes besides the result.
+// `warning` says so. Throws Error naming `component` for a matrix that is not square, holds NaN or infinity or a
+// negative diagonal, or stays singular.
+//
+// In double: float32 gives the same codes for Hessians as they are, but up to 2 % others with little damping. Blocked,
+// on all threads; the result does not depend on their number. n^3/3 operations, 8 n^2 bytes besides the result.
 HessianFactor factor_hessian(ConstMatrixView hessian, const HessianFactorOptions& options,
                              const std::string& component);
 

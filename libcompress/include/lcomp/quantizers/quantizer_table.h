@@ -19,9 +19,17 @@ namespace lcomp {
 //       group_size  columns that share a scale, or "channel" (a row) or "tensor"; default 64
 //       grid        "minmax" or "mse" (a narrower range found by search); default "minmax"
 //       scales      "f16", "u8" (8-bit code times a 16-bit scale per row) or "f32"; default "f16"
+//   {"method": "gptq", "bits": 4, "symmetric": false, "group_size": 128, "grid": "minmax", "scales": "f16",
+//    "act_order": true, "static_groups": false, "damping": 0.01, "block_size": 128}
+//       as rtn, but no "tensor"; needs calibration
+//       act_order      columns in the order of their importance; default false
+//       static_groups  grids fitted before any column is rounded; default false
+//       damping        0 .. 1, a share of the mean diagonal of the Hessian; default 0.01
+//       block_size     columns between updates of all later ones; default 128
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
-// or, as a short string, a quantizer's name(): "rtn-asym-b4-g64", "rtn-sym-b3-channel-mse-u8", "f16".
-std::vector<std::string> quantizer_methods();  // "dense", "rtn"
+// or, as a short string, a quantizer's name(): "rtn-asym-b4-g64", "rtn-sym-b3-channel-mse-u8", "gptq-asym-b4-g128-act",
+// "f16".
+std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq"
 
 // Throws Error naming the key under `where`; an unknown method or name is answered with the known ones.
 std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const std::string& where);
