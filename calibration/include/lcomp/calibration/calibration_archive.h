@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lcomp/calibration/calibration_key.h"
+#include "lcomp/calibration/input_statistics.h"
+#include "lcomp/io/archive.h"
+#include "lcomp/models/model_folder.h"
+
+namespace lcomp {
+
+// The statistics that calibrate() made, read from disk as they are asked for. The archive (io/archive.h) has, for each
+// different input, named for the first linear that is given it:
+//   hessian/NAME    [in_features (in_features + 1) / 2, 1]: H, rows of its lower triangle one after the other
+//   ranges/NAME     [2, in_features]: mean; absolute maximum
+//   layer-NNNNN     bytes, a JSON text: {"inputs": [{"components": [...], "in_features": ..., "tokens": ...}, ...]};
+//                   written after the items of the layer, which is finished when this is there
+//   head            the same for the output head
+//   token_counts    doubles, [vocab]: how often each token occurs in the texts
+// and, while calibrate() is not done, residual-NNNNN.bin: the residual stream before that layer (ResidualStream::save).
+// Its key is CalibrationKey::text(). Reading is thread-safe.
+class CalibrationArchive {
+ public:
+  // Throws Error for a folder that is no calibration archive, one that is not finished (saying how far it is), and
+  // damaged items.
+  static CalibrationArchive open(const std::filesystem::path& path);
+  ~CalibrationArchive();
+  CalibrationArchive(CalibrationArchive&&) noexcept;
+  CalibrationArchive& operator=(CalibrationArchive&&) noexcept;
+
+  const CalibrationKey& key() const;
+  // Throws Error when the statistics are those of another model. Reads the whole model (hash_model_content).
+  void require_model(const ModelFolder& model) const;
+
+  std::uint64_t tokens() const;                 // calibrated on
+  std::vector<std::string> components() const;  // in the order of the forward pass, the head last
+  bool contains(std::string_view component) const;
+  // Statistics of a linear's input. Linears that share an input get the same object as long as somebody holds it; else
+  // it is read again. Throws Error for an unknown component or a damaged item. 4 in_features^2 bytes while held.
+  std::shared_ptr<const InputStatistics> statistics(std::string_view component) const;
+  // How often each token occurs in the texts, [vocab].
+  const std::vector<double>& token_counts() const;
+
+ private:
+  CalibrationArchive();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lcomp

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "lcomp/calibration/residual_stream.h"
+#include "lcomp/core/progress.h"
+
+namespace lcomp {
+
+struct CalibrationOptions {
+  ResidualStorage storage = ResidualStorage::scaled_half;
+  // Bytes of the residual stream (2 hidden + 4 a token) that may be kept in memory; a larger one goes to a temporary
+  // file. The results are the same.
+  std::uint64_t memory_limit = std::uint64_t{2} << 30;
+  std::filesystem::path spill_folder;  // of that file; empty: the archive's folder, or the system's temporary folder
+  // Bytes of Hessian sums gathered at once (4 in_features^2 + 8192 in_features a different input). A block with more,
+  // such as a mixture of experts, is run several times, each time for some of its inputs; at least one is gathered at a
+  // time. The results are the same.
+  std::uint64_t accumulator_limit = std::uint64_t{3} << 30;
+  ProgressCallback progress;  // several steps a layer; the label says which layer
+};
+
+}  // namespace lcomp

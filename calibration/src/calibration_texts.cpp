@@ -1,0 +1,156 @@
+#include "lcomp/calibration/calibration_texts.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <limits>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/core/rng.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/io/mapped_file.h"
+
+namespace lcomp {
+namespace {
+
+using Ids = std::vector<TokenId>;
+
+std::string_view characters(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+bool is_json_lines(const std::filesystem::path& path) { return path.extension() == ".jsonl"; }
+
+// A line of a .jsonl file, or a window of a raw text that is tokenized already.
+struct Source {
+  std::size_t file = 0;
+  std::size_t line = 0;  // from 1
+  std::string_view json;
+  std::span<const TokenId> window;
+};
+
+void find_lines(std::size_t file, std::string_view text, std::vector<Source>& sources) {
+  std::size_t number = 1;
+  for (std::size_t begin = 0; begin < text.size(); ++number) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    if (line.find_first_not_of(" \t\r") != line.npos) sources.push_back({file, number, line, {}});
+    begin = end + 1;
+  }
+}
+
+Ids tokenize_line(const Source& source, const std::filesystem::path& path, const Tokenizer& tokenizer,
+                  bool add_special) {
+  const std::string where = fmt::format("{}: line {}", path.string(), source.line);
+  const nlohmann::json object = parse_json(source.json, where);
+  ConfigReader reader(object, where);
+  return tokenizer.encode(reader.string("text"), add_special);
+}
+
+// Makes sequences of texts, see read_calibration_texts.
+class SequenceCutter {
+ public:
+  SequenceCutter(const CalibrationTextOptions& options) : options_(options) {}
+
+  bool done() const { return options_.sequences && batch_.sequences() >= *options_.sequences; }
+  std::size_t longest() const { return longest_; }
+  TokenBatch& batch() { return batch_; }
+
+  void add(std::span<const TokenId> text) {
+    if (done() || text.empty()) return;
+    longest_ = std::max(longest_, text.size());
+    if (text.size() >= options_.tokens) {
+      batch_.add(text.first(options_.tokens));
+    } else if (options_.short_texts == CalibrationTextOptions::ShortTexts::concatenate) {
+      waiting_.insert(waiting_.end(), text.begin(), text.end());
+      if (waiting_.size() < options_.tokens) return;
+      batch_.add(std::span<const TokenId>(waiting_).first(options_.tokens));
+      waiting_.clear();
+    }
+  }
+
+ private:
+  const CalibrationTextOptions& options_;
+  TokenBatch batch_;
+  Ids waiting_;
+  std::size_t longest_ = 0;
+};
+
+}  // namespace
+
+CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, const Tokenizer& tokenizer) {
+  if (options.files.empty()) {
+    throw Error({"calibration texts", "no file", "JSON lines {\"text\": \"...\"} (.jsonl) or raw text", "name a file"});
+  }
+  if (options.tokens == 0 || options.sequences == std::size_t{0}) {
+    throw Error({"calibration texts",
+                 fmt::format("{} sequences of {} tokens", options.sequences.value_or(0), options.tokens),
+                 "at least one sequence of one token", ""});
+  }
+  std::vector<MappedFile> files;
+  std::vector<Ids> raw;  // token ids of the raw texts
+  for (const auto& path : options.files) {
+    if (!std::filesystem::is_regular_file(path)) {
+      throw Error({path.string(), "no such file", "JSON lines {\"text\": \"...\"} (.jsonl) or raw text",
+                   "see docs/data.md for where published sets are"});
+    }
+    files.emplace_back(path);
+    if (!is_json_lines(path)) raw.push_back(tokenizer.encode(characters(files.back()), options.add_special));
+  }
+
+  std::vector<Source> sources;
+  std::size_t longest_raw = 0, next_raw = 0;
+  for (std::size_t f = 0; f < files.size(); ++f) {
+    if (is_json_lines(options.files[f])) {
+      find_lines(f, characters(files[f]), sources);
+      continue;
+    }
+    const std::span<const TokenId> ids = raw[next_raw++];
+    longest_raw = std::max(longest_raw, ids.size());
+    for (std::size_t w = 0; w < ids.size() / options.tokens; ++w) {
+      sources.push_back({f, 0, {}, ids.subspan(w * options.tokens, options.tokens)});
+    }
+  }
+  Rng(options.seed).split("calibration texts").shuffle(std::span(sources));
+
+  SequenceCutter cutter(options);
+  constexpr std::size_t texts_at_once = 64;  // tokenized on all threads, used in order
+  std::vector<Ids> ids;
+  for (std::size_t begin = 0; begin < sources.size() && !cutter.done(); begin += texts_at_once) {
+    const auto some = std::span(sources).subspan(begin, std::min(texts_at_once, sources.size() - begin));
+    ids.assign(some.size(), {});
+    parallel_for(0, some.size(), [&](std::size_t i) {
+      if (some[i].window.empty())
+        ids[i] = tokenize_line(some[i], options.files[some[i].file], tokenizer, options.add_special);
+    });
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      cutter.add(some[i].window.empty() ? std::span<const TokenId>(ids[i]) : some[i].window);
+    }
+  }
+
+  std::vector<std::string> names;
+  for (const auto& path : options.files) names.push_back(path.string());
+  const std::size_t found = cutter.batch().sequences();
+  if (found < options.sequences.value_or(1)) {
+    throw Error({fmt::format("{}", fmt::join(names, ", ")),
+                 fmt::format("{} sequences of {} tokens in {} texts, of which the longest has {}", found,
+                             options.tokens, sources.size(), std::max(longest_raw, cutter.longest())),
+                 fmt::format("{} sequences", options.sequences.value_or(1)),
+                 "give more text, or ask for fewer or shorter sequences"});
+  }
+  CalibrationTexts texts;
+  const Ids special = tokenizer.encode("", options.add_special);
+  texts.description = fmt::format(
+      "{} sequences of {} tokens from {}, seed {}, shorter texts {}, {}", found, options.tokens, fmt::join(names, ", "),
+      options.seed, options.short_texts == CalibrationTextOptions::ShortTexts::skip ? "left out" : "joined",
+      special.empty() ? std::string("no begin token") : fmt::format("begin token {}", special.front()));
+  texts.batch = std::move(cutter.batch());
+  return texts;
+}
+
+}  // namespace lcomp
