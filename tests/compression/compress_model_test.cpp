@@ -55,7 +55,7 @@ TEST_P(CompressModelTest, ReloadsToTheBitWhatTheQuantizerMade) {
   for (const int bits : {8, 4, 2}) {
     const CompressionReport report = compress_model(model, rtn(bits), out(), {.replace = true});
     const ModelFolder reloaded = open_model(out());
-    const auto quantizer = make_quantizer_from_name("rtn-asym-b" + std::to_string(bits) + "-g16");
+    const auto quantizer = make_quantizer("rtn:group=16,bits=" + std::to_string(bits), "test");
     std::set<std::string> compared;
     for (const ModelComponent& component : model_components(model)) {
       const Matrix weight = model.tensors->read(component.tensor);
@@ -169,8 +169,8 @@ TEST_P(CompressModelTest, PatternsSetSingleComponents) {
   for (const auto& line : report.components) {
     const bool down = line.name.ends_with("down_proj");
     EXPECT_EQ(line.quantizer, line.kind == ComponentKind::embedding ? "f16"
-                              : down                                ? "rtn-asym-b6-g64"
-                                                                    : "rtn-asym-b4-g64");
+                              : down                                ? "rtn:bits=6,group=64,asym"
+                                                                    : "rtn:bits=4,group=64,asym");
   }
 }
 
@@ -179,7 +179,7 @@ TEST_P(CompressModelTest, FixedComponentsCountAgainstTheTarget) {
                      {"components", {{"model.embed_tokens", {{"bits", 8}}}}},
                      {"target", {{"bits_per_weight", 6}}}};
   const CompressionReport report = compress_model(original(), plan_of(json), out());
-  EXPECT_EQ(report.components[0].quantizer, "rtn-asym-b8-g64");
+  EXPECT_EQ(report.components[0].quantizer, "rtn:bits=8,group=64,asym");
   EXPECT_LE(report.bits_per_weight, 6);
   EXPECT_GT(report.bits_per_weight, 5.5);
 }

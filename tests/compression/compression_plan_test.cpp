@@ -62,10 +62,11 @@ TEST(CompressionPlanTest, TargetsAsTheyAreDefined) {
 }
 
 TEST(CompressionPlanTest, SurvivesItsJson) {
-  const Json json = {{"quantizer", open_rtn},
-                     {"components", {{"*.down_proj", {{"bits", 5}}}, {"lm_head", "f16"}}},
-                     {"target", {{"ratio", 5.0}}},
-                     {"allocator", "fixed"}};
+  const Json json = {
+      {"quantizer", open_rtn},
+      {"components", {{"*.down_proj", {{"bits", 5}}}, {"lm_head", {{"method", "dense"}, {"type", "f16"}}}}},
+      {"target", {{"ratio", 5.0}}},
+      {"allocator", "fixed"}};
   EXPECT_EQ(to_json(CompressionPlan::from_json(json, "plan.json")), json);
   const Json small = {{"quantizer", rtn4}};
   EXPECT_EQ(to_json(CompressionPlan::from_json(small, "plan.json")), small);
@@ -85,7 +86,7 @@ TEST(CompressionPlanTest, TheMostSpecificPatternDecides) {
   EXPECT_EQ(settings[2].setting, Json({{"method", "rtn"}, {"bits", 5}}));
   EXPECT_EQ(settings[3].setting, Json({{"method", "rtn"}, {"bits", 8}}));
   EXPECT_EQ(settings[4].setting, Json({{"method", "rtn"}, {"bits", 6}, {"symmetric", true}}));
-  EXPECT_EQ(settings[5].setting, "bf16");
+  EXPECT_EQ(settings[5].setting, Json({{"method", "dense"}, {"type", "bf16"}}));
   for (const auto& setting : settings) EXPECT_FALSE(setting.open_width);
 }
 
@@ -121,9 +122,11 @@ TEST(CompressionPlanTest, RefusesWhatItCannotRead) {
   EXPECT_THAT(refusal({{"quantizer", rtn4}, {"components", {{"lm_head", {{"bits", 77}}}}}}),
               AllOf(HasSubstr("lm_head"), HasSubstr("bits")));
   EXPECT_THAT(refusal({{"quantizer", rtn4}, {"components", {{"lm_head", 5}}}}), HasSubstr("lm_head"));
-  EXPECT_THAT(refusal({{"quantizer", "rtn-asym-b4-g64"}, {"components", {{"lm_head", {{"bits", 5}}}}}}),
-              HasSubstr("method"));
-  EXPECT_EQ(refusal({{"quantizer", "rtn-asym-b4-g64"}, {"components", {{"lm_head", "rtn-asym-b5-g64"}}}}), "accepted");
+  EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4,group=64;asym"}}), HasSubstr("plan.json: quantizer"));
+  EXPECT_THAT(refusal({{"quantizer", "rtn"}}), AllOf(HasSubstr("bits"), HasSubstr("target")));
+  EXPECT_EQ(refusal({{"quantizer", "rtn:bits=4"}, {"components", {{"lm_head", {{"bits", 5}}}}}}), "accepted");
+  EXPECT_EQ(refusal({{"quantizer", "rtn:bits=4"}, {"components", {{"lm_head", "rtn:bits=5"}}}}), "accepted");
+  EXPECT_EQ(refusal({{"quantizer", "rtn"}, {"target", {{"ratio", 5}}}}), "accepted");
 }
 
 TEST(CompressionPlanTest, APatternWithoutAComponentIsAnsweredWithNames) {

@@ -17,7 +17,7 @@ TEST(SlowSmolLM2CompressionTest, BytesAreWhatPencilAndPaperSay) {
   LCOMP_REQUIRE(testing::smollm2());
   const testing::TemporaryFolder folder;
   const ModelFolder model = open_model(testing::smollm2());
-  const auto plan = CompressionPlan::from_json({{"quantizer", "rtn-asym-b4-g64"}}, "plan");
+  const auto plan = CompressionPlan::from_json({{"quantizer", "rtn:bits=4,group=64,asym"}}, "plan");
   const CompressionReport report = compress_model(model, plan, folder / "out");
   const std::uint64_t weights = 49152u * 576 + 30u * (2u * 576 * 576 + 2u * 192 * 576 + 3u * 1536 * 576);
   EXPECT_EQ(report.parameters, weights + 61u * 576);
@@ -30,7 +30,7 @@ TEST(SlowSmolLM2CompressionTest, BytesAreWhatPencilAndPaperSay) {
   EXPECT_EQ(report.bytes, data);
 
   const ModelFolder reloaded = open_model(folder / "out");
-  const auto quantizer = make_quantizer_from_name("rtn-asym-b4-g64");
+  const auto quantizer = make_quantizer("rtn:bits=4,group=64,asym", "test");
   for (const char* tensor : {"model.embed_tokens.weight", "model.layers.17.mlp.down_proj.weight"}) {
     const Matrix expected = decode(quantizer->quantize(model.tensors->read(tensor).view(), {}, tensor));
     const Matrix read = reloaded.tensors->read(tensor);

@@ -321,13 +321,13 @@ TEST(GptqTest, RefusesOptionsOutOfRange) {
 }
 
 TEST(GptqTest, Names) {
-  EXPECT_EQ(GptqQuantizer({}).name(), "gptq-asym-b4-g64");
+  EXPECT_EQ(GptqQuantizer({}).name(), "gptq:bits=4,group=64,asym");
   EXPECT_EQ(GptqQuantizer(with([](auto& o) {
               o.bits = 3, o.symmetric = true, o.grain = channel, o.grid = GridFit::mse;
               o.scale_storage = ScaleStorage::u8, o.act_order = true, o.static_groups = true;
               o.damping = 0.00001, o.block_size = 64;
             })).name(),
-            "gptq-sym-b3-channel-mse-u8-act-static-d0.00001-block64");
+            "gptq:bits=3,group=channel,sym,grid=mse,scales=u8,act_order,static_groups,damping=1e-05,block_size=64");
 }
 
 // q_proj of the first block of a real model with the true Hessian of its inputs: the normalised embeddings of tokens.

@@ -25,29 +25,29 @@ const char* const names[] = {
     "f16",
     "bf16",
     "f32",
-    "rtn-sym-b1-g64",
-    "rtn-asym-b1-g32-mse",
-    "rtn-asym-b2-g64-mse",
-    "rtn-asym-b2-g64-mse-u8",
-    "rtn-sym-b2-channel-mse",
-    "rtn-asym-b3-g16",
-    "rtn-asym-b3-g64-u8",
-    "rtn-sym-b3-channel-mse-u8",
-    "rtn-asym-b4-g64",
-    "rtn-sym-b4-tensor",
-    "rtn-asym-b4-tensor-mse-u8",
-    "rtn-sym-b5-channel",
-    "rtn-asym-b6-g7-f32",
-    "rtn-asym-b7-channel-u8",
-    "rtn-sym-b8-g128",
-    "gptq-sym-b1-g32-mse",
-    "gptq-asym-b2-g64-mse-u8-act",
-    "gptq-asym-b3-g16-act-static",
-    "gptq-asym-b4-g64",
-    "gptq-asym-b4-g40-act",
-    "gptq-sym-b4-channel-act-d0.05",
-    "gptq-sym-b3-channel-mse-u8-static-block64",
-    "gptq-asym-b8-g128-f32",
+    "rtn:bits=1,group=64,sym",
+    "rtn:bits=1,group=32,asym,grid=mse",
+    "rtn:bits=2,group=64,asym,grid=mse",
+    "rtn:bits=2,group=64,asym,grid=mse,scales=u8",
+    "rtn:bits=2,group=channel,sym,grid=mse",
+    "rtn:bits=3,group=16,asym",
+    "rtn:bits=3,group=64,asym,scales=u8",
+    "rtn:bits=3,group=channel,sym,grid=mse,scales=u8",
+    "rtn:bits=4,group=64,asym",
+    "rtn:bits=4,group=tensor,sym",
+    "rtn:bits=4,group=tensor,asym,grid=mse,scales=u8",
+    "rtn:bits=5,group=channel,sym",
+    "rtn:bits=6,group=7,asym,scales=f32",
+    "rtn:bits=7,group=channel,asym,scales=u8",
+    "rtn:bits=8,group=128,sym",
+    "gptq:bits=1,group=32,sym,grid=mse",
+    "gptq:bits=2,group=64,asym,grid=mse,scales=u8,act_order",
+    "gptq:bits=3,group=16,asym,act_order,static_groups",
+    "gptq:bits=4,group=64,asym",
+    "gptq:bits=4,group=40,asym,act_order",
+    "gptq:bits=4,group=channel,sym,act_order,damping=0.05",
+    "gptq:bits=3,group=channel,sym,grid=mse,scales=u8,static_groups,block_size=64",
+    "gptq:bits=8,group=128,asym,scales=f32",
 };
 
 struct Shape {
@@ -95,7 +95,7 @@ double squared_error(const Matrix& a, const Matrix& b) {
 
 class QuantizerTest : public ::testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<Quantizer> quantizer_ = make_quantizer_from_name(GetParam());
+  std::unique_ptr<Quantizer> quantizer_ = make_quantizer(GetParam(), "test");
 };
 
 TEST_P(QuantizerTest, ItsNameMakesIt) { EXPECT_EQ(quantizer_->name(), GetParam()); }
@@ -175,7 +175,7 @@ TEST_P(QuantizerTest, KeepsZerosAndTinyWeights) {
 std::string test_name(const ::testing::TestParamInfo<const char*>& info) {
   std::string name = info.param;
   std::replace_if(
-      name.begin(), name.end(), [](char c) { return c == '-' || c == '.'; }, '_');
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
@@ -195,7 +195,7 @@ TEST_P(QuantizerFamilyTest, MoreBitsTakeMoreBytesAndHaveASmallerError) {
   double last_error = std::numeric_limits<double>::infinity();
   std::uint64_t last_bytes = 0;
   for (int bits = family.first_bits; bits <= 8; ++bits) {
-    const auto quantizer = make_quantizer_from_name(family.prefix + std::to_string(bits) + family.suffix);
+    const auto quantizer = make_quantizer(family.prefix + std::to_string(bits) + family.suffix, "test");
     const CompressedWeight compressed = quantizer->quantize(weight.view(), stats_for(256), "w");
     const double error = squared_error(weight, decode(compressed));
     EXPECT_LT(error, last_error) << bits;
@@ -211,13 +211,15 @@ TEST_P(QuantizerFamilyTest, MoreBitsTakeMoreBytesAndHaveASmallerError) {
 // One symmetric bit has the best scale for its error, the range at 2 bits has not: only the search is monotone from 1
 // bit on.
 INSTANTIATE_TEST_SUITE_P(All, QuantizerFamilyTest,
-                         ::testing::Values(Family{"rtn-asym-b", "-g64", 1}, Family{"rtn-sym-b", "-g64", 2},
-                                           Family{"rtn-asym-b", "-channel-mse", 1},
-                                           Family{"rtn-sym-b", "-channel-mse", 1},
-                                           Family{"rtn-sym-b", "-g32-mse-u8", 1},
-                                           Family{"rtn-asym-b", "-tensor-mse", 1}, Family{"rtn-asym-b", "-g64-u8", 1},
-                                           Family{"gptq-asym-b", "-g64", 2},
-                                           Family{"gptq-sym-b", "-channel-mse-act", 2}));
+                         ::testing::Values(Family{"rtn:bits=", ",group=64,asym", 1},
+                                           Family{"rtn:bits=", ",group=64,sym", 2},
+                                           Family{"rtn:bits=", ",group=channel,asym,grid=mse", 1},
+                                           Family{"rtn:bits=", ",group=channel,sym,grid=mse", 1},
+                                           Family{"rtn:bits=", ",group=32,sym,grid=mse,scales=u8", 1},
+                                           Family{"rtn:bits=", ",group=tensor,asym,grid=mse", 1},
+                                           Family{"rtn:bits=", ",group=64,asym,scales=u8", 1},
+                                           Family{"gptq:bits=", ",group=64,asym", 2},
+                                           Family{"gptq:bits=", ",group=channel,sym,grid=mse,act_order", 2}));
 
 }  // namespace
 }  // namespace lcomp

@@ -22,20 +22,20 @@ std::string refusal(const nlohmann::json& setting) {
 }
 
 TEST(QuantizerTableTest, ReadsSettings) {
-  EXPECT_EQ(name_of({{"method", "rtn"}, {"bits", 4}}), "rtn-asym-b4-g64");
+  EXPECT_EQ(name_of({{"method", "rtn"}, {"bits", 4}}), "rtn:bits=4,group=64,asym");
   EXPECT_EQ(name_of({{"method", "rtn"},
                      {"bits", 3},
                      {"symmetric", true},
                      {"group_size", "channel"},
                      {"grid", "mse"},
                      {"scales", "u8"}}),
-            "rtn-sym-b3-channel-mse-u8");
+            "rtn:bits=3,group=channel,sym,grid=mse,scales=u8");
   EXPECT_EQ(name_of({{"method", "rtn"}, {"bits", 2}, {"group_size", "tensor"}, {"scales", "f32"}}),
-            "rtn-asym-b2-tensor-f32");
+            "rtn:bits=2,group=tensor,asym,scales=f32");
   EXPECT_EQ(name_of({{"method", "rtn"}, {"bits", 16}, {"group_size", 32}}), "f16");
   EXPECT_EQ(name_of({{"method", "dense"}, {"type", "bf16"}}), "bf16");
-  EXPECT_EQ(name_of("rtn-asym-b4-g32"), "rtn-asym-b4-g32");
-  EXPECT_EQ(name_of({{"method", "gptq"}, {"bits", 4}}), "gptq-asym-b4-g64");
+  EXPECT_EQ(name_of("rtn:bits=4,group=32,asym"), "rtn:bits=4,group=32,asym");
+  EXPECT_EQ(name_of({{"method", "gptq"}, {"bits", 4}}), "gptq:bits=4,group=64,asym");
   EXPECT_EQ(name_of({{"method", "gptq"}, {"bits", 16}, {"act_order", true}}), "f16");
   EXPECT_EQ(name_of({{"method", "gptq"},
                      {"bits", 3},
@@ -47,7 +47,7 @@ TEST(QuantizerTableTest, ReadsSettings) {
                      {"static_groups", true},
                      {"damping", 0.05},
                      {"block_size", 64}}),
-            "gptq-sym-b3-g128-mse-f32-act-static-d0.05-block64");
+            "gptq:bits=3,group=128,sym,grid=mse,scales=f32,act_order,static_groups,damping=0.05,block_size=64");
 }
 
 TEST(QuantizerTableTest, RefusesWithWhatItKnows) {
@@ -70,39 +70,61 @@ TEST(QuantizerTableTest, RefusesWithWhatItKnows) {
   EXPECT_THAT(refusal(4), HasSubstr("config.json: quantizer"));
 }
 
-TEST(QuantizerTableTest, RefusesNamesThatItCannotRead) {
-  for (const char* name : {"",
+TEST(QuantizerTableTest, ReadsMethodStrings) {
+  EXPECT_EQ(name_of("rtn:bits=4"), "rtn:bits=4,group=64,asym");
+  EXPECT_EQ(name_of("rtn:symmetric=true,group_size=32,bits=3"), "rtn:bits=3,group=32,sym");
+  EXPECT_EQ(name_of("rtn:bits=2,sym=true,group=channel"), "rtn:bits=2,group=channel,sym");
+  EXPECT_EQ(name_of("gptq:bits=3,group=64,act_order"), "gptq:bits=3,group=64,asym,act_order");
+  EXPECT_EQ(name_of("gptq:bits=3,damping=1,act_order=false"), "gptq:bits=3,group=64,asym,damping=1");
+  EXPECT_EQ(name_of("gptq:bits=3,damping=1e-05"), "gptq:bits=3,group=64,asym,damping=1e-05");
+  for (const char* type : {"f16", "bf16", "f32"}) EXPECT_EQ(name_of(type), type);
+  EXPECT_EQ(name_of("dense:type=bf16"), "bf16");
+  EXPECT_EQ(setting_object("rtn:group=8,asym", "test"),
+            nlohmann::json({{"method", "rtn"}, {"group_size", 8}, {"symmetric", false}}));
+  EXPECT_EQ(setting_object("rotate:block=64+scale+rtn", "test"),
+            nlohmann::json({{"method", "rtn"},
+                            {"transforms", {{{"transform", "rotate"}, {"block", 64}}, {{"transform", "scale"}}}}}));
+}
+
+TEST(QuantizerTableTest, RefusesMethodStringsThatItCannotRead) {
+  for (const char* text : {"",
+                           ":bits=4",
                            "rtn",
-                           "rtn-asym",
-                           "rtn-asym-b4",
-                           "rtn-asym-b4-",
-                           "rtn-both-b4-g64",
-                           "rtn-asym-b9-g64",
-                           "rtn-asym-4-g64",
-                           "rtn-asym-b4-g0",
-                           "rtn-asym-b4-g64-fast",
-                           "rtn-asym-b4-g64-u8-mse",
-                           "rtn-asym-b4-g64-mse-u8-x",
-                           "rtn-asym-b4x-g64",
-                           "rtn-asym-b4-g64-act",
-                           "gptq-asym-b4-tensor",
-                           "gptq-asym-b4-g64-static-act",
-                           "gptq-asym-b4-g64-d",
-                           "gptq-asym-b4-g64-d2",
-                           "gptq-asym-b4-g64-block0",
-                           "f15"}) {
-    const std::string message = refusal(name);
-    EXPECT_THAT(message, HasSubstr("config.json: quantizer")) << name;
-    EXPECT_THAT(message, HasSubstr("rtn-asym-b4-g64")) << name;
+                           "rtn:",
+                           "rtn:bits",
+                           "rtn:bits=",
+                           "rtn:=4",
+                           "rtn:bits=4,",
+                           "rtn:bits=4,,sym",
+                           "rtn:bits=9",
+                           "rtn:bits=4.5",
+                           "rtn:bits=4,bits=4",
+                           "rtn:bits=4,sym,asym",
+                           "rtn:bits=4,sym=3",
+                           "rtn:bits=4,group",
+                           "rtn:bits=4,group=0",
+                           "rtn:bits=4,group=64,group_size=64",
+                           "rtn:bits=4,act_order",
+                           "rtn:bits=4;group=64",
+                           "gptq:bits=4,group=tensor",
+                           "gptq:bits=4,damping=2",
+                           "gptq:bits=4,block_size=0",
+                           "+rtn:bits=4",
+                           "rtn:bits=4+",
+                           "f15",
+                           "f16:bits=4"}) {
+    EXPECT_THAT(refusal(text), HasSubstr("config.json: quantizer")) << text;
   }
-  EXPECT_THROW(make_quantizer_from_name("nothing"), Error);
+  EXPECT_THAT(refusal("rtn:bits=4,grup=64"), ::testing::AllOf(HasSubstr("grup"), HasSubstr("group_size")));
+  EXPECT_THAT(refusal("rtn:bits=4,,sym"), HasSubstr("rtn:bits=4,group=64"));
 }
 
 TEST(QuantizerTableTest, KnowsWhichMethodsHaveAWidth) {
   EXPECT_TRUE(has_bits({{"method", "rtn"}}, "test"));
   EXPECT_TRUE(has_bits({{"method", "gptq"}}, "test"));
   EXPECT_FALSE(has_bits({{"method", "dense"}, {"type", "f16"}}, "test"));
-  EXPECT_FALSE(has_bits("rtn-asym-b4-g64", "test"));
+  EXPECT_TRUE(has_bits("rtn:bits=4,group=64", "test"));
+  EXPECT_FALSE(has_bits("f16", "test"));
   EXPECT_THROW(has_bits({{"method", "magic"}}, "test"), Error);
 }
 

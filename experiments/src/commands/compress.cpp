@@ -40,24 +40,17 @@ nlohmann::json setting_of(const CompressCommand& command) {
   nlohmann::json setting = command.config.empty() ? nlohmann::json::object() : parse_json_file(command.config);
   if (!setting.is_object())
     throw Error({command.config, "no JSON object", "a compression setting; see docs/cli.md", ""});
-  const bool has_options = command.bits || !command.group_size.empty() || command.symmetric || !command.grid.empty() ||
-                           !command.scales.empty();
   if (!command.method.empty() || !setting.contains("quantizer")) {
-    const std::string method = command.method.empty() ? "rtn" : command.method;
-    bool is_method = false;
-    for (const std::string& known : quantizer_methods()) is_method = is_method || known == method;
-    setting["quantizer"] = is_method ? nlohmann::json{{"method", method}} : nlohmann::json(method);
+    setting["quantizer"] = command.method.empty() ? "rtn" : command.method;
   }
-  nlohmann::json& quantizer = setting["quantizer"];
-  if (has_options && !quantizer.is_object()) {
-    throw Error({"--method " + command.method, "a short name, which says everything, and further options",
-                 "one or the other", "use --method rtn with --bits, --group-size, ..."});
-  }
+  const std::string where = command.method.empty() ? command.config : "--method";
+  nlohmann::json quantizer = setting_object(setting["quantizer"], where);
   if (command.bits) quantizer["bits"] = *command.bits;
   if (!command.group_size.empty()) quantizer["group_size"] = number_or_text(command.group_size);
   if (command.symmetric) quantizer["symmetric"] = true;
   if (!command.grid.empty()) quantizer["grid"] = command.grid;
   if (!command.scales.empty()) quantizer["scales"] = command.scales;
+  setting["quantizer"] = std::move(quantizer);
   for (const std::string& component : command.components) {
     const auto equals = component.find('=');
     if (equals == std::string::npos || equals == 0) {
@@ -99,7 +92,8 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
   command->add_option("--out", options->out, "folder to write")->required();
   command->add_option("--config", options->config, "JSON file with a compression setting (docs/cli.md)");
   command->add_option("--method", options->method,
-                      "rtn, dense, or a short name such as rtn-asym-b4-g64 (default: rtn)");
+                      "a method string such as rtn, rtn:bits=4,group=64 or f16 (default: rtn); the options below "
+                      "are laid over it");
   command->add_option("--bits", options->bits, "bits of a code, 1 to 8; 16: plain f16");
   command->add_option("--group-size", options->group_size,
                       "columns that share a scale, or channel, or tensor (default: 64)");

@@ -35,21 +35,18 @@ bool lacks_bits(const nlohmann::json& setting, const std::string& where) {
   return has_bits(setting, where) && !setting.contains("bits");
 }
 
-// `over` laid over the default setting, key by key; alone when it names a method itself.
-nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over, const std::string& where) {
-  if (over.is_string() || (over.is_object() && over.contains("method"))) return over;
-  if (base.is_string()) {
-    throw Error(
-        {where, "options without a method", "a setting with \"method\", since \"quantizer\" is a short name", ""});
-  }
+// `over` laid over the default setting, key by key; alone when it names a method itself. Both are objects, unless
+// `over` is something that no quantizer can be made from.
+nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over) {
+  if (!over.is_object() || over.contains("method")) return over;
   nlohmann::json merged = base;
-  if (over.is_object()) merged.update(over);
-  return over.is_object() ? merged : over;
+  merged.update(over);
+  return merged;
 }
 
 // Every error that the setting of a quantizer can have, with any width in place of a missing one.
 void check_setting(const nlohmann::json& setting, bool has_target, const std::string& where) {
-  if (!setting.is_string() && lacks_bits(setting, where)) {
+  if (lacks_bits(setting, where)) {
     if (!has_target) {
       throw Error(
           {where, "neither \"bits\" nor a target size", "one of them", "add \"bits\", or a \"target\" to the plan"});
@@ -124,7 +121,7 @@ std::uint64_t CompressionTarget::budget(std::uint64_t parameters) const {
 CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std::string& where) {
   ConfigReader reader(json, where);
   CompressionPlan plan;
-  plan.quantizer = reader.any("quantizer");
+  plan.quantizer = setting_object(reader.any("quantizer"), reader.where("quantizer"));
   if (reader.has("target")) {
     ConfigReader target(reader.object("target"), reader.where("target"));
     plan.target = read_target(target);
@@ -134,8 +131,8 @@ CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std
   if (reader.has("components")) {
     for (const auto& [pattern, setting] : reader.object("components").items()) {
       const std::string key = fmt::format("{}.\"{}\"", reader.where("components"), pattern);
-      check_setting(laid_over(plan.quantizer, setting, key), plan.target.has_value(), key);
-      plan.components[pattern] = setting;
+      plan.components[pattern] = setting_object(setting, key);
+      check_setting(laid_over(plan.quantizer, plan.components[pattern]), plan.target.has_value(), key);
     }
   }
   reader.finish();
@@ -159,7 +156,7 @@ std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const st
     const std::string* pattern = pattern_of(plan, component.name);
     ComponentSetting chosen;
     if (pattern != nullptr) {
-      chosen.setting = laid_over(plan.quantizer, plan.components.at(*pattern), *pattern);
+      chosen.setting = laid_over(plan.quantizer, plan.components.at(*pattern));
     } else if (component.kind != ComponentKind::router) {
       chosen.setting = plan.quantizer;
     }

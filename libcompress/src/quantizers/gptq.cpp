@@ -10,6 +10,8 @@
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/quantizers/error_feedback.h"
 #include "lcomp/quantizers/hessian_factor.h"
+#include "lcomp/quantizers/round_to_nearest.h"
+#include "method_string.h"
 #include "uniform_rounder.h"
 
 namespace lcomp {
@@ -46,12 +48,6 @@ std::vector<float> column_weights(const GptqOptions& options, const HessianFacto
 }
 
 // Without the zeros at the end and without an exponent, which has a hyphen.
-std::string short_number(double value) {
-  std::string text = fmt::format("{:.9f}", value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
-}
 
 }  // namespace
 
@@ -121,15 +117,15 @@ std::uint64_t GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols)
 
 std::string GptqQuantizer::name() const {
   const GptqOptions defaults;
-  std::string text =
-      fmt::format("gptq-{}-b{}-{}", options_.symmetric ? "sym" : "asym", options_.bits, lcomp::name(options_.grain));
-  if (options_.grid == GridFit::mse) text += "-mse";
-  if (options_.scale_storage != defaults.scale_storage) text += fmt::format("-{}", lcomp::name(options_.scale_storage));
-  if (options_.act_order) text += "-act";
-  if (options_.static_groups) text += "-static";
-  if (options_.damping != defaults.damping) text += "-d" + short_number(options_.damping);
-  if (options_.block_size != defaults.block_size) text += fmt::format("-block{}", options_.block_size);
-  return text;
+  MethodString text("gptq");
+  text.add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage)
+      .flag("act_order", options_.act_order)
+      .flag("static_groups", options_.static_groups);
+  if (options_.damping != defaults.damping) text.add("damping", options_.damping);
+  if (options_.block_size != defaults.block_size) {
+    text.add("block_size", static_cast<std::int64_t>(options_.block_size));
+  }
+  return text.text();
 }
 
 }  // namespace lcomp

@@ -1,7 +1,5 @@
 #include "lcomp/quantizers/quantizer_table.h"
 
-#include <charconv>
-
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
@@ -9,6 +7,7 @@
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/gptq.h"
 #include "lcomp/quantizers/round_to_nearest.h"
+#include "method_string.h"
 
 namespace lcomp {
 namespace {
@@ -91,79 +90,6 @@ const Method& method_of(ConfigReader& reader) {
   return methods[0];
 }
 
-// The number of a word such as "b4", "g64", "block64"; 0 when it is none, which no option takes.
-std::int64_t number_after(std::string_view prefix, std::string_view word) {
-  std::int64_t value = 0;
-  if (!word.starts_with(prefix) || word.size() == prefix.size()) return 0;
-  const char* end = word.data() + word.size();
-  return std::from_chars(word.data() + prefix.size(), end, value).ptr == end ? value : 0;
-}
-
-// What a name may say after the grain, in this order. Each takes the word and returns true when it is its own.
-bool is_grid(std::string_view word, nlohmann::json& setting) {
-  if (word != "mse") return false;
-  setting["grid"] = word;
-  return true;
-}
-
-bool is_scale_storage(std::string_view word, nlohmann::json& setting) {
-  if (word != "u8" && word != "f32" && word != "f16") return false;
-  setting["scales"] = word;
-  return true;
-}
-
-bool is_act_order(std::string_view word, nlohmann::json& setting) {
-  if (word != "act") return false;
-  return setting["act_order"] = true;
-}
-
-bool is_static_groups(std::string_view word, nlohmann::json& setting) {
-  if (word != "static") return false;
-  return setting["static_groups"] = true;
-}
-
-bool is_damping(std::string_view word, nlohmann::json& setting) {
-  double damping = 0;
-  const char* end = word.data() + word.size();
-  if (word.size() < 2 || word[0] != 'd') return false;
-  if (std::from_chars(word.data() + 1, end, damping, std::chars_format::fixed).ptr != end) return false;
-  setting["damping"] = damping;
-  return true;
-}
-
-bool is_block_size(std::string_view word, nlohmann::json& setting) {
-  const std::int64_t size = number_after("block", word);
-  if (size == 0) return false;
-  setting["block_size"] = size;
-  return true;
-}
-
-// The setting that a short name stands for; null when it can't be read.
-nlohmann::json setting_of_name(std::string_view name) {
-  if (name == "f16" || name == "bf16" || name == "f32") return {{"method", "dense"}, {"type", name}};
-  std::vector<std::string_view> words;
-  for (std::size_t begin = 0; begin <= name.size();) {
-    const std::size_t end = std::min(name.find('-', begin), name.size());
-    words.push_back(name.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  if (words.size() < 4 || (words[0] != "rtn" && words[0] != "gptq")) return nullptr;
-  if (words[1] != "sym" && words[1] != "asym") return nullptr;
-  nlohmann::json setting = {{"method", words[0]}};
-  setting["symmetric"] = words[1] == "sym";
-  setting["bits"] = number_after("b", words[2]);
-  if (words[3] == "channel" || words[3] == "tensor") {
-    setting["group_size"] = words[3];
-  } else {
-    setting["group_size"] = number_after("g", words[3]);
-  }
-  std::size_t next = 4;
-  for (const auto take : {is_grid, is_scale_storage, is_act_order, is_static_groups, is_damping, is_block_size}) {
-    if (next < words.size() && take(words[next], setting)) ++next;
-  }
-  return next == words.size() ? setting : nlohmann::json(nullptr);  // a method refuses what is not its own
-}
-
 }  // namespace
 
 std::vector<std::string> quantizer_methods() {
@@ -172,41 +98,22 @@ std::vector<std::string> quantizer_methods() {
   return names;
 }
 
+nlohmann::json setting_object(const nlohmann::json& setting, const std::string& where) {
+  return setting.is_string() ? parse_method_string(setting.get_ref<const std::string&>(), where) : setting;
+}
+
 std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const std::string& where) {
-  if (setting.is_string()) {
-    try {
-      return make_quantizer_from_name(setting.get<std::string>());
-    } catch (const Error& error) {
-      ErrorParts parts = error.parts();
-      parts.where = where;
-      throw Error(std::move(parts));
-    }
-  }
-  ConfigReader reader(setting, where);
+  const nlohmann::json object = setting_object(setting, where);
+  ConfigReader reader(object,
+                      setting.is_string() ? fmt::format("{}, \"{}\"", where, setting.get<std::string>()) : where);
   auto quantizer = method_of(reader).make(reader);
   reader.finish();
   return quantizer;
 }
 
-std::unique_ptr<Quantizer> make_quantizer_from_name(std::string_view name) {
-  const nlohmann::json setting = setting_of_name(name);
-  const auto refuse = [name](const std::string& why) {
-    throw Error({"quantizer", fmt::format("\"{}\"{}", name, why),
-                 "a name such as rtn-asym-b4-g64, rtn-sym-b3-channel-mse-u8, gptq-asym-b4-g128-act, f16, bf16, f32",
-                 ""});
-  };
-  if (setting.is_null()) refuse("");
-  try {
-    return make_quantizer(setting, std::string(name));
-  } catch (const Error& error) {
-    refuse(fmt::format(" ({})", error.parts().where + ": " + error.parts().found));
-    return nullptr;
-  }
-}
-
 bool has_bits(const nlohmann::json& setting, const std::string& where) {
-  if (setting.is_string()) return false;  // a name is complete
-  ConfigReader reader(setting, where);
+  const nlohmann::json object = setting_object(setting, where);
+  ConfigReader reader(object, where);
   const bool answer = method_of(reader).has_bits;
   for (const std::string& key : reader.unread_keys()) reader.ignore(key);
   reader.finish();

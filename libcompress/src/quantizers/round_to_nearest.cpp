@@ -9,6 +9,7 @@
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "method_string.h"
 
 namespace lcomp {
 namespace {
@@ -72,18 +73,6 @@ void quantize_by_rows(ConstMatrixView weight, const RoundToNearestOptions& optio
 
 }  // namespace
 
-std::string name(const Grain& grain) {
-  switch (grain.kind) {
-    case Grain::Kind::group:
-      return fmt::format("g{}", grain.group_size);
-    case Grain::Kind::channel:
-      return "channel";
-    case Grain::Kind::tensor:
-      return "tensor";
-  }
-  return "";
-}
-
 GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t rows, std::size_t cols) {
   GroupedIntegerLayout layout;
   layout.rows = rows;
@@ -119,10 +108,9 @@ std::uint64_t RoundToNearest::predicted_bytes(std::size_t rows, std::size_t cols
 }
 
 std::string RoundToNearest::name() const {
-  return fmt::format(
-      "rtn-{}-b{}-{}{}{}", options_.symmetric ? "sym" : "asym", options_.bits, lcomp::name(options_.grain),
-      options_.grid == GridFit::mse ? "-mse" : "",
-      options_.scale_storage == ScaleStorage::f16 ? "" : fmt::format("-{}", lcomp::name(options_.scale_storage)));
+  return MethodString("rtn")
+      .add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage)
+      .text();
 }
 
 }  // namespace lcomp

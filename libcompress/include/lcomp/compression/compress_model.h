@@ -20,7 +20,7 @@ struct CompressOptions {
 struct ComponentReport {
   std::string name;
   ComponentKind kind = ComponentKind::linear;
-  std::string quantizer;  // "rtn-asym-b4-g64"
+  std::string quantizer;  // "rtn:bits=4,group=64,asym"
   std::string format;     // describe() of formats/format.h
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;

@@ -28,12 +28,13 @@ struct CompressionTarget {
 //    "components": {"*.down_proj": {"bits": 5}, "model.embed_tokens": {"bits": 6, "group_size": 32}, "lm_head": "f16"},
 //    "target": {"ratio": 5},
 //    "allocator": "fixed"}
-// quantizer   a setting of quantizer_table.h, for every component that no pattern names, except routers (mixtures of
+// quantizer   a setting of quantizer_table.h, object or method string, for every component that no pattern names,
+// except routers (mixtures of
 //             experts), which stay as they are
 // components  patterns on component names (model_components.h): * stands for any characters, ? for one. The setting is
-//             laid over "quantizer", key by key, or stands alone when it has a "method" or is a short name. Of several
-//             patterns that match a component the one with the most literal characters counts; two that are equally
-//             specific are an error, and so is one that matches nothing
+//             laid over "quantizer", key by key, or stands alone when it has a "method". Of several patterns that match
+//             a component the one with the most literal characters counts; two that are equally specific are an error,
+//             and so is one that matches nothing
 // target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
 //             from the allocator; without a target, every setting must have "bits"
 // allocator   a name of bit_allocator.h; default "fixed"

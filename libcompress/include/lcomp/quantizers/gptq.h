@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <string>
 
+#include "lcomp/quantizers/grain.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "lcomp/quantizers/round_to_nearest.h"
 #include "lcomp/quantizers/uniform_grid.h"
 
 namespace lcomp {
@@ -35,8 +35,8 @@ GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std
 // negative values (uniform_grid.h), and for the damping, which is raised when it is not enough (LayerStats::warnings
 // then says so). The search for a range and u8 scales are not part of it.
 //
-// Name: "gptq-asym-b4-g128", then "-mse", "-u8" or "-f32", "-act", "-static", "-d0.05" (damping), "-block64" where they
-// differ from the defaults. The result does not depend on the number of threads; error_feedback.h says what differs
+// Name: gptq:bits=4,group=128,asym, then grid, scales, act_order, static_groups, damping, block_size where they differ
+// from the defaults. The result does not depend on the number of threads; error_feedback.h says what differs
 // between machines.
 //
 // Cost: cols^3 / 3 operations in double and rows * cols^2 in float32; memory 12 cols^2 bytes and, a thread, 2.5 KB for

@@ -35,7 +35,7 @@ class Quantizer {
   // Payload bytes that quantize() will produce for a weight of this shape, without doing it.
   virtual std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const = 0;
 
-  // Short name that round-trips through make_quantizer, e.g. "rtn-asym-b4-g64".
+  // The method string that make_quantizer makes the same quantizer from: "rtn:bits=4,group=64,asym".
   virtual std::string name() const = 0;
 };
 

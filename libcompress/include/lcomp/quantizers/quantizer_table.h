@@ -27,13 +27,17 @@ namespace lcomp {
 //       damping        0 .. 1, a share of the mean diagonal of the Hessian; default 0.01
 //       block_size     columns between updates of all later ones; default 128
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
-// or, as a short string, a quantizer's name(): "rtn-asym-b4-g64", "rtn-sym-b3-channel-mse-u8", "gptq-asym-b4-g128-act",
-// "f16".
+// or a method string, which says the same on one line: "gptq:bits=3,group=64,act_order",
+// "rtn:bits=4,group=channel,sym", "f16"; Quantizer::name() is one. The grammar: a method, a colon and options between
+// commas, KEY=VALUE with the keys above or KEY alone for KEY=true; group is short for group_size, sym and asym for
+// symmetric=true and =false.
 std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq"
 
-// Throws Error naming the key under `where`; an unknown method or name is answered with the known ones.
+// The setting as an object, whichever of the two it is. Throws Error for a string that is no method string.
+nlohmann::json setting_object(const nlohmann::json& setting, const std::string& where);
+
+// Throws Error naming the key under `where`; an unknown method or key is answered with the known ones.
 std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const std::string& where);
-std::unique_ptr<Quantizer> make_quantizer_from_name(std::string_view name);
 
 // True when the method of this setting stores weights at a chosen width, so that an allocator may set "bits".
 bool has_bits(const nlohmann::json& setting, const std::string& where);

@@ -3,19 +3,11 @@
 #include <cstddef>
 #include <string>
 
+#include "lcomp/quantizers/grain.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/uniform_grid.h"
 
 namespace lcomp {
-
-// Which weights share a scale.
-struct Grain {
-  enum class Kind { group, channel, tensor } kind = Kind::group;
-  std::size_t group_size = 64;  // columns, for groups; rows of fewer columns are one group
-
-  bool operator==(const Grain&) const = default;
-};
-std::string name(const Grain& grain);  // "g64", "channel", "tensor"
 
 struct RoundToNearestOptions {
   int bits = 4;  // 1 .. 8
@@ -32,8 +24,8 @@ GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t
 //   q = clamp(round(w / scale) + zero_point, 0, 2^bits - 1),   w^ = scale * (q - zero_point)
 // Uses no statistics. With scales in f32 and GridFit::minmax it equals the reference code of GPTQ (quant.py) to the
 // bit, but for symmetric groups without negative values (uniform_grid.h). Rows go to all threads; the result does not
-// depend on their number. Name: "rtn-asym-b4-g64", and "-mse", "-u8", "-f32" where grid or scale storage differ from
-// the defaults. O(rows * cols).
+// depend on their number. Name: rtn:bits=4,group=64,asym, and grid, scales where they differ from the defaults. O(rows
+// * cols).
 class RoundToNearest : public Quantizer {
  public:
   explicit RoundToNearest(const RoundToNearestOptions& options);  // throws Error for bits or a group size out of range
