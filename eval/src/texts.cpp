@@ -63,4 +63,11 @@ std::vector<std::string> c4_validation(const std::filesystem::path& data, std::s
   return read_jsonl_texts(path, limit);
 }
 
+std::filesystem::path c4_training(const std::filesystem::path& data) {
+  const std::filesystem::path path = data / "c4" / "c4-train.jsonl";
+  require_file(path, R"(JSON lines {"text": "..."} of C4's training split)",
+               "the Hugging Face hub as allenai/c4, en, split train");
+  return path;
+}
+
 }  // namespace lcomp

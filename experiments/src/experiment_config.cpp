@@ -8,6 +8,7 @@
 #include "compute_option.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/quantizers/quantizer_table.h"
 
 namespace lcomp {
 namespace {
@@ -103,11 +104,18 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
   config.compute = compute_type_from_name(reader.one_of_or("compute", "float32", {"float32", "bfloat16"}));
   config.keep_models = reader.boolean_or("keep_models", false);
 
+  nlohmann::json calibration;
+  if (reader.has("calibration")) calibration = reader.object("calibration");
   std::set<std::string> names;
   reader.each_object("methods", [&](ConfigReader& entry) {
     ExperimentMethod method;
     method.name = entry.string("name");
-    method.setting["quantizer"] = entry.object("quantizer");
+    method.setting["quantizer"] = setting_object(entry.any("quantizer"), entry.where("quantizer"));
+    method.calibration = calibration;
+    if (entry.has("calibration")) {
+      if (method.calibration.is_null()) method.calibration = nlohmann::json::object();
+      method.calibration.update(entry.object("calibration"));
+    }
     if (entry.has("components")) method.setting["components"] = entry.object("components");
     if (!names.insert(method.name).second) {
       throw Error(

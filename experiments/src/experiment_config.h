@@ -16,6 +16,7 @@ namespace lcomp {
 struct ExperimentMethod {
   std::string name;
   nlohmann::json setting;
+  nlohmann::json calibration;  // of CalibrationSetting; null: none
 };
 
 // One size: fixed bits for every component ({"bits": 4}), or a target that the allocator meets ({"ratio": 5},

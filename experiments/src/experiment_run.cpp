@@ -5,15 +5,19 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "calibration_setting.h"
 #include "compute_option.h"
 #include "content_hash.h"
 #include "environment.h"
 #include "experiment_table.h"
+#include "lcomp/calibration/calibration_key.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
@@ -27,7 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kCellVersion = 1;  // raised when the meaning of stored cells changes
+constexpr int kCellVersion = 2;  // raised when the meaning of stored cells changes
 
 // Keeps a second run out of the same folder while this one lives.
 class FolderLock {
@@ -63,6 +67,7 @@ struct Cell {
   const ExperimentMethod* method = nullptr;  // null: the original
   const ExperimentSize* size = nullptr;
   nlohmann::json plan;
+  nlohmann::json calibration;  // null: the method uses no statistics
   fs::path folder;
   std::string label;
 };
@@ -80,7 +85,14 @@ class Experiment {
       : config_(config), progress_(std::move(progress)), original_(open_model(config.model)) {
     for (const auto& method : config.methods) {
       for (const auto& size : config.sizes) {
-        CompressionPlan::from_json(plan_json(method, size), method.name);  // a wrong setting is found before any work
+        // A wrong setting is found before any work.
+        const auto plan = CompressionPlan::from_json(plan_json(method, size), method.name);
+        if (!uses_statistics(plan)) continue;
+        if (method.calibration.is_null()) {
+          throw Error({method.name, "a method that uses statistics, without \"calibration\"", "calibration texts",
+                       "add \"calibration\": {\"texts\": ...} to the experiment or the method"});
+        }
+        calibration_of(method);
       }
     }
     fs::create_directories(config.output / "cells");
@@ -122,13 +134,42 @@ class Experiment {
       hasher.update(setting.dump());
       return config_.output / "cells" / hasher.hex().substr(0, 16);
     };
-    cells_.push_back({nullptr, nullptr, {}, folder("original"), "original"});
+    cells_.push_back({nullptr, nullptr, {}, {}, folder("original"), "original"});
     for (const auto& method : config_.methods) {
       for (const auto& size : config_.sizes) {
         const nlohmann::json plan = plan_json(method, size);
-        cells_.push_back({&method, &size, plan, folder(plan), method.name + ", " + size.name()});
+        Cell cell = {&method, &size, plan, {}, {}, method.name + ", " + size.name()};
+        nlohmann::json identity = plan;
+        if (uses_statistics(CompressionPlan::from_json(plan, method.name))) {
+          cell.calibration = method.calibration;
+          identity = {{"plan", plan}, {"calibration", method.calibration}, {"texts", token_hash(method)}};
+        }
+        cell.folder = folder(identity);
+        cells_.push_back(std::move(cell));
       }
     }
+  }
+
+  CalibrationSetting calibration_of(const ExperimentMethod& method) const {
+    return CalibrationSetting::from_json(method.calibration, method.name + ": calibration", config_.data);
+  }
+
+  // Of the calibration tokens: computed once for each different setting.
+  const std::string& token_hash(const ExperimentMethod& method) {
+    std::string& hash = token_hashes_[method.calibration.dump()];
+    if (hash.empty()) hash = hash_tokens(calibration_texts(calibration_of(method), original_).batch);
+    return hash;
+  }
+
+  // Statistics for a cell, null where its method uses none. Those of the original are kept for all cells.
+  std::unique_ptr<StatisticsProvider> statistics(const Cell& cell) {
+    if (cell.calibration.is_null()) return nullptr;
+    Hasher hasher;
+    hasher.update(token_hash(*cell.method));
+    hasher.update(name(config_.compute));
+    const fs::path archive = config_.output / "calibration" / hasher.hex().substr(0, 16);
+    fs::create_directories(archive.parent_path());
+    return make_statistics(calibration_of(*cell.method), original_, config_.compute, archive, labelled(""));
   }
 
   static fs::path score_file(const Cell& cell, const Task& task) {
@@ -189,8 +230,13 @@ class Experiment {
       const auto plan = CompressionPlan::from_json(cell.plan, cell.method->name);
       CompressOptions options;
       options.replace = true;
+      const auto start = std::chrono::steady_clock::now();
+      const auto known = statistics(cell);
+      options.statistics = known.get();
       const CompressionReport report = compress_model(original_, plan, model_folder, options, labelled("compressing"));
       nlohmann::json json = to_json(report);
+      json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      if (known != nullptr) json["calibration"] = known->description();
       json["method"] = cell.method->name;
       json["size"] = cell.size->json;
       json["plan"] = cell.plan;
@@ -217,7 +263,7 @@ class Experiment {
   ProgressCallback labelled(const std::string& what) const {
     return [this, what](const ProgressEvent& event) {
       ProgressEvent labelled_event = event;
-      labelled_event.label = position_ + ": " + what;
+      labelled_event.label = position_ + ": " + (what.empty() ? event.label : what);
       progress_(labelled_event);
     };
   }
@@ -237,6 +283,7 @@ class Experiment {
       row["parameters"] = report.at("parameters");
       row["bits_per_weight"] = 8 * bytes / parameters;
       row["ratio"] = 2 * parameters / bytes;
+      if (report.contains("seconds")) row["seconds"] = report.at("seconds");
       row["scores"] = nlohmann::json::object();
       bool complete = true;
       for (const Task& task : tasks_) {
@@ -272,6 +319,7 @@ class Experiment {
   std::optional<Decoder> original_decoder_;
   std::vector<Task> tasks_;
   std::vector<Cell> cells_;
+  std::map<std::string, std::string> token_hashes_;
   std::string position_;
   ExperimentResult result_;
 };

@@ -31,6 +31,7 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
     add_column("p99");
     add_column("top-1");
   }
+  add_column("minutes");
   for (const auto& row : metrics.at("rows")) {
     std::vector<std::string> cells = {row.at("method"), row.at("size"),
                                       fmt::format("{}", row.at("bytes").get<std::uint64_t>()),
@@ -49,6 +50,7 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
         cells.push_back(fmt::format("{:.4f}", kl.at(key).get<double>()));
       cells.push_back(fmt::format("{:.1f} %", 100 * kl.at("top1_agreement").get<double>()));
     }
+    cells.push_back(row.contains("seconds") ? fmt::format("{:.1f}", row.at("seconds").get<double>() / 60) : "-");
     table.rows.push_back(std::move(cells));
   }
   return table;
@@ -58,8 +60,10 @@ std::string experiment_heading(const nlohmann::json& metrics) {
   std::string text = fmt::format("# {}\n\n", metrics.at("name").get<std::string>());
   const auto description = metrics.at("description").get<std::string>();
   if (!description.empty()) text += description + ".\n\n";
-  text += fmt::format("Model: {}. Bytes are all payload bytes: codes, scales, zero points, embedding, head, norms.\n\n",
-                      metrics.at("model").get<std::string>());
+  text += fmt::format(
+      "Model: {}. Bytes are all payload bytes: codes, scales, zero points, embedding, head, norms. "
+      "Minutes: of compression, calibration included.\n\n",
+      metrics.at("model").get<std::string>());
   for (const auto& task : metrics.at("tasks")) text += fmt::format("- {}\n", task.at("description").get<std::string>());
   return text + "\n";
 }

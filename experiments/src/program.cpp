@@ -54,6 +54,7 @@ int run_program(int argc, char** argv) {
   app.option_defaults()->always_capture_default(false);
   add_run_command(app, context);
   add_compress_command(app, context);
+  add_calibrate_command(app, context);
   add_eval_command(app, context);
   add_inspect_command(app, context);
   add_convert_command(app, context);

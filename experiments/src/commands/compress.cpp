@@ -3,7 +3,10 @@
 #include <memory>
 #include <optional>
 
+#include "calibration_option.h"
 #include "command_context.h"
+#include "compute_option.h"
+#include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
@@ -27,6 +30,9 @@ struct CompressCommand {
   std::optional<double> bits_per_weight;
   std::optional<std::uint64_t> bytes;
   bool replace = false;
+  std::string statistics;
+  CalibrationOption calibration;
+  ComputeType compute = ComputeType::float32;
 };
 
 // A number where it reads as one, else the text: "64", "channel".
@@ -66,15 +72,46 @@ nlohmann::json setting_of(const CompressCommand& command) {
   return setting;
 }
 
+// Statistics for the plan: of --statistics, or of the calibration texts; null where it needs none.
+std::unique_ptr<StatisticsProvider> statistics_of(const CompressCommand& command, const CompressionPlan& plan,
+                                                  const nlohmann::json& calibration, const std::string& where,
+                                                  const ModelFolder& model, const CommandContext& context) {
+  if (!uses_statistics(plan)) return nullptr;
+  if (!command.statistics.empty()) {
+    return archived_statistics(model, CalibrationArchive::open(command.statistics));
+  }
+  if (calibration.empty()) return nullptr;  // compress_model() says which component lacks them
+  const auto setting = CalibrationSetting::from_json(calibration, where, context.data);
+  if (setting.order == CalibrationSetting::Order::original) {
+    throw Error({where, "order original", "block or stage",
+                 "for the original's statistics use lcomp calibrate, then --statistics"});
+  }
+  return make_statistics(setting, model, command.compute, {}, context.progress());
+}
+
 void run(const CompressCommand& command, const CommandContext& context) {
-  const auto plan =
-      CompressionPlan::from_json(setting_of(command), command.config.empty() ? "command line" : command.config);
+  const std::string where = command.config.empty() ? "command line" : command.config;
+  nlohmann::json setting = setting_of(command);
+  nlohmann::json calibration = nlohmann::json::object();
+  if (setting.contains("calibration")) {
+    calibration = setting["calibration"];
+    setting.erase("calibration");
+  }
+  calibration = command.calibration.json(std::move(calibration));
+  const auto plan = CompressionPlan::from_json(setting, where);
   const ModelFolder model = open_model(command.model);
-  const CompressionReport report = compress_model(model, plan, command.out, {command.replace}, context.progress());
+  const bool calibrates_meanwhile = uses_statistics(plan) && command.statistics.empty();  // and shows its own progress
+  const auto statistics = statistics_of(command, plan, calibration, where + ": calibration", model, context);
+  const CompressionReport report = compress_model(model, plan, command.out, {command.replace, statistics.get()},
+                                                  calibrates_meanwhile ? ProgressCallback() : context.progress());
   nlohmann::json json = to_json(report);
+  std::string warnings;
+  for (const ComponentReport& line : report.components) {
+    for (const std::string& warning : line.warnings) warnings += fmt::format("warning: {}: {}\n", line.name, warning);
+  }
   json["out"] = command.out;
-  context.print(json, fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", command.out, report.bytes,
-                                  report.bits_per_weight, report.ratio));
+  context.print(json, warnings + fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", command.out,
+                                             report.bytes, report.bits_per_weight, report.ratio));
 }
 
 }  // namespace
@@ -87,6 +124,8 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       "  lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5\n"
       "  lcomp compress models/smollm2 --bits 3 --group-size 32 --grid mse --component \"*.down_proj\"='{\"bits\": "
       "5}' --out out/mixed\n"
+      "  lcomp compress models/smollm2 --method gptq:bits=4,group=128,act_order --texts c4 --sequences 64 --tokens 512 "
+      "--out out/gptq4\n"
       "  lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2");
   command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
   command->add_option("--out", options->out, "folder to write")->required();
@@ -102,6 +141,10 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
                       "minmax, or mse: a narrower range that minimises squared error (default: minmax)");
   command->add_option("--scales", options->scales,
                       "f16, u8 (8-bit scales with a 16-bit scale per row), f32 (default: f16)");
+  command->add_option("--statistics", options->statistics,
+                      "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
+  options->calibration.add_to(*command, context, true);
+  add_compute_option(*command, options->compute);
   command
       ->add_option("--component", options->components,
                    "PATTERN=SETTING: other settings for the components whose name matches")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -63,8 +64,13 @@ CompressedWeight keep_exactly(const Matrix& weight, const std::string& name) {
 
 class Compression {
  public:
-  Compression(const ModelFolder& model, const CompressionPlan& plan, ProgressCallback progress)
-      : model_(model), plan_(plan), progress_(std::move(progress)), components_(model_components(model)) {
+  Compression(const ModelFolder& model, const CompressionPlan& plan, const CompressOptions& options,
+              ProgressCallback progress)
+      : model_(model),
+        plan_(plan),
+        options_(options),
+        progress_(std::move(progress)),
+        components_(model_components(model)) {
     report_.parameters = model.parameters();
     settings_ = resolve_plan(plan, components_);
     for (std::size_t i = 0; i < components_.size(); ++i) {
@@ -73,15 +79,17 @@ class Compression {
       quantizers_.push_back(chosen_here ? make_quantizer(setting.setting, components_[i].name) : nullptr);
     }
     if (plan.target) allocate();
+    if (options.statistics == nullptr) require_no_statistics();
   }
 
-  CompressionReport run(const std::filesystem::path& out, const CompressOptions& options) {
-    CompressedFolderWriter writer(out, options.replace);
+  CompressionReport run(const std::filesystem::path& out) {
+    CompressedFolderWriter writer(out, options_.replace);
     std::uint64_t weights = 0;
     for (const ModelComponent& component : components_) weights += component.parameters();
     Progress progress(progress_, "compressing", weights);
-    for (std::size_t i = 0; i < components_.size(); ++i) {
-      add_component(i, writer);
+    report_.components.resize(components_.size());
+    for (const std::size_t i : order()) {
+      report_.components[i] = add_component(i, writer);
       progress.advance(components_[i].parameters());
     }
     for (const std::string& tensor : uncompressed_tensors(model_)) {
@@ -95,25 +103,60 @@ class Compression {
     report_.bytes = writer.payload_bytes();
     report_.bits_per_weight = 8 * static_cast<double>(report_.bytes) / static_cast<double>(report_.parameters);
     report_.ratio = 2 * static_cast<double>(report_.parameters) / static_cast<double>(report_.bytes);
-    writer.finish(model_.config_json, {{"parameters", report_.parameters},
-                                       {"bytes", report_.bytes},
-                                       {"bits_per_weight", report_.bits_per_weight},
-                                       {"ratio", report_.ratio},
-                                       {"plan", to_json(plan_)}});
+    nlohmann::json description = {{"parameters", report_.parameters},
+                                  {"bytes", report_.bytes},
+                                  {"bits_per_weight", report_.bits_per_weight},
+                                  {"ratio", report_.ratio},
+                                  {"plan", to_json(plan_)}};
+    if (options_.statistics != nullptr) description["calibration"] = options_.statistics->description();
+    writer.finish(model_.config_json, description);
     return std::move(report_);
   }
 
  private:
-  void add_component(std::size_t i, CompressedFolderWriter& writer) {
+  std::vector<std::size_t> order() const {
+    if (options_.statistics != nullptr) return options_.statistics->order(components_);
+    std::vector<std::size_t> indices(components_.size());
+    std::iota(indices.begin(), indices.end(), std::size_t{0});
+    return indices;
+  }
+
+  void require_no_statistics() const {
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      if (quantizers_[i] == nullptr || !quantizers_[i]->uses_statistics()) continue;
+      throw Error({components_[i].name, fmt::format("the method {} without calibration", quantizers_[i]->name()),
+                   "statistics of the linears' inputs",
+                   "give calibration texts, or a method without statistics such as rtn"});
+    }
+  }
+
+  CompressedWeight compress(std::size_t i, const Matrix& weight, std::vector<std::string>& warnings) {
+    const ModelComponent& component = components_[i];
+    const Quantizer* quantizer = quantizers_[i].get();
+    if (quantizer == nullptr) return keep_exactly(weight, component.name);
+    if (!quantizer->uses_statistics()) return quantizer->quantize(weight.view(), {}, component.name);
+    const std::shared_ptr<const LayerStats> known = options_.statistics->statistics(component);
+    if (known == nullptr) {
+      if (component.kind == ComponentKind::linear) {
+        warnings.push_back("no calibration token reached it: rounded without statistics");
+      }
+      return quantizer->quantize_without_statistics(weight.view(), component.name);
+    }
+    LayerStats stats = *known;
+    stats.warnings = &warnings;
+    return quantizer->quantize(weight.view(), stats, component.name);
+  }
+
+  ComponentReport add_component(std::size_t i, CompressedFolderWriter& writer) {
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
     const Quantizer* quantizer = quantizers_[i].get();
-    const CompressedWeight compressed = quantizer != nullptr ? quantizer->quantize(weight.view(), {}, component.name)
-                                                             : keep_exactly(weight, component.name);
+    ComponentReport line;
+    const CompressedWeight compressed = compress(i, weight, line.warnings);
     const SquaredError error = squared_error(weight, compressed);
     writer.add(component.tensor, model_.tensors->info(component.tensor).shape, compressed);
+    if (options_.statistics != nullptr) options_.statistics->compressed(component, compressed);
 
-    ComponentReport line;
     line.name = component.name;
     line.kind = component.kind;
     line.format = describe(layout(compressed));
@@ -123,7 +166,7 @@ class Compression {
     line.bits_per_weight = bits_per_weight(layout(compressed));
     line.relative_error = error.weights > 0 ? error.error / error.weights : 0;
     assert(quantizer == nullptr || line.bytes == quantizer->predicted_bytes(component.rows, component.cols));
-    report_.components.push_back(std::move(line));
+    return line;
   }
 
   // Bytes of everything but the components of open width.
@@ -172,7 +215,8 @@ class Compression {
       const int bits = problem.components[index].choices[choice].bits;
       const Matrix weight = model_.tensors->read(component.tensor);
       const auto quantizer = quantizer_at(settings_[open[index]].setting, bits, component.name);
-      const double error = squared_error(weight, quantizer->quantize(weight.view(), {}, component.name)).error;
+      const double error =
+          squared_error(weight, quantizer->quantize_without_statistics(weight.view(), component.name)).error;
       progress.advance(component.parameters());
       return error;
     });
@@ -196,6 +240,7 @@ class Compression {
 
   const ModelFolder& model_;
   const CompressionPlan& plan_;
+  const CompressOptions& options_;
   ProgressCallback progress_;
   std::vector<ModelComponent> components_;
   std::vector<ComponentSetting> settings_;              // as components_
@@ -216,6 +261,7 @@ nlohmann::json to_json(const CompressionReport& report) {
                           {"bytes", line.bytes},
                           {"bits_per_weight", line.bits_per_weight},
                           {"relative_error", line.relative_error}});
+    if (!line.warnings.empty()) components.back()["warnings"] = line.warnings;
   }
   return {{"parameters", report.parameters},           {"bytes", report.bytes},
           {"bits_per_weight", report.bits_per_weight}, {"ratio", report.ratio},
@@ -226,7 +272,7 @@ nlohmann::json to_json(const CompressionReport& report) {
 CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
                                  const std::filesystem::path& out, const CompressOptions& options,
                                  ProgressCallback progress) {
-  return Compression(model, plan, std::move(progress)).run(out, options);
+  return Compression(model, plan, options, std::move(progress)).run(out);
 }
 
 }  // namespace lcomp

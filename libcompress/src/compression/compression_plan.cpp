@@ -15,6 +15,7 @@
 namespace lcomp {
 namespace {
 
+constexpr int any_bits = 4;  // where a setting that leaves the width open is only looked at
 constexpr const char* target_keys[] = {"ratio", "bits_per_weight", "bytes"};  // in the order of CompressionTarget::Kind
 
 CompressionTarget read_target(ConfigReader& reader) {
@@ -52,7 +53,7 @@ void check_setting(const nlohmann::json& setting, bool has_target, const std::st
           {where, "neither \"bits\" nor a target size", "one of them", "add \"bits\", or a \"target\" to the plan"});
     }
     nlohmann::json complete = setting;
-    complete["bits"] = 4;
+    complete["bits"] = any_bits;
     make_quantizer(complete, where);
   } else {
     make_quantizer(setting, where);
@@ -147,6 +148,16 @@ nlohmann::json to_json(const CompressionPlan& plan) {
     json["allocator"] = plan.allocator;
   }
   return json;
+}
+
+bool uses_statistics(const CompressionPlan& plan) {
+  const auto setting_uses_them = [](nlohmann::json setting) {
+    if (lacks_bits(setting, "quantizer")) setting["bits"] = any_bits;
+    return make_quantizer(setting, "quantizer")->uses_statistics();
+  };
+  if (setting_uses_them(plan.quantizer)) return true;
+  return std::any_of(plan.components.begin(), plan.components.end(),
+                     [&](const auto& entry) { return setting_uses_them(laid_over(plan.quantizer, entry.second)); });
 }
 
 std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const std::vector<ModelComponent>& components) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "lcomp/core/error.h"
@@ -51,13 +53,22 @@ std::vector<float> column_weights(const GptqOptions& options, const HessianFacto
 
 }  // namespace
 
-GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols) {
+namespace {
+
+RoundToNearestOptions plain_rounding(const GptqOptions& options) {
   RoundToNearestOptions plain;
   plain.bits = options.bits;
   plain.symmetric = options.symmetric;
   plain.grain = options.grain;
+  plain.grid = options.grid;
   plain.scale_storage = options.scale_storage;
-  GroupedIntegerLayout layout = layout_of(plain, rows, cols);
+  return plain;
+}
+
+}  // namespace
+
+GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols) {
+  GroupedIntegerLayout layout = layout_of(plain_rounding(options), rows, cols);
   layout.permuted = options.act_order && fits_on_the_way(options) && layout.group_size < cols;
   return layout;
 }
@@ -109,6 +120,26 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
   set_zero_points(out, zero_points);
   if (out.permuted) set_permutation(out, factor.order);
   return out;
+}
+
+CompressedWeight GptqQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                            const std::string& component) const {
+  CompressedWeight rounded = RoundToNearest(plain_rounding(options_)).quantize(weight, {}, component);
+  if (layout_of(options_, weight.rows(), weight.cols()).permuted) {
+    std::vector<std::uint32_t> own_order(weight.cols());
+    std::iota(own_order.begin(), own_order.end(), 0u);
+    auto& grouped = std::get<GroupedIntegerWeight>(rounded);
+    GroupedIntegerLayout layout = grouped;
+    layout.permuted = true;
+    GroupedIntegerWeight permuted = make_grouped_integer(layout, component);
+    permuted.codes = std::move(grouped.codes);
+    permuted.scales = std::move(grouped.scales);
+    permuted.row_scales = std::move(grouped.row_scales);
+    permuted.zeros = std::move(grouped.zeros);
+    set_permutation(permuted, own_order);
+    rounded = std::move(permuted);
+  }
+  return rounded;
 }
 
 std::uint64_t GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {

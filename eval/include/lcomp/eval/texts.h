@@ -22,5 +22,7 @@ std::vector<std::string> read_jsonl_texts(const std::filesystem::path& path,
 // is published.
 std::string wikitext2_test(const std::filesystem::path& data);
 std::vector<std::string> c4_validation(const std::filesystem::path& data, std::size_t limit);
+// Training texts of C4 (DATA/c4/c4-train.jsonl), the file's name: calibration reads the lines that it draws.
+std::filesystem::path c4_training(const std::filesystem::path& data);
 
 }  // namespace lcomp

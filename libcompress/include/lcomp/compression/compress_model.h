@@ -8,13 +8,15 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/compression/compression_plan.h"
+#include "lcomp/compression/statistics_provider.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {
 
 struct CompressOptions {
-  bool replace = false;  // replace an existing model of that name
+  bool replace = false;                      // replace an existing model of that name
+  StatisticsProvider* statistics = nullptr;  // for quantizers that use statistics; null: there are none
 };
 
 struct ComponentReport {
@@ -26,6 +28,7 @@ struct ComponentReport {
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
   double relative_error = 0;  // sum (w - w^)^2 / sum w^2
+  std::vector<std::string> warnings;
 };
 
 struct CompressionReport {
@@ -42,11 +45,13 @@ nlohmann::json to_json(const CompressionReport& report);
 // Compresses a model by a plan and writes it as a compressed folder (formats/compressed_folder.h) under `out`,
 // tokenizer files included. Components are read, quantized and written one by one, so that memory holds one of them in
 // float32. Norms and biases are kept exactly, in the smallest of f16, bf16 and f32 that holds all their values; so are
-// routers that the plan doesn't name. With a target, the allocator first measures the squared error of components at
-// the widths it considers. The folder appears when it is complete; an exception, Interrupted included, leaves nothing
-// behind. Throws Error for a plan that doesn't fit the model, a target that can't be reached (saying the smallest size
-// that can), weights that hold NaN or infinity, and an existing `out` without replace. Same model and plan: the same
-// bytes, whatever the number of threads.
+// routers that the plan doesn't name. Quantizers that use statistics get those of options.statistics, in its order; a
+// component of which nothing is known is rounded (Quantizer::quantize_without_statistics), and for a linear the report
+// says so. With a target, the allocator first measures the squared error of components at the widths it considers,
+// rounded without statistics. The folder appears when it is complete; an exception, Interrupted included, leaves
+// nothing behind. Throws Error for a plan that doesn't fit the model, a target that can't be reached (saying the
+// smallest size that can), weights that hold NaN or infinity, and an existing `out` without replace. Same model and
+// plan: the same bytes, whatever the number of threads.
 CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
                                  const std::filesystem::path& out, const CompressOptions& options = {},
                                  ProgressCallback progress = {});

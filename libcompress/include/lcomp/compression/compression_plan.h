@@ -49,6 +49,9 @@ struct CompressionPlan {
 };
 nlohmann::json to_json(const CompressionPlan& plan);
 
+// Whether any method of the plan makes use of statistics of the linears' inputs.
+bool uses_statistics(const CompressionPlan& plan);
+
 // What the plan says for one component of a model.
 struct ComponentSetting {
   nlohmann::json setting;   // for make_quantizer; null: the weights are kept exactly

@@ -16,7 +16,7 @@ namespace lcomp {
 // What calibration knows of one linear. Empty views where a quantizer needs none (round-to-nearest needs nothing).
 struct LayerStats {
   ConstMatrixView hessian;                       // [in_features, in_features], H = 2/n sum_t x_t x_t^T
-  std::uint64_t tokens = 0;                      // n; 0: nothing was seen (an expert that no token was routed to)
+  std::uint64_t tokens = 0;                      // n
   std::span<const float> mean = {};              // [in_features], 1/n sum_t x_t
   std::span<const float> absolute_maximum = {};  // [in_features], max_t |x_t|
   std::vector<std::string>* warnings = nullptr;  // where set, quantize() adds what the user should know
@@ -31,6 +31,14 @@ class Quantizer {
   // weight: [rows, cols]. Throws Error when it holds NaN or infinity, naming `component` and the place.
   virtual CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                                     const std::string& component) const = 0;
+
+  // What the method does where nothing is known of a linear's inputs, as for an expert that no token was routed to: the
+  // same layout, codes by plain rounding. Methods without statistics do the same in both.
+  virtual CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const {
+    return quantize(weight, {}, component);
+  }
+  // Whether quantize() makes use of statistics, so that it is worth gathering them.
+  virtual bool uses_statistics() const = 0;
 
   // Payload bytes that quantize() will produce for a weight of this shape, without doing it.
   virtual std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const = 0;

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "lcomp/calibration/calibration_archive.h"
+#include "lcomp/calibration/calibration_texts.h"
+#include "lcomp/calibration/sequential_calibration.h"
+#include "lcomp/compression/statistics_provider.h"
+
+namespace lcomp {
+
+// What compress_model() gets statistics from. The embedding of a model with a head of its own has none; a tied
+// embedding has those of the head: the final hidden states.
+
+// Statistics of the original model, from an archive of calibrate(). Throws Error when it is another model's.
+std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive);
+
+// Statistics of the model as far as it is compressed: each block is calibrated on the outputs of the compressed ones
+// before it, and with BlockOrder::by_stage each linear on those of its own block (SequentialCalibration). The embedding
+// is compressed first, unless it is tied: then it comes last, as the head. `model` must outlive the result. Memory and
+// errors: calibrate.h.
+std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
+                                                          BlockOrder order, const CalibrationOptions& options = {},
+                                                          ComputeType compute = ComputeType::float32);
+
+}  // namespace lcomp

@@ -1,0 +1,165 @@
+#include "lcomp/calibration/compression_statistics.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "compressed_tensors.h"
+#include "input_groups.h"
+
+namespace lcomp {
+namespace {
+
+// The statistics with all that they are views of; null where no token was seen.
+std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<const InputStatistics> statistics) {
+  if (statistics->tokens == 0) return nullptr;
+  struct Held {
+    std::shared_ptr<const InputStatistics> statistics;
+    LayerStats view;
+  };
+  auto held = std::make_shared<Held>();
+  held->view = statistics->view();
+  held->statistics = std::move(statistics);
+  return {held, &held->view};
+}
+
+class ArchivedStatistics : public StatisticsProvider {
+ public:
+  explicit ArchivedStatistics(CalibrationArchive archive) : archive_(std::move(archive)) {}
+
+  std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
+    return archive_.contains(component.name) ? shared_view(archive_.statistics(component.name)) : nullptr;
+  }
+
+  nlohmann::json description() const override {
+    return {{"order", "original"}, {"tokens", archive_.tokens()}, {"texts", archive_.key().texts}};
+  }
+
+ private:
+  CalibrationArchive archive_;
+};
+
+class SequentialStatistics : public StatisticsProvider {
+ public:
+  SequentialStatistics(const ModelFolder& model, CalibrationTexts texts, BlockOrder order,
+                       const CalibrationOptions& options, ComputeType compute)
+      : model_(model),
+        texts_(std::move(texts)),
+        order_(order),
+        options_(options),
+        compute_(compute),
+        tensors_(std::make_shared<CompressedTensors>(model.tensors)) {
+    for (std::size_t layer = 0; layer < model.slices.blocks.size(); ++layer) {
+      for (const InputGroup& group : input_groups(model.slices.blocks[layer])) {
+        for (const std::string& component : group.components) places_[component] = {layer, group.stage};
+      }
+    }
+    head_ = head_group(model).components.front();
+  }
+
+  std::vector<std::size_t> order(const std::vector<ModelComponent>& components) const override {
+    std::vector<std::size_t> indices(components.size());
+    std::iota(indices.begin(), indices.end(), std::size_t{0});
+    std::stable_sort(indices.begin(), indices.end(),
+                     [&](std::size_t a, std::size_t b) { return rank(components[a].name) < rank(components[b].name); });
+    return indices;
+  }
+
+  std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
+    if (component.name == head_) {
+      advance_to(model_.config.num_layers());
+      return shared_view(std::make_shared<InputStatistics>(calibration().collect_head()));
+    }
+    const auto place = places_.find(component.name);
+    if (place == places_.end()) return nullptr;
+    advance_to(place->second.layer);
+    const std::size_t stage = order_ == BlockOrder::by_stage ? place->second.stage : 0;
+    if (collected_stage_ != stage) {
+      collected_.clear();
+      for (InputStatistics& input : calibration().collect(stage, *tensors_)) {
+        collected_.push_back(std::make_shared<InputStatistics>(std::move(input)));
+      }
+      collected_stage_ = stage;
+    }
+    for (const auto& input : collected_) {
+      if (std::ranges::find(input->components, component.name) != input->components.end()) return shared_view(input);
+    }
+    return nullptr;
+  }
+
+  void compressed(const ModelComponent& component, const CompressedWeight& weight) override {
+    if (component.name != head_ || !model_.config.tied_head) tensors_->replace(component.tensor, weight);
+  }
+
+  nlohmann::json description() const override {
+    return {{"order", order_ == BlockOrder::by_stage ? "stage" : "block"},
+            {"tokens", texts_.batch.tokens()},
+            {"texts", texts_.description}};
+  }
+
+ private:
+  struct Place {
+    std::size_t layer = 0;
+    std::size_t stage = 0;
+  };
+
+  // Position in the forward pass: embedding, (layer, stage), head.
+  std::size_t rank(const std::string& component) const {
+    if (component == head_) return block_stages * model_.config.num_layers() + 1;
+    const auto place = places_.find(component);
+    return place == places_.end() ? 0 : block_stages * place->second.layer + place->second.stage + 1;
+  }
+
+  // Made when it is first needed: the embedding is compressed by then.
+  SequentialCalibration& calibration() {
+    if (!calibration_) {
+      ModelFolder model = model_;
+      model.tensors = tensors_;
+      decoder_.emplace(std::move(model), compute_);
+      calibration_.emplace(*decoder_, texts_.batch, order_, options_);
+    }
+    return *calibration_;
+  }
+
+  // All components of the layers before are compressed: their outputs are known.
+  void advance_to(std::size_t layer) {
+    assert(calibration().layer() <= layer);
+    while (calibration().layer() < layer) {
+      collected_.clear();
+      collected_stage_.reset();
+      calibration().advance(*tensors_);
+    }
+  }
+
+  const ModelFolder& model_;
+  CalibrationTexts texts_;
+  BlockOrder order_;
+  CalibrationOptions options_;
+  ComputeType compute_;
+  std::shared_ptr<CompressedTensors> tensors_;
+  std::map<std::string, Place> places_;
+  std::string head_;
+  std::optional<Decoder> decoder_;
+  std::optional<SequentialCalibration> calibration_;
+  std::optional<std::size_t> collected_stage_;
+  std::vector<std::shared_ptr<const InputStatistics>> collected_;
+};
+
+}  // namespace
+
+std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive) {
+  archive.require_model(model);
+  return std::make_unique<ArchivedStatistics>(std::move(archive));
+}
+
+std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
+                                                          BlockOrder order, const CalibrationOptions& options,
+                                                          ComputeType compute) {
+  return std::make_unique<SequentialStatistics>(model, std::move(texts), order, options, compute);
+}
+
+}  // namespace lcomp

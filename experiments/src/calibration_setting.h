@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/calibration/calibration_archive.h"
+#include "lcomp/calibration/calibration_options.h"
+#include "lcomp/calibration/calibration_texts.h"
+#include "lcomp/compression/statistics_provider.h"
+#include "lcomp/models/decoder.h"
+#include "lcomp/models/model_folder.h"
+
+namespace lcomp {
+
+// How a model is calibrated, as JSON:
+//   {"texts": "c4" | ["FILE", ...], "sequences": 128, "tokens": 2048, "short_texts": "concatenate" | "skip", "seed": 0,
+//    "bos": true, "order": "original" | "block" | "stage", "memory": 2147483648}
+// texts   "c4": c4/c4-train.jsonl of the data folder; else files, .jsonl with a "text" each line, or raw text
+// order   whose outputs a block is calibrated on: the original's ("original": one pass for all methods), those of the
+//         compressed blocks before it ("block"), or those and the compressed linears before it in its own block
+//         ("stage")
+// memory  bytes of activations kept in memory; more go to disk
+struct CalibrationSetting {
+  enum class Order { original, block, stage } order = Order::block;
+  CalibrationTextOptions texts;
+  std::uint64_t memory = std::uint64_t{2} << 30;
+
+  // Throws Error naming the key under `where`. `data`: the data folder, for "c4".
+  static CalibrationSetting from_json(const nlohmann::json& json, const std::string& where, const std::string& data);
+};
+
+// The texts of a setting as tokens of the model.
+CalibrationTexts calibration_texts(const CalibrationSetting& setting, const ModelFolder& model);
+
+// Statistics as compress_model() needs them. With Order::original they are kept in the folder `archive`, or taken from
+// there where they are there already; else nothing is written. `model` must outlive the result.
+std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const ModelFolder& model,
+                                                    ComputeType compute, const std::filesystem::path& archive,
+                                                    const ProgressCallback& progress);
+
+}  // namespace lcomp

@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "calibration_option.h"
+#include "command_context.h"
+#include "compute_option.h"
+#include "lcomp/calibration/calibrate.h"
+
+namespace lcomp {
+namespace {
+
+struct CalibrateCommand {
+  std::string model;
+  std::string out;
+  ComputeType compute = ComputeType::float32;
+  CalibrationOption calibration;
+};
+
+void run(const CalibrateCommand& command, const CommandContext& context) {
+  const CalibrationSetting setting = command.calibration.setting(context.data);
+  const ModelFolder model = open_model(command.model);
+  const CalibrationTexts texts = calibration_texts(setting, model);
+  Decoder decoder(model, command.compute);
+  CalibrationOptions options;
+  options.memory_limit = setting.memory;
+  options.progress = context.progress();
+  const CalibrationArchive archive = calibrate(decoder, texts.batch, command.out, options);
+  context.print({{"out", command.out},
+                 {"tokens", archive.tokens()},
+                 {"texts", texts.description},
+                 {"components", archive.components()}},
+                fmt::format("{}: statistics of {} linears from {} tokens ({})\n", command.out,
+                            archive.components().size(), archive.tokens(), texts.description));
+}
+
+}  // namespace
+
+void add_calibrate_command(CLI::App& app, CommandContext& context) {
+  const auto options = std::make_shared<CalibrateCommand>();
+  CLI::App* command = add_command(
+      app, context, "calibrate", "Gather statistics of every linear's input for methods that use them",
+      "  lcomp calibrate models/smollm2 --texts c4 --sequences 64 --tokens 512 --out out/statistics\n"
+      "  lcomp compress models/smollm2 --method gptq:bits=4,group=128 --statistics out/statistics --out out/gptq4");
+  command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
+  command->add_option("--out", options->out, "folder of the archive; an unfinished one is continued")->required();
+  options->calibration.add_to(*command, context, false);
+  add_compute_option(*command, options->compute);
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace lcomp
