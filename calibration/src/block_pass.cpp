@@ -13,9 +13,6 @@
 namespace lcomp {
 namespace {
 
-// In float32 at a time. Enough for reading a block's weights again to cost a few percent of the products with them.
-constexpr std::size_t tokens_at_once = 8192;
-
 // Thrown out of a block that has reported all that is wanted.
 struct BlockDone {};
 
@@ -64,7 +61,7 @@ class BlockPass::Visitor : public BlockVisitor {
   std::size_t slice_begin_ = 0;
 };
 
-std::vector<BlockPass::Slice> BlockPass::cut(const TokenBatch& batch) {
+std::vector<BlockPass::Slice> BlockPass::cut(const TokenBatch& batch, std::size_t tokens_at_once) {
   if (batch.tokens() == 0) {
     throw Error({"calibration", "no tokens", "at least one sequence of tokens", "give calibration texts"});
   }
@@ -86,7 +83,7 @@ BlockPass::BlockPass(Decoder& decoder, const TokenBatch& batch, const Calibratio
     : decoder_(decoder),
       batch_(batch),
       options_(options),
-      slices_(cut(batch)),
+      slices_(cut(batch, options.tokens_at_once)),
       stream_(batch.tokens(), decoder.config().hidden_size, options.storage, options.memory_limit,
               options.spill_folder.empty() ? spill_folder : options.spill_folder) {
   std::size_t largest = 0;

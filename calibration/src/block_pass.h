@@ -17,7 +17,7 @@
 namespace lcomp {
 
 // Takes the residual stream of all tokens through one block after another, some thousand tokens (whole sequences) at a
-// time, so that only these are in float32. How sequences are grouped depends on their lengths alone.
+// time, so that only these are in float32. How sequences are grouped depends on their lengths and tokens_at_once alone.
 class BlockPass {
  public:
   // The decoder and the batch must outlive this. Throws Error for a batch without tokens or with an empty sequence.
@@ -48,7 +48,7 @@ class BlockPass {
   struct Slice {
     std::size_t first_sequence = 0, sequences = 0, first_token = 0, tokens = 0;
   };
-  static std::vector<Slice> cut(const TokenBatch& batch);
+  static std::vector<Slice> cut(const TokenBatch& batch, std::size_t tokens_at_once);
   std::vector<std::span<const InputGroup>> batches(std::span<const InputGroup> groups) const;
   TokenBatch tokens_of(const Slice& slice) const;
   std::string place(std::size_t token) const;

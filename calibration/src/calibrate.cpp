@@ -91,8 +91,9 @@ CalibrationKey calibration_key(const Decoder& decoder, const TokenBatch& batch, 
   CalibrationKey key;
   key.model = hash_model_content(decoder.model());
   key.texts = hash_tokens(batch);
-  key.options = fmt::format("storage {}, compute {}, version {}", name(options.storage),
-                            decoder.compute() == ComputeType::bfloat16 ? "bfloat16" : "float32", values_version);
+  key.options = fmt::format("storage {}, compute {}, {} tokens at once, version {}", name(options.storage),
+                            decoder.compute() == ComputeType::bfloat16 ? "bfloat16" : "float32", options.tokens_at_once,
+                            values_version);
   return key;
 }
 

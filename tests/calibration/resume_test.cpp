@@ -17,17 +17,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t tokens = 9000;  // two steps a layer
+constexpr std::size_t tokens = testing::several_slices;
 
 CalibrationOptions kill_at(int step) {
-  CalibrationOptions options;
+  CalibrationOptions options = testing::in_slices();
   options.progress = [step, count = 0](const ProgressEvent&) mutable {
     if (count++ == step) std::raise(SIGKILL);
   };
   return options;
 }
 
-void run(const fs::path& folder, const CalibrationOptions& options = {}) {
+void run(const fs::path& folder, const CalibrationOptions& options = testing::in_slices()) {
   Decoder decoder(open_model(testing::tiny_model()));
   calibrate(decoder, testing::random_tokens(tokens, 137), folder, options);
 }
@@ -87,7 +87,7 @@ TEST(SlowResume, KilledAtAnyStepTheEndIsTheSame) {
   for (int step = 0; step <= 10; ++step) {
     const fs::path archive = folder / std::to_string(step);
     int steps = 0;
-    CalibrationOptions options;
+    CalibrationOptions options = testing::in_slices();
     options.memory_limit = step % 3 == 0 ? 0 : options.memory_limit;
     options.progress = [&](const ProgressEvent&) { ++steps; };
     run(archive, options);
@@ -110,7 +110,7 @@ struct Interruption : ::testing::Test {
   void SetUp() override {
     LCOMP_REQUIRE(testing::tiny_model());
     run(folder / "whole");
-    CalibrationOptions options;
+    CalibrationOptions options = testing::in_slices();
     options.progress = [count = 0](const ProgressEvent&) mutable {
       if (++count == 7) throw Interrupted();  // in layer 2
     };
@@ -148,9 +148,9 @@ TEST_F(Interruption, AHalfWrittenFileIsRemoved) {
 }
 
 TEST_F(Interruption, TwoAtOnceAreRefused) {
-  Archive other = Archive::open(
-      archive(),
-      calibration_key(Decoder(open_model(testing::tiny_model())), testing::random_tokens(tokens, 137)).text());
+  Archive other = Archive::open(archive(), calibration_key(Decoder(open_model(testing::tiny_model())),
+                                                           testing::random_tokens(tokens, 137), testing::in_slices())
+                                               .text());
   other.lock();
   EXPECT_THROW(run(archive()), Error);
 }

@@ -15,7 +15,8 @@ namespace {
 struct SequentialCalibrationTest : ::testing::TestWithParam<BlockOrder> {
   testing::TemporaryFolder folder;
   ModelFolder model;
-  TokenBatch batch = testing::random_tokens(9000, 137);
+  CalibrationOptions options = testing::in_slices();
+  TokenBatch batch = testing::random_tokens(testing::several_slices, 137);
 
   void SetUp() override {
     LCOMP_REQUIRE(testing::tiny_model());
@@ -29,8 +30,8 @@ struct SequentialCalibrationTest : ::testing::TestWithParam<BlockOrder> {
 
 TEST_P(SequentialCalibrationTest, WithUnchangedWeightsItIsPlainCalibration) {
   Decoder decoder(model);
-  const auto plain = calibrate(decoder, batch, folder / "plain");
-  SequentialCalibration calibration(decoder, batch, GetParam());
+  const auto plain = calibrate(decoder, batch, folder / "plain", options);
+  SequentialCalibration calibration(decoder, batch, GetParam(), options);
   EXPECT_EQ(calibration.stages(), GetParam() == BlockOrder::by_stage ? 4U : 1U);
   std::size_t inputs = 0;
   for (std::size_t layer = 0; layer < 4; ++layer) {
@@ -55,7 +56,7 @@ TEST_P(SequentialCalibrationTest, WithUnchangedWeightsItIsPlainCalibration) {
 
 TEST_P(SequentialCalibrationTest, CollectingTwiceGivesTheSame) {
   Decoder decoder(model);
-  SequentialCalibration calibration(decoder, batch, GetParam());
+  SequentialCalibration calibration(decoder, batch, GetParam(), options);
   calibration.advance(*model.tensors);
   const auto once = calibration.collect(0, *model.tensors), again = calibration.collect(0, *model.tensors);
   for (std::size_t i = 0; i < once.size(); ++i) EXPECT_TRUE(testing::same(once[i], again[i]));
@@ -66,18 +67,18 @@ TEST_P(SequentialCalibrationTest, CollectingTwiceGivesTheSame) {
 TEST_P(SequentialCalibrationTest, SeesWhatIsReplacedAlready) {
   Decoder decoder(model);
   testing::ReplacedTensors weights(model.tensors);
-  CalibrationOptions options;
   options.storage = ResidualStorage::float32;
   SequentialCalibration calibration(decoder, batch, GetParam(), options);
   while (!calibration.finished()) {
     for (std::size_t stage = 0; stage < calibration.stages(); ++stage) {
       testing::ExactVisitor exact;
+      for (const auto& components : calibration.components(stage)) exact.wanted.insert(components.front());
       ForwardOptions forward;
       forward.visitor = &exact;
       forward.weights = &weights;
       decoder.forward(batch, forward);
       for (const InputStatistics& input : calibration.collect(stage, weights)) {
-        testing::expect_close(input, exact.of.at(input.components.front()), 1e-5);
+        testing::expect_close(input, *exact.of.at(input.components.front()), 1e-5);
         for (const std::string& component : input.components) {
           weights.replace(component + ".weight", testing::scaled_weight(model, component, 0.5F));
         }
@@ -94,16 +95,16 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
                   testing::scaled_weight(model, "model.layers.0.mlp.up_proj", 0.9F));
   const auto work = folder / "work";
   {
-    SequentialCalibration calibration(decoder, batch, GetParam(), {}, work, "plan 1");
+    SequentialCalibration calibration(decoder, batch, GetParam(), options, work, "plan 1");
     EXPECT_EQ(calibration.layer(), 0U);
     finish_block(calibration, weights);
     finish_block(calibration, weights);
     calibration.collect(0, weights);
   }
-  SequentialCalibration whole(decoder, batch, GetParam());
+  SequentialCalibration whole(decoder, batch, GetParam(), options);
   whole.advance(weights);
   whole.advance(weights);
-  SequentialCalibration resumed(decoder, batch, GetParam(), {}, work, "plan 1");
+  SequentialCalibration resumed(decoder, batch, GetParam(), options, work, "plan 1");
   EXPECT_EQ(resumed.layer(), 2U);
   while (!resumed.finished()) {
     const auto a = whole.collect(0, weights), b = resumed.collect(0, weights);
@@ -112,17 +113,17 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
     resumed.advance(weights);
   }
   EXPECT_TRUE(testing::same(whole.collect_head(), resumed.collect_head()));
-  SequentialCalibration done(decoder, batch, GetParam(), {}, work, "plan 1");
+  SequentialCalibration done(decoder, batch, GetParam(), options, work, "plan 1");
   EXPECT_TRUE(done.finished());
   done.discard_checkpoint();
-  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), {}, work, "plan 1").layer(), 0U);
+  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), options, work, "plan 1").layer(), 0U);
 }
 
 TEST_P(SequentialCalibrationTest, OtherWorkIsRefused) {
   Decoder decoder(model);
-  SequentialCalibration(decoder, batch, GetParam(), {}, folder / "work", "plan 1");
+  SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", "plan 1");
   try {
-    SequentialCalibration(decoder, batch, GetParam(), {}, folder / "work", "plan 2");
+    SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", "plan 2");
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.parts().found, ::testing::HasSubstr("other options"));

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/models/decoder.h"
@@ -59,17 +62,36 @@ struct ExactStatistics {
   }
 };
 
-// Statistics of every linear in double, from one forward pass over the whole batch.
+// Statistics of linears in double, from one forward pass over the whole batch.
 struct ExactVisitor : BlockVisitor {
-  std::map<std::string, ExactStatistics> of;  // by component
+  std::map<std::string, std::shared_ptr<ExactStatistics>> of;  // by component; linears with the same input share them
+  std::set<std::string> wanted;                                // empty: all
+
   void linear_input(std::size_t, std::span<const std::string> components, std::size_t, ConstMatrixView input) override {
-    for (const std::string& component : components) of[component].add(input);
+    add(components, input);
   }
   void expert_input(std::size_t, std::span<const std::string> components, std::span<const std::size_t>,
                     ConstMatrixView input) override {
-    for (const std::string& component : components) of[component].add(input);
+    add(components, input);
+  }
+
+ private:
+  void add(std::span<const std::string> components, ConstMatrixView input) {
+    if (!wanted.empty() && !wanted.contains(components.front())) return;
+    auto& statistics = of[components.front()];
+    if (statistics == nullptr) statistics = std::make_shared<ExactStatistics>();
+    for (const std::string& component : components) of[component] = statistics;
+    statistics->add(input);
   }
 };
+
+// Options under which `several_slices` tokens go through a block in two steps.
+constexpr std::size_t several_slices = 900;
+inline CalibrationOptions in_slices() {
+  CalibrationOptions options;
+  options.tokens_at_once = 700;
+  return options;
+}
 
 // max |H_ij - E_ij| / sqrt(E_ii E_jj) over the entries.
 inline double hessian_error(ConstMatrixView hessian, const ExactStatistics& exact) {

@@ -13,7 +13,7 @@ namespace lcomp {
 struct CalibrationKey {
   std::string model;    // hash_model_content
   std::string texts;    // hash_tokens
-  std::string options;  // everything else that decides the values, in words: "storage scaled_half, compute float32"
+  std::string options;  // everything else that decides the values, in words: "storage scaled_half, compute float32, ..."
 
   bool operator==(const CalibrationKey&) const = default;
   std::string text() const;  // one line: the key of the archive
