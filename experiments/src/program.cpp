@@ -55,6 +55,7 @@ int run_program(int argc, char** argv) {
   add_run_command(app, context);
   add_compress_command(app, context);
   add_calibrate_command(app, context);
+  add_quantize_command(app, context);
   add_eval_command(app, context);
   add_inspect_command(app, context);
   add_convert_command(app, context);
