@@ -64,8 +64,48 @@ struct GroupedIntegerView : GroupedIntegerLayout {
   std::span<const std::uint8_t> codes, scales, row_scales, zeros, permutation;
 };
 
-using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout>;
-using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight>;
-using CompressedWeightView = std::variant<DenseView, GroupedIntegerView>;
+// The formats that store weights as such; a transform is around one of them.
+using PlainLayout = std::variant<DenseLayout, GroupedIntegerLayout>;
+using PlainWeight = std::variant<DenseWeight, GroupedIntegerWeight>;
+using PlainView = std::variant<DenseView, GroupedIntegerView>;
+
+// What was done to a weight before its codes were chosen and is undone when it is decoded. See transformed_weight.h.
+struct WeightTransform {
+  bool input_scaled = false;     // a factor for each column
+  std::size_t input_block = 0;   // columns that a Hadamard matrix mixes, a divisor of cols; 0: not rotated
+  std::size_t output_block = 0;  // rows, a divisor of rows; 0: not rotated
+
+  bool operator==(const WeightTransform&) const = default;
+};
+
+// A weight in another basis of its inputs and outputs.
+//   w^ = S_out H_out^T base H_in S_in diag(input_scales)
+struct TransformedLayout {
+  std::size_t rows = 0, cols = 0;  // as base
+  WeightTransform transform;
+  PlainLayout base;
+
+  bool operator==(const TransformedLayout&) const = default;
+};
+
+struct TransformedWeight {
+  std::size_t rows = 0, cols = 0;
+  WeightTransform transform;
+  PlainWeight base;
+  std::vector<std::uint8_t> input_scales;  // f16 per column when input_scaled, else empty
+  std::vector<std::uint8_t> input_signs;   // a bit per column when inputs are rotated, 1: negative; else empty
+  std::vector<std::uint8_t> output_signs;  // a bit per row when outputs are rotated; else empty
+};
+
+struct TransformedView {
+  std::size_t rows = 0, cols = 0;
+  WeightTransform transform;
+  PlainView base;
+  std::span<const std::uint8_t> input_scales, input_signs, output_signs;
+};
+
+using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout, TransformedLayout>;
+using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight, TransformedWeight>;
+using CompressedWeightView = std::variant<DenseView, GroupedIntegerView, TransformedView>;
 
 }  // namespace lcomp
