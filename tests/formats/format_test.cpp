@@ -16,6 +16,8 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/hadamard.h"
+#include "lcomp/formats/transformed_weight.h"
 
 namespace lcomp {
 namespace {
@@ -48,6 +50,16 @@ WeightLayout dense(std::size_t rows, std::size_t cols) {
   return DenseLayout{rows, cols, type};
 }
 
+// Every slot that `scaled`, `inputs` and `outputs` ask for; blocks of a power of two, or 1 for odd sides.
+template <WeightLayout (*base)(std::size_t, std::size_t), bool scaled, bool inputs, bool outputs>
+WeightLayout transformed(std::size_t rows, std::size_t cols) {
+  TransformedLayout layout{rows, cols, {}, as_plain(base(rows, cols))};
+  layout.transform.input_scaled = scaled;
+  if (inputs) layout.transform.input_block = largest_hadamard_block(cols, cols, true);
+  if (outputs) layout.transform.output_block = largest_hadamard_block(rows, rows, true);
+  return layout;
+}
+
 const Case cases[] = {
     {"f32", dense<DenseType::f32>},
     {"f16", dense<DenseType::f16>},
@@ -66,6 +78,12 @@ const Case cases[] = {
     {"8 bits, group 32", grouped<8, false, 32, ScaleStorage::f16>},
     {"4 bits, group 16, permuted", grouped<4, false, 16, ScaleStorage::f16, false, true>},
     {"3 bits, group 5, permuted", grouped<3, true, 5, ScaleStorage::u8, false, true>},
+    {"f16, rotated", transformed<dense<DenseType::f16>, false, true, true>},
+    {"4 bits, scaled", transformed<grouped<4, false, 16, ScaleStorage::f16>, true, false, false>},
+    {"3 bits, permuted, inputs rotated",
+     transformed<grouped<3, true, 5, ScaleStorage::u8, false, true>, false, true, false>},
+    {"2 bits, outputs rotated", transformed<grouped<2, false, 64, ScaleStorage::f16>, false, false, true>},
+    {"2 bits, all transforms", transformed<grouped<2, false, 64, ScaleStorage::f32>, true, true, true>},
 };
 
 struct Shape {
@@ -91,6 +109,23 @@ CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
     Matrix values(d->rows, d->cols);
     for (float& x : values.span()) x = static_cast<float>(rng.normal());
     return encode_dense(values.view(), d->type, "w");
+  }
+  if (const auto* t = std::get_if<TransformedLayout>(&layout)) {
+    TransformedWeight weight{t->rows, t->cols, t->transform, as_plain(random_weight(as_layout(t->base), seed)), {},
+                             {},      {}};
+    for (std::size_t j = 0; t->transform.input_scaled && j < t->cols; ++j) {
+      const std::uint16_t bits = half();
+      weight.input_scales.push_back(static_cast<std::uint8_t>(bits & 255));
+      weight.input_scales.push_back(static_cast<std::uint8_t>(bits >> 8));
+    }
+    const auto signs = [&rng](std::size_t size) {
+      std::vector<float> all(size);
+      for (float& sign : all) sign = rng.below(2) == 0 ? 1.0f : -1.0f;
+      return encode_signs(all);
+    };
+    if (t->transform.input_block > 0) weight.input_signs = signs(t->cols);
+    if (t->transform.output_block > 0) weight.output_signs = signs(t->rows);
+    return weight;
   }
   const auto& g = std::get<GroupedIntegerLayout>(layout);
   GroupedIntegerWeight weight = make_grouped_integer(g, "w");
@@ -157,19 +192,23 @@ class FormatTest : public ::testing::TestWithParam<Case> {
   }
 };
 
+std::uint64_t buffer_bytes(const CompressedWeight& weight) {
+  if (const auto* d = std::get_if<DenseWeight>(&weight)) return d->values.size();
+  if (const auto* g = std::get_if<GroupedIntegerWeight>(&weight)) {
+    return g->codes.size() + g->scales.size() + g->row_scales.size() + g->zeros.size() + g->permutation.size();
+  }
+  const auto& t = std::get<TransformedWeight>(weight);
+  const auto base = std::visit([](const auto& plain) -> CompressedWeight { return plain; }, t.base);
+  return buffer_bytes(base) + t.input_scales.size() + t.input_signs.size() + t.output_signs.size();
+}
+
 bool same_bits(const Matrix& a, const Matrix& b) {
   return a.rows() == b.rows() && a.cols() == b.cols() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
   for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
-    std::uint64_t bytes = 0;
-    if (const auto* d = std::get_if<DenseWeight>(&weight)) {
-      bytes = d->values.size();
-    } else {
-      const auto& g = std::get<GroupedIntegerWeight>(weight);
-      bytes = g.codes.size() + g.scales.size() + g.row_scales.size() + g.zeros.size() + g.permutation.size();
-    }
+    const std::uint64_t bytes = buffer_bytes(weight);
     EXPECT_EQ(payload_bytes(weight), bytes);
     EXPECT_EQ(payload_bytes(stored), bytes);
     std::uint64_t in_parts = 0;
@@ -186,7 +225,7 @@ TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
 TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
   for_each_shape([](const WeightLayout&, const CompressedWeight& weight) {
     const auto* g = std::get_if<GroupedIntegerWeight>(&weight);
-    if (g == nullptr) return;  // dense: below
+    if (g == nullptr) return;  // dense: below; transformed: transformed_weight_test.cpp
     Matrix expected(g->rows, g->cols);
     for (std::size_t i = 0; i < g->rows; ++i) {
       for (std::size_t j = 0; j < g->cols; ++j) expected(i, j) = decoded_by_definition(*g, i, j);
