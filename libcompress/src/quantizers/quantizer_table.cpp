@@ -8,6 +8,7 @@
 #include "lcomp/quantizers/gptq.h"
 #include "lcomp/quantizers/round_to_nearest.h"
 #include "method_string.h"
+#include "transform_table.h"
 
 namespace lcomp {
 namespace {
@@ -106,9 +107,13 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
   const nlohmann::json object = setting_object(setting, where);
   ConfigReader reader(object,
                       setting.is_string() ? fmt::format("{}, \"{}\"", where, setting.get<std::string>()) : where);
-  auto quantizer = method_of(reader).make(reader);
+  const TransformOptions transforms = read_transforms(reader);
+  const Method& method = method_of(reader);
+  auto quantizer = method.make(reader);
   reader.finish();
-  return quantizer;
+  const bool plain_f16 = method.has_bits && object.value("bits", nlohmann::json()) == 16;
+  if (plain_f16 || (!transforms.scale && !transforms.rotate)) return quantizer;
+  return std::make_unique<TransformedQuantizer>(transforms, std::move(quantizer));
 }
 
 bool has_bits(const nlohmann::json& setting, const std::string& where) {
