@@ -31,7 +31,7 @@ struct Case {
 };
 
 template <int bits, bool symmetric, std::size_t group_size, ScaleStorage storage, bool per_tensor = false,
-          bool permuted = false>
+          bool permuted = false, ZeroStorage zeros = ZeroStorage::integer>
 WeightLayout grouped(std::size_t rows, std::size_t cols) {
   GroupedIntegerLayout layout;
   layout.rows = rows;
@@ -42,6 +42,7 @@ WeightLayout grouped(std::size_t rows, std::size_t cols) {
   layout.per_tensor = per_tensor;
   layout.scale_storage = storage;
   layout.permuted = permuted;
+  layout.zero_storage = zeros;
   return layout;
 }
 
@@ -78,6 +79,8 @@ const Case cases[] = {
     {"8 bits, group 32", grouped<8, false, 32, ScaleStorage::f16>},
     {"4 bits, group 16, permuted", grouped<4, false, 16, ScaleStorage::f16, false, true>},
     {"3 bits, group 5, permuted", grouped<3, true, 5, ScaleStorage::u8, false, true>},
+    {"2 bits, group 16, f16 zeros", grouped<2, false, 16, ScaleStorage::f16, false, false, ZeroStorage::f16>},
+    {"5 bits, tensor, f16 zeros", grouped<5, false, 0, ScaleStorage::u8, true, false, ZeroStorage::f16>},
     {"f16, rotated", transformed<dense<DenseType::f16>, false, true, true>},
     {"4 bits, scaled", transformed<grouped<4, false, 16, ScaleStorage::f16>, true, false, false>},
     {"3 bits, permuted, inputs rotated",
@@ -146,6 +149,10 @@ CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
     if (g.scale_storage == ScaleStorage::u8) weight.scales[i] = static_cast<std::uint8_t>(rng.below(256));
   }
   for (auto& byte : weight.zeros) byte = static_cast<std::uint8_t>(rng.below(256));
+  for (std::size_t i = 0; g.zero_storage == ZeroStorage::f16 && i < group_count(g); ++i) {
+    const std::uint16_t bits = float_to_half(static_cast<float>(rng.uniform(-1, 1 << g.bits)));
+    std::memcpy(weight.zeros.data() + 2 * i, &bits, 2);
+  }
   if (g.permuted) set_permutation(weight, random_permutation(g.cols, rng));
   return weight;
 }
@@ -174,9 +181,10 @@ float decoded_by_definition(const GroupedIntegerWeight& w, std::size_t i, std::s
   if (w.scale_storage == ScaleStorage::f32) std::memcpy(&scale, &w.scales[4 * g], 4);
   if (w.scale_storage == ScaleStorage::f16) scale = half_of(w.scales, g);
   if (w.scale_storage == ScaleStorage::u8) scale = half_of(w.row_scales, w.per_tensor ? 0 : i) * w.scales[g] / 255.0f;
-  const float zero = !w.symmetric  ? code_of(w.zeros, 0, g)
-                     : w.bits == 1 ? 0.5f
-                                   : std::exp2(static_cast<float>(w.bits - 1));
+  const float zero = w.zero_storage == ZeroStorage::f16 ? half_of(w.zeros, g)
+                     : !w.symmetric                     ? code_of(w.zeros, 0, g)
+                     : w.bits == 1                      ? 0.5f
+                                                        : std::exp2(static_cast<float>(w.bits - 1));
   return scale * (code_of(w.codes, i * row_bytes, j) - zero);
 }
 
@@ -335,6 +343,9 @@ TEST(FormatExampleTest, CountsByHand) {
   EXPECT_DOUBLE_EQ(bits_per_weight(layout), 8.0 * 79 / 150);
   layout.scale_storage = ScaleStorage::u8;  // 9 bytes and 3 row scales of 2
   EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u + 4u);
+  layout.zero_storage = ZeroStorage::f16;
+  EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u + 18u);
+  layout.zero_storage = ZeroStorage::integer;
   layout.symmetric = true;
   EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u);
   layout.group_size = 50;
@@ -405,6 +416,8 @@ TEST(FormatExampleTest, DescribesForPeople) {
             "grouped integer, 3 bits, symmetric, per tensor, f32 scales");
   EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16, false, true>(8, 128)),
             "grouped integer, 4 bits, asymmetric, group 64, f16 scales, permuted columns");
+  EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16, false, false, ZeroStorage::f16>(8, 128)),
+            "grouped integer, 4 bits, asymmetric, group 64, f16 scales, f16 zeros");
   EXPECT_EQ(describe(dense<DenseType::bf16>(8, 128)), "bf16");
 }
 
@@ -439,6 +452,7 @@ TEST(FormatExampleTest, RefusesImpossibleLayouts) {
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.group_size = 0; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.group_size = 9; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.rows = 0; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.symmetric = true, l.zero_storage = ZeroStorage::f16; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.per_tensor = true, l.group_size = 4; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.rows = std::numeric_limits<std::size_t>::max() / 2; })), Error);
   EXPECT_THROW(payload_bytes(DenseLayout{std::numeric_limits<std::size_t>::max() / 2, 4, DenseType::f32}), Error);
@@ -459,6 +473,7 @@ TEST(FormatExampleTest, RefusesUnknownJson) {
   refuses("group_size", 129);
   refuses("group_size", 0);
   refuses("scales", "f64");
+  refuses("zeros", "f32");
   refuses("per_tensor", true);  // with group_size 64
   refuses("surprise", 1);
 }

@@ -40,6 +40,11 @@ const char* const names[] = {
     "rtn:bits=6,group=7,asym,scales=f32",
     "rtn:bits=7,group=channel,asym,scales=u8",
     "rtn:bits=8,group=128,sym",
+    "rtn:bits=2,group=32,asym,grid=hqq",
+    "rtn:bits=3,group=64,asym,grid=hqq,zeros=f16",
+    "rtn:bits=4,group=channel,asym,grid=hqq,scales=u8,zeros=f16",
+    "rtn:bits=4,group=tensor,asym,zeros=f16",
+    "rtn:bits=2,group=64,asym,grid=mse,zeros=f16",
     "gptq:bits=1,group=32,sym,grid=mse",
     "gptq:bits=2,group=64,asym,grid=mse,scales=u8,act_order",
     "gptq:bits=3,group=16,asym,act_order,static_groups",
@@ -47,6 +52,7 @@ const char* const names[] = {
     "gptq:bits=4,group=40,asym,act_order",
     "gptq:bits=4,group=channel,sym,act_order,damping=0.05",
     "gptq:bits=3,group=channel,sym,grid=mse,scales=u8,static_groups,block_size=64",
+    "gptq:bits=3,group=64,asym,grid=hqq,zeros=f16,act_order",
     "gptq:bits=8,group=128,asym,scales=f32",
 };
 

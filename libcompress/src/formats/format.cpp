@@ -128,9 +128,10 @@ std::string describe(const WeightLayout& layout) {
                                                            : grouped.group_size == grouped.cols
                                                                ? "per channel"
                                                                : fmt::format("group {}", grouped.group_size);
-                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}", grouped.bits,
+                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}{}", grouped.bits,
                                                     grouped.symmetric ? "symmetric" : "asymmetric", grain,
                                                     name(grouped.scale_storage),
+                                                    grouped.zero_storage == ZeroStorage::f16 ? ", f16 zeros" : "",
                                                     grouped.permuted ? ", permuted columns" : "");
                                },
                                [](const TransformedLayout& transformed) {

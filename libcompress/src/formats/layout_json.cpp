@@ -21,6 +21,7 @@ nlohmann::json to_json(const GroupedIntegerLayout& layout) {
                          {"group_size", layout.group_size},
                          {"scales", name(layout.scale_storage)}};
   if (layout.per_tensor) json["per_tensor"] = true;
+  if (layout.zero_storage != ZeroStorage::integer) json["zeros"] = name(layout.zero_storage);
   if (layout.permuted) json["permuted"] = true;
   return json;
 }
@@ -63,6 +64,9 @@ GroupedIntegerLayout read_grouped_integer(ConfigReader& reader, std::size_t rows
   grouped.permuted = reader.boolean_or("permuted", false);
   grouped.scale_storage =
       enumerator(reader, "scales", std::array{ScaleStorage::f32, ScaleStorage::f16, ScaleStorage::u8});
+  if (reader.has("zeros")) {
+    grouped.zero_storage = enumerator(reader, "zeros", std::array{ZeroStorage::integer, ZeroStorage::f16});
+  }
   check_layout(grouped, reader.where());
   return grouped;
 }

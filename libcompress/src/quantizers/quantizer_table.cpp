@@ -30,7 +30,7 @@ Grain read_grain(ConfigReader& reader) {
   return grain;
 }
 
-// The keys that methods with uniform grids share: bits, symmetric, group_size, grid, scales.
+// The keys that methods with uniform grids share: bits, symmetric, group_size, grid, scales, zeros.
 template <typename Options>
 Options read_uniform_options(ConfigReader& reader) {
   Options options;
@@ -41,9 +41,15 @@ Options read_uniform_options(ConfigReader& reader) {
   options.bits = static_cast<int>(bits);
   options.symmetric = reader.boolean_or("symmetric", options.symmetric);
   options.grain = read_grain(reader);
-  options.grid = reader.one_of_or("grid", "minmax", {"minmax", "mse"}) == "mse" ? GridFit::mse : GridFit::minmax;
+  const std::string grid = reader.one_of_or("grid", "minmax", {"minmax", "mse", "hqq"});
+  options.grid = grid == "mse" ? GridFit::mse : grid == "hqq" ? GridFit::hqq : GridFit::minmax;
   const std::string scales = reader.one_of_or("scales", "f16", {"f16", "u8", "f32"});
   options.scale_storage = scales == "f16" ? ScaleStorage::f16 : scales == "u8" ? ScaleStorage::u8 : ScaleStorage::f32;
+  const std::string zeros = reader.one_of_or("zeros", "integer", {"integer", "f16"});
+  options.zero_storage = zeros == "f16" ? ZeroStorage::f16 : ZeroStorage::integer;
+  if (options.bits != 16) {
+    check_setting({options.bits, options.symmetric, options.grid, options.zero_storage}, reader.where());
+  }
   return options;
 }
 

@@ -37,6 +37,11 @@ enum class ScaleStorage {
   u8,   // 8-bit code times a 16-bit float per row: scale = row_scale * code / 255
 };
 
+enum class ZeroStorage {
+  integer,  // 0 .. 2^bits - 1, in `bits` bits
+  f16,      // any 16-bit float
+};
+
 // Uniform integer codes, a scale and (asymmetric) a zero point per group of consecutive columns. See grouped_integer.h.
 //   w^ = scale * (code - zero_point),  0 <= code < 2^bits;  zero_point not stored when symmetric: 2^(bits-1)
 struct GroupedIntegerLayout {
@@ -47,6 +52,7 @@ struct GroupedIntegerLayout {
       0;  // columns per group, 1 .. cols; the last group of a row may be shorter. cols: one group a row
   bool per_tensor = false;  // one scale (and zero point) for the whole weight; group_size is then cols
   ScaleStorage scale_storage = ScaleStorage::f16;
+  ZeroStorage zero_storage = ZeroStorage::integer;  // of asymmetric weights
   bool permuted = false;  // columns are stored in another order, given by a permutation: groups are of stored columns
 
   bool operator==(const GroupedIntegerLayout&) const = default;
@@ -56,7 +62,7 @@ struct GroupedIntegerWeight : GroupedIntegerLayout {
   std::vector<std::uint8_t> codes;        // packed, each row from a byte boundary
   std::vector<std::uint8_t> scales;       // one per group in row-major order, as scale_storage says
   std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
-  std::vector<std::uint8_t> zeros;        // one per group, packed `bits` wide without gaps, when asymmetric; else empty
+  std::vector<std::uint8_t> zeros;        // one per group, as zero_storage says, when asymmetric; else empty
   std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
 };
 

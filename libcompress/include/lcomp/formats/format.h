@@ -56,7 +56,7 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
 // The layout as the container's JSON, and back (strict: unknown keys and values are errors). Rows and columns are not
 // part of it.
 //   {"format": "grouped_integer", "bits": 4, "symmetric": false, "group_size": 64, "scales": "f16"}
-//       and "per_tensor": true, "permuted": true where they are
+//       and "per_tensor": true, "zeros": "f16", "permuted": true where they are
 //   {"format": "dense", "type": "f16"}
 //   {"format": "transformed", "base": {one of the above}, "input_scaled": true, "input_block": 64, "output_block": 64}
 //       without what is absent

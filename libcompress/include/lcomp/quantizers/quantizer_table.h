@@ -13,14 +13,18 @@ namespace lcomp {
 
 // The one table of quantizers. A setting is a JSON object whose "method" names a line of it; the other keys are the
 // method's options:
-//   {"method": "rtn", "bits": 4, "symmetric": false, "group_size": 64, "grid": "minmax", "scales": "f16"}
+//   {"method": "rtn", "bits": 4, "symmetric": false, "group_size": 64, "grid": "minmax", "scales": "f16",
+//    "zeros": "integer"}
 //       bits        1 .. 8, or 16 for plain f16
 //       symmetric   default false
 //       group_size  columns that share a scale, or "channel" (a row) or "tensor"; default 64
-//       grid        "minmax" or "mse" (a narrower range found by search); default "minmax"
+//       grid        "minmax", "mse" (a narrower range found by search) or "hqq" (a half-quadratic fit of the zero
+//       point,
+//                   for f16 zeros); default "minmax"
 //       scales      "f16", "u8" (8-bit code times a 16-bit scale per row) or "f32"; default "f16"
+//       zeros       "integer" (in `bits` bits) or "f16"; default "integer"
 //   {"method": "gptq", "bits": 4, "symmetric": false, "group_size": 128, "grid": "minmax", "scales": "f16",
-//    "act_order": true, "static_groups": false, "damping": 0.01, "block_size": 128}
+//    "zeros": "integer", "act_order": true, "static_groups": false, "damping": 0.01, "block_size": 128}
 //       as rtn, but no "tensor"; needs calibration
 //       act_order      columns in the order of their importance; default false
 //       static_groups  grids fitted before any column is rounded; default false
