@@ -72,6 +72,7 @@ class Spy : public Quantizer {
     return make_quantizer("f32", "spy")->quantize(weight, {}, "w");
   }
   std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override { return 4 * rows * cols; }
+  bool uses_statistics() const override { return false; }
   std::string name() const override { return "spy"; }
 
   mutable Matrix weight_, hessian_;
@@ -219,6 +220,17 @@ TEST(TransformedQuantizerTest, PassesOnTheWarningsOfTheOneThatItKeeps) {
   make_quantizer("scale+gptq:bits=4,damping=0", "test")->quantize(layer.weight.view(), stats, "w");
   ASSERT_EQ(plain.size(), 1u);
   EXPECT_EQ(searched.size(), 1u);
+}
+
+TEST(TransformedQuantizerTest, WithoutStatisticsTheLayoutIsTheSame) {
+  const CorrelatedLayer layer = correlated_layer(48, 96, 8);
+  for (const char* method : {"scale+rotate:outputs+gptq:bits=2,group=32,act_order", "scale+rtn:bits=4", "rotate+f16"}) {
+    const auto quantizer = make_quantizer(method, "test");
+    const CompressedWeight plain = quantizer->quantize_without_statistics(layer.weight.view(), "w");
+    EXPECT_TRUE(layout(plain) == layout(compressed(method, layer))) << method;
+    EXPECT_EQ(payload_bytes(plain), quantizer->predicted_bytes(48, 96)) << method;
+    EXPECT_EQ(quantizer->uses_statistics(), std::string(method) != "rotate+f16");
+  }
 }
 
 TEST(TransformedQuantizerTest, PredictedBytesAreThoseOfTheFile) {

@@ -16,6 +16,12 @@
 namespace lcomp {
 namespace {
 
+void require_all_finite(ConstMatrixView weight, const std::string& component) {
+  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
+  });
+}
+
 LayerTransform rotation_of(const TransformOptions& options, std::size_t rows, std::size_t cols) {
   return options.rotate ? make_rotation(*options.rotate, rows, cols) : LayerTransform{};
 }
@@ -84,9 +90,7 @@ CompressedWeight TransformedQuantizer::quantize_transformed(ConstMatrixView weig
 
 CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
                                                 const std::string& component) const {
-  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
-  });
+  require_all_finite(weight, component);
   LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
   if (!options_.scale) return quantize_transformed(weight, stats, transform, component);
 
@@ -115,6 +119,16 @@ CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const La
     stats.warnings->insert(stats.warnings->end(), warnings_of_best.begin(), warnings_of_best.end());
   }
   return best;
+}
+
+CompressedWeight TransformedQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                   const std::string& component) const {
+  require_all_finite(weight, component);
+  LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
+  if (options_.scale) transform.input_scales.assign(weight.cols(), 1.0f);
+  if (transform.is_identity()) return inner_->quantize_without_statistics(weight, component);
+  const Matrix transformed = transform_weight(weight, transform);
+  return undo_on_decoding(inner_->quantize_without_statistics(transformed.view(), component), transform);
 }
 
 std::uint64_t TransformedQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {

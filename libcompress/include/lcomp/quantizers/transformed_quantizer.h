@@ -34,6 +34,9 @@ class TransformedQuantizer : public Quantizer {
   // and column; and what `inner` throws, whose rows and columns are those of the transformed weight.
   CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                             const std::string& component) const override;
+  // What `inner` does without statistics, rotated; input scales are 1.
+  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  bool uses_statistics() const override { return options_.scale.has_value() || inner_->uses_statistics(); }
   std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
