@@ -224,7 +224,8 @@ TEST(TransformedQuantizerTest, PassesOnTheWarningsOfTheOneThatItKeeps) {
 
 TEST(TransformedQuantizerTest, WithoutStatisticsTheLayoutIsTheSame) {
   const CorrelatedLayer layer = correlated_layer(48, 96, 8);
-  for (const char* method : {"scale+rotate:outputs+gptq:bits=2,group=32,act_order", "scale+rtn:bits=4", "rotate+f16"}) {
+  for (const char* method :
+       {"scale:alpha=1+rotate:outputs+gptq:bits=2,group=32,act_order", "scale:alpha=1+rtn:bits=4", "rotate+f16"}) {
     const auto quantizer = make_quantizer(method, "test");
     const CompressedWeight plain = quantizer->quantize_without_statistics(layer.weight.view(), "w");
     EXPECT_TRUE(layout(plain) == layout(compressed(method, layer))) << method;
@@ -236,8 +237,9 @@ TEST(TransformedQuantizerTest, WithoutStatisticsTheLayoutIsTheSame) {
 TEST(TransformedQuantizerTest, PredictedBytesAreThoseOfTheFile) {
   const CorrelatedLayer layer = correlated_layer(48, 96, 8);
   const testing::TemporaryFolder folder;
-  for (const char* method : {"rotate:outputs,paley+gptq:bits=2,group=32", "scale+rotate+rtn:bits=3,group=32,scales=u8",
-                             "scale+f16", "rotate+bf16"}) {
+  for (const char* method :
+       {"rotate:outputs,paley+gptq:bits=2,group=32", "scale:steps=1+rotate+rtn:bits=3,group=32,scales=u8",
+        "scale:alpha=0.3+f16", "rotate+bf16"}) {
     CompressedFolderWriter writer(folder / "model", true);
     writer.add("w", {48, 96}, compressed(method, layer));
     writer.finish({{"model_type", "llama"}});

@@ -24,6 +24,11 @@ struct TransformOptions {
 // tr((W - W^) H (W - W^)^T) is kept (the first of equals): the cost of `inner` and of a proxy error, for each. The
 // published search rounds to nearest whatever comes later.
 //
+// SmolLM2-135M (12 linears of layers 1, 10 and 20, geometric means of the proxy error, relative): rtn at 3 bits, group
+// 64: 0.0382, rotated 0.0358, scaled (5 alphas) 0.0208, both 0.0159; gptq at 3 bits, act_order: 0.00794, rotated
+// 0.00768; gptq at 2 bits, group 128: 0.0900, rotated 0.0567. Each transform costs 0.0015 (inputs rotated), 0.0029
+// (outputs too), 0.023 (scaled) bits a weight there. paley and rotated outputs made little difference.
+//
 // Name: "scale+rotate:block=64+gptq:bits=2,...". Deterministic as `inner` is.
 class TransformedQuantizer : public Quantizer {
  public:

@@ -40,7 +40,10 @@ enum class GridFit {
   // mean |w - w^| falls. Asymmetric grids only. As published but for this: errors are measured in steps, so that
   // the result does not depend on the weights' unit (published: in weights, which for usual weights shrinks every error
   // to nothing), each group stops by itself, and a zero point worse than that of minmax is not taken.
-  // It needs f16 zero points: an integer one can't follow, and is that of minmax nearly always.
+  // It needs f16 zero points: an integer one can't follow, and is that of minmax nearly always. Even so it is no
+  // bargain:
+  // at 3 bits, group 64 (SmolLM2), the squared error falls by 10 %, that of mse with integer zero points, which cost
+  // 0.2 bits a weight less, by 18 %.
   hqq,
 };
 std::string_view name(GridFit fit);  // "minmax", "mse", "hqq"
