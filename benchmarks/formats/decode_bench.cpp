@@ -7,6 +7,7 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/transformed_weight.h"
 
 // Weights per second on one thread, for a block of rows that stays in the cache (what the streaming decoder does to a
 // layer at a time is mostly larger: then memory decides). The baseline copies as many float32 values.
@@ -69,6 +70,24 @@ BENCHMARK(decode_grouped)
     ->Args({4, 16})
     ->Args({4, 20})
     ->Args({4, kCols});
+
+// Blocks of inputs and outputs; 0: not rotated.
+void decode_rotated(benchmark::State& state) {
+  GroupedIntegerLayout layout;
+  layout.rows = kRows;
+  layout.cols = kCols;
+  layout.group_size = 64;
+  TransformedWeight weight;
+  weight.rows = kRows;
+  weight.cols = kCols;
+  weight.transform.input_block = static_cast<std::size_t>(state.range(0));
+  weight.transform.output_block = static_cast<std::size_t>(state.range(1));
+  weight.base = make_grouped_integer(layout, "w");
+  if (weight.transform.input_block > 0) weight.input_signs.resize(kCols / 8);
+  if (weight.transform.output_block > 0) weight.output_signs.resize(kRows / 8);
+  decode_all(state, weight);
+}
+BENCHMARK(decode_rotated)->ArgNames({"inputs", "outputs"})->Args({64, 0})->Args({0, 64})->Args({64, 64});
 
 void pack_rows(benchmark::State& state) {
   GroupedIntegerLayout layout;

@@ -16,6 +16,8 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/hadamard.h"
+#include "lcomp/formats/transformed_weight.h"
 
 namespace lcomp {
 namespace {
@@ -29,7 +31,7 @@ struct Case {
 };
 
 template <int bits, bool symmetric, std::size_t group_size, ScaleStorage storage, bool per_tensor = false,
-          bool permuted = false>
+          bool permuted = false, ZeroStorage zeros = ZeroStorage::integer>
 WeightLayout grouped(std::size_t rows, std::size_t cols) {
   GroupedIntegerLayout layout;
   layout.rows = rows;
@@ -40,12 +42,23 @@ WeightLayout grouped(std::size_t rows, std::size_t cols) {
   layout.per_tensor = per_tensor;
   layout.scale_storage = storage;
   layout.permuted = permuted;
+  layout.zero_storage = zeros;
   return layout;
 }
 
 template <DenseType type>
 WeightLayout dense(std::size_t rows, std::size_t cols) {
   return DenseLayout{rows, cols, type};
+}
+
+// Every slot that `scaled`, `inputs` and `outputs` ask for; blocks of a power of two, or 1 for odd sides.
+template <WeightLayout (*base)(std::size_t, std::size_t), bool scaled, bool inputs, bool outputs>
+WeightLayout transformed(std::size_t rows, std::size_t cols) {
+  TransformedLayout layout{rows, cols, {}, as_plain(base(rows, cols))};
+  layout.transform.input_scaled = scaled;
+  if (inputs) layout.transform.input_block = largest_hadamard_block(cols, cols, true);
+  if (outputs) layout.transform.output_block = largest_hadamard_block(rows, rows, true);
+  return layout;
 }
 
 const Case cases[] = {
@@ -66,6 +79,14 @@ const Case cases[] = {
     {"8 bits, group 32", grouped<8, false, 32, ScaleStorage::f16>},
     {"4 bits, group 16, permuted", grouped<4, false, 16, ScaleStorage::f16, false, true>},
     {"3 bits, group 5, permuted", grouped<3, true, 5, ScaleStorage::u8, false, true>},
+    {"2 bits, group 16, f16 zeros", grouped<2, false, 16, ScaleStorage::f16, false, false, ZeroStorage::f16>},
+    {"5 bits, tensor, f16 zeros", grouped<5, false, 0, ScaleStorage::u8, true, false, ZeroStorage::f16>},
+    {"f16, rotated", transformed<dense<DenseType::f16>, false, true, true>},
+    {"4 bits, scaled", transformed<grouped<4, false, 16, ScaleStorage::f16>, true, false, false>},
+    {"3 bits, permuted, inputs rotated",
+     transformed<grouped<3, true, 5, ScaleStorage::u8, false, true>, false, true, false>},
+    {"2 bits, outputs rotated", transformed<grouped<2, false, 64, ScaleStorage::f16>, false, false, true>},
+    {"2 bits, all transforms", transformed<grouped<2, false, 64, ScaleStorage::f32>, true, true, true>},
 };
 
 struct Shape {
@@ -92,6 +113,23 @@ CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
     for (float& x : values.span()) x = static_cast<float>(rng.normal());
     return encode_dense(values.view(), d->type, "w");
   }
+  if (const auto* t = std::get_if<TransformedLayout>(&layout)) {
+    TransformedWeight weight{t->rows, t->cols, t->transform, as_plain(random_weight(as_layout(t->base), seed)), {},
+                             {},      {}};
+    for (std::size_t j = 0; t->transform.input_scaled && j < t->cols; ++j) {
+      const std::uint16_t bits = half();
+      weight.input_scales.push_back(static_cast<std::uint8_t>(bits & 255));
+      weight.input_scales.push_back(static_cast<std::uint8_t>(bits >> 8));
+    }
+    const auto signs = [&rng](std::size_t size) {
+      std::vector<float> all(size);
+      for (float& sign : all) sign = rng.below(2) == 0 ? 1.0f : -1.0f;
+      return encode_signs(all);
+    };
+    if (t->transform.input_block > 0) weight.input_signs = signs(t->cols);
+    if (t->transform.output_block > 0) weight.output_signs = signs(t->rows);
+    return weight;
+  }
   const auto& g = std::get<GroupedIntegerLayout>(layout);
   GroupedIntegerWeight weight = make_grouped_integer(g, "w");
   std::vector<std::uint8_t> codes(g.cols);
@@ -111,6 +149,10 @@ CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
     if (g.scale_storage == ScaleStorage::u8) weight.scales[i] = static_cast<std::uint8_t>(rng.below(256));
   }
   for (auto& byte : weight.zeros) byte = static_cast<std::uint8_t>(rng.below(256));
+  for (std::size_t i = 0; g.zero_storage == ZeroStorage::f16 && i < group_count(g); ++i) {
+    const std::uint16_t bits = float_to_half(static_cast<float>(rng.uniform(-1, 1 << g.bits)));
+    std::memcpy(weight.zeros.data() + 2 * i, &bits, 2);
+  }
   if (g.permuted) set_permutation(weight, random_permutation(g.cols, rng));
   return weight;
 }
@@ -139,9 +181,10 @@ float decoded_by_definition(const GroupedIntegerWeight& w, std::size_t i, std::s
   if (w.scale_storage == ScaleStorage::f32) std::memcpy(&scale, &w.scales[4 * g], 4);
   if (w.scale_storage == ScaleStorage::f16) scale = half_of(w.scales, g);
   if (w.scale_storage == ScaleStorage::u8) scale = half_of(w.row_scales, w.per_tensor ? 0 : i) * w.scales[g] / 255.0f;
-  const float zero = !w.symmetric  ? code_of(w.zeros, 0, g)
-                     : w.bits == 1 ? 0.5f
-                                   : std::exp2(static_cast<float>(w.bits - 1));
+  const float zero = w.zero_storage == ZeroStorage::f16 ? half_of(w.zeros, g)
+                     : !w.symmetric                     ? code_of(w.zeros, 0, g)
+                     : w.bits == 1                      ? 0.5f
+                                                        : std::exp2(static_cast<float>(w.bits - 1));
   return scale * (code_of(w.codes, i * row_bytes, j) - zero);
 }
 
@@ -157,19 +200,23 @@ class FormatTest : public ::testing::TestWithParam<Case> {
   }
 };
 
+std::uint64_t buffer_bytes(const CompressedWeight& weight) {
+  if (const auto* d = std::get_if<DenseWeight>(&weight)) return d->values.size();
+  if (const auto* g = std::get_if<GroupedIntegerWeight>(&weight)) {
+    return g->codes.size() + g->scales.size() + g->row_scales.size() + g->zeros.size() + g->permutation.size();
+  }
+  const auto& t = std::get<TransformedWeight>(weight);
+  const auto base = std::visit([](const auto& plain) -> CompressedWeight { return plain; }, t.base);
+  return buffer_bytes(base) + t.input_scales.size() + t.input_signs.size() + t.output_signs.size();
+}
+
 bool same_bits(const Matrix& a, const Matrix& b) {
   return a.rows() == b.rows() && a.cols() == b.cols() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
   for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
-    std::uint64_t bytes = 0;
-    if (const auto* d = std::get_if<DenseWeight>(&weight)) {
-      bytes = d->values.size();
-    } else {
-      const auto& g = std::get<GroupedIntegerWeight>(weight);
-      bytes = g.codes.size() + g.scales.size() + g.row_scales.size() + g.zeros.size() + g.permutation.size();
-    }
+    const std::uint64_t bytes = buffer_bytes(weight);
     EXPECT_EQ(payload_bytes(weight), bytes);
     EXPECT_EQ(payload_bytes(stored), bytes);
     std::uint64_t in_parts = 0;
@@ -186,7 +233,7 @@ TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
 TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
   for_each_shape([](const WeightLayout&, const CompressedWeight& weight) {
     const auto* g = std::get_if<GroupedIntegerWeight>(&weight);
-    if (g == nullptr) return;  // dense: below
+    if (g == nullptr) return;  // dense: below; transformed: transformed_weight_test.cpp
     Matrix expected(g->rows, g->cols);
     for (std::size_t i = 0; i < g->rows; ++i) {
       for (std::size_t j = 0; j < g->cols; ++j) expected(i, j) = decoded_by_definition(*g, i, j);
@@ -296,6 +343,9 @@ TEST(FormatExampleTest, CountsByHand) {
   EXPECT_DOUBLE_EQ(bits_per_weight(layout), 8.0 * 79 / 150);
   layout.scale_storage = ScaleStorage::u8;  // 9 bytes and 3 row scales of 2
   EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u + 4u);
+  layout.zero_storage = ZeroStorage::f16;
+  EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u + 18u);
+  layout.zero_storage = ZeroStorage::integer;
   layout.symmetric = true;
   EXPECT_EQ(payload_bytes(layout), 57u + 9u + 6u);
   layout.group_size = 50;
@@ -366,6 +416,8 @@ TEST(FormatExampleTest, DescribesForPeople) {
             "grouped integer, 3 bits, symmetric, per tensor, f32 scales");
   EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16, false, true>(8, 128)),
             "grouped integer, 4 bits, asymmetric, group 64, f16 scales, permuted columns");
+  EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16, false, false, ZeroStorage::f16>(8, 128)),
+            "grouped integer, 4 bits, asymmetric, group 64, f16 scales, f16 zeros");
   EXPECT_EQ(describe(dense<DenseType::bf16>(8, 128)), "bf16");
 }
 
@@ -400,6 +452,7 @@ TEST(FormatExampleTest, RefusesImpossibleLayouts) {
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.group_size = 0; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.group_size = 9; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.rows = 0; })), Error);
+  EXPECT_THROW(payload_bytes(with([](auto& l) { l.symmetric = true, l.zero_storage = ZeroStorage::f16; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.per_tensor = true, l.group_size = 4; })), Error);
   EXPECT_THROW(payload_bytes(with([](auto& l) { l.rows = std::numeric_limits<std::size_t>::max() / 2; })), Error);
   EXPECT_THROW(payload_bytes(DenseLayout{std::numeric_limits<std::size_t>::max() / 2, 4, DenseType::f32}), Error);
@@ -420,6 +473,7 @@ TEST(FormatExampleTest, RefusesUnknownJson) {
   refuses("group_size", 129);
   refuses("group_size", 0);
   refuses("scales", "f64");
+  refuses("zeros", "f32");
   refuses("per_tensor", true);  // with group_size 64
   refuses("surprise", 1);
 }

@@ -67,6 +67,9 @@ TEST(QuantizerTableTest, RefusesWithWhatItKnows) {
   EXPECT_THAT(refusal({{"method", "gptq"}, {"bits", 4}, {"damping", -0.1}}), HasSubstr("quantizer.damping"));
   EXPECT_THAT(refusal({{"method", "gptq"}, {"bits", 4}, {"block_size", 0}}), HasSubstr("quantizer.block_size"));
   EXPECT_THAT(refusal({{"method", "gptq"}, {"bits", 4}, {"act_order", 1}}), HasSubstr("quantizer.act_order"));
+  EXPECT_THAT(refusal("rtn:bits=4,sym,grid=hqq"), HasSubstr("config.json: quantizer"));
+  EXPECT_THAT(refusal("rtn:bits=4,sym,zeros=f16"), HasSubstr("f16 zero points"));
+  EXPECT_THAT(refusal("gptq:bits=4,zeros=u8"), HasSubstr("zeros"));
   EXPECT_THAT(refusal(4), HasSubstr("config.json: quantizer"));
 }
 

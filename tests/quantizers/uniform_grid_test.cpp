@@ -165,7 +165,8 @@ TEST(UniformGridTest, IsTheSameOnEveryInstructionSet) {
   const auto weights = normal_weights(1000, 5, 0.02f);
   for (const bool symmetric : {false, true}) {
     for (const int bits : {1, 2, 4, 8}) {
-      const GridSetting setting{bits, symmetric, GridFit::mse};
+      const GridSetting setting{bits, symmetric, symmetric ? GridFit::mse : GridFit::hqq,
+                                symmetric ? ZeroStorage::integer : ZeroStorage::f16};
       const UniformGrid expected = fit_grid(weights, setting, in_f16);
       const auto expected_codes = codes_of(weights, expected, setting);
       const double expected_error = grid_error(weights, expected, setting);
@@ -179,6 +180,85 @@ TEST(UniformGridTest, IsTheSameOnEveryInstructionSet) {
       });
     }
   }
+}
+
+TEST(UniformGridTest, RealZeroPointsByHand) {
+  // Range -1 .. 2.5 in 2 bits: scale 3.5 / 3 = 7/6, zero point 6/7 = 0.857. -1 -> 0, 0.5 -> 3/7 + 6/7 = 1.29 -> 1,
+  // 1.5 -> 9/7 + 6/7 = 2.14 -> 2, 2.5 -> 3, and the ends decode exactly.
+  const std::vector<float> weights = {-1, 0.5f, 1.5f, 2.5f};
+  const GridSetting setting{2, false, GridFit::minmax, ZeroStorage::f16};
+  const UniformGrid grid = fit_grid(weights, setting, in_f32);
+  EXPECT_FLOAT_EQ(grid.scale, 3.5f / 3);
+  EXPECT_EQ(grid.zero_point, half_to_float(float_to_half(6.0f / 7)));
+  const auto codes = codes_of(weights, grid, setting);
+  EXPECT_EQ(codes, (std::vector<std::uint8_t>{0, 1, 2, 3}));
+  // Errors 0, 1/2 - 1/6, 3/2 - 4/3, 0.
+  EXPECT_NEAR(grid_error(weights, grid, setting), 1.0 / 9 + 1.0 / 36, 1e-3);
+}
+
+TEST(UniformGridTest, CodesOfRealZeroPointsAreTheNearest) {
+  const auto weights = normal_weights(500, 6);
+  for (const float zero_point : {-0.75f, 0.4375f, 2.5f, 3.8125f, 9.0f}) {
+    const GridSetting setting{3, false, GridFit::hqq, ZeroStorage::f16};
+    const UniformGrid grid{0.4f, zero_point};
+    const auto codes = codes_of(weights, grid, setting);
+    for (std::size_t j = 0; j < weights.size(); ++j) {
+      const auto distance = [&](int code) {
+        return std::abs(weights[j] - grid.scale * (static_cast<float>(code) - zero_point));
+      };
+      for (int code = 0; code < 8; ++code) EXPECT_LE(distance(codes[j]), distance(code) + 1e-6f);
+    }
+  }
+}
+
+// sum |w - w^|^p over groups of 64.
+double half_quadratic_error(const std::vector<float>& weights, const GridSetting& setting, double p) {
+  double sum = 0;
+  for (std::size_t j = 0; j < weights.size(); j += 64) {
+    const std::vector<float> group(weights.begin() + static_cast<std::ptrdiff_t>(j),
+                                   weights.begin() + static_cast<std::ptrdiff_t>(j + 64));
+    const UniformGrid grid = fit_grid(group, setting, in_f16);
+    const auto codes = codes_of(group, grid, setting);
+    for (std::size_t k = 0; k < group.size(); ++k) {
+      const float decoded = grid.scale * (static_cast<float>(codes[k]) - grid.zero_point);
+      sum += std::pow(static_cast<double>(std::abs(group[k] - decoded)), p);
+    }
+  }
+  return sum;
+}
+
+TEST(UniformGridTest, HalfQuadraticNeedsRealZeroPoints) {
+  for (const float unit : {0.02f, 1.0f}) {
+    const auto weights = normal_weights(64 * 50, 7, unit);
+    for (const int bits : {2, 3, 4}) {
+      const GridSetting plain{bits, false, GridFit::minmax};
+      const GridSetting with_integers{bits, false, GridFit::hqq};
+      const GridSetting with_reals{bits, false, GridFit::hqq, ZeroStorage::f16};
+      const double least = half_quadratic_error(weights, plain, 1);
+      EXPECT_LE(half_quadratic_error(weights, with_integers, 1), least);
+      EXPECT_GT(half_quadratic_error(weights, with_integers, 1), 0.99 * least);  // next to nothing
+      EXPECT_LT(half_quadratic_error(weights, with_reals, 1), 0.97 * least);
+      EXPECT_LT(half_quadratic_error(weights, with_reals, 0.7), 0.97 * half_quadratic_error(weights, plain, 0.7));
+    }
+  }
+}
+
+TEST(UniformGridTest, HalfQuadraticByHand) {
+  // Range 0 .. 3 in 2 bits: scale 1, zero point 0. All but the ends lie 0.25 above an integer: errors of 0.25 shrink to
+  // 0.25 - 0.25^-0.3 / 10 = 0.0984; the mean of code - w + shrunk error over 1 end and 3 others (the other end is left
+  // out here) moves the zero point by -(0.25 - 0.0984) 3/4 = -0.114, and on towards -0.25 in later turns.
+  const std::vector<float> weights = {3, 0.25f, 1.25f, 1.25f, 1.25f, 0.25f, 1.25f, 1.25f, 0.25f, 1.25f, 1.25f, 1.25f};
+  const UniformGrid grid = fit_grid(weights, {2, false, GridFit::hqq, ZeroStorage::f16}, in_f32);
+  EXPECT_EQ(grid.scale, 1);
+  EXPECT_NEAR(grid.zero_point, -0.25f, 0.05f);
+}
+
+TEST(UniformGridTest, RefusesSettingsThatContradictThemselves) {
+  EXPECT_NO_THROW(check_setting({4, false, GridFit::hqq, ZeroStorage::f16}, "w"));
+  EXPECT_THROW(check_setting({4, true, GridFit::hqq}, "w"), Error);
+  EXPECT_THROW(check_setting({4, true, GridFit::minmax, ZeroStorage::f16}, "w"), Error);
+  EXPECT_THROW(check_setting({0, false}, "w"), Error);
+  EXPECT_THROW(check_setting({9, false}, "w"), Error);
 }
 
 TEST(UniformGridTest, ZerosDecodeToZeros) {

@@ -28,9 +28,11 @@ struct SquaredError {
 };
 
 SquaredError squared_error(const Matrix& weight, const CompressedWeight& compressed) {
-  const std::size_t rows_together = divide_up(std::size_t{32768}, std::max<std::size_t>(weight.cols(), 1));
-  std::vector<SquaredError> chunks(divide_up(weight.rows(), rows_together));
-  parallel_chunks(0, weight.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+  const std::size_t alignment = rows_together(layout(compressed));
+  const std::size_t worth_a_thread = divide_up(std::size_t{32768}, std::max<std::size_t>(weight.cols(), 1));
+  const std::size_t chunk_rows = divide_up(worth_a_thread, alignment) * alignment;
+  std::vector<SquaredError> chunks(divide_up(weight.rows(), chunk_rows));
+  parallel_chunks(0, weight.rows(), chunk_rows, [&](std::size_t first, std::size_t last) {
     std::vector<float> decoded((last - first) * weight.cols());
     decode_rows(view(compressed), first, last - first, decoded);
     const float* original = weight.row(first).data();
@@ -41,7 +43,7 @@ SquaredError squared_error(const Matrix& weight, const CompressedWeight& compres
       sum.error += difference * difference;
       sum.weights += w * w;
     }
-    chunks[first / rows_together] = sum;
+    chunks[first / chunk_rows] = sum;
   });
   SquaredError total;
   for (const SquaredError& chunk : chunks) {

@@ -11,6 +11,7 @@
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/transformed_weight.h"
 
 namespace lcomp {
 namespace {
@@ -44,8 +45,6 @@ void check_part(const PartDeclaration& declared, const WeightPart& part, const s
   }
 }
 
-void check_contents(const DenseView& /*weight*/, const std::string& /*where*/) {}  // any values will do
-
 }  // namespace
 
 std::vector<PartDeclaration> declared_parts(const WeightLayout& layout, const std::string& where) {
@@ -72,7 +71,8 @@ WeightLayout layout(const CompressedWeightView& weight) {
   return std::visit(Overloaded{[](const DenseView& w) -> WeightLayout { return static_cast<const DenseLayout&>(w); },
                                [](const GroupedIntegerView& w) -> WeightLayout {
                                  return static_cast<const GroupedIntegerLayout&>(w);
-                               }},
+                               },
+                               [](const TransformedView& w) -> WeightLayout { return layout(w); }},
                     weight);
 }
 
@@ -111,8 +111,9 @@ Matrix decode(const CompressedWeightView& weight) {
   const WeightLayout shape = layout(weight);
   Matrix out(rows(shape), cols(shape));
   if (out.empty()) return out;  // no columns, perhaps, and any number of rows
-  const std::size_t rows_together = std::max<std::size_t>(1, 65536 / out.cols());
-  parallel_chunks(0, out.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+  const std::size_t alignment = rows_together(shape);
+  const std::size_t chunk = divide_up(std::max<std::size_t>(1, 65536 / out.cols()), alignment) * alignment;
+  parallel_chunks(0, out.rows(), chunk, [&](std::size_t first, std::size_t last) {
     decode_rows(weight, first, last - first, out.span().subspan(first * out.cols(), (last - first) * out.cols()));
   });
   return out;
@@ -127,12 +128,26 @@ std::string describe(const WeightLayout& layout) {
                                                            : grouped.group_size == grouped.cols
                                                                ? "per channel"
                                                                : fmt::format("group {}", grouped.group_size);
-                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}", grouped.bits,
+                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}{}", grouped.bits,
                                                     grouped.symmetric ? "symmetric" : "asymmetric", grain,
                                                     name(grouped.scale_storage),
+                                                    grouped.zero_storage == ZeroStorage::f16 ? ", f16 zeros" : "",
                                                     grouped.permuted ? ", permuted columns" : "");
+                               },
+                               [](const TransformedLayout& transformed) {
+                                 const WeightTransform& t = transformed.transform;
+                                 std::string text = describe(as_layout(transformed.base));
+                                 if (t.input_scaled) text += ", scaled inputs";
+                                 if (t.input_block > 0) text += fmt::format(", inputs rotated by {}", t.input_block);
+                                 if (t.output_block > 0) text += fmt::format(", outputs rotated by {}", t.output_block);
+                                 return text;
                                }},
                     layout);
+}
+
+std::size_t rows_together(const WeightLayout& layout) {
+  const auto* transformed = std::get_if<TransformedLayout>(&layout);
+  return transformed == nullptr ? 1 : std::max<std::size_t>(1, transformed->transform.output_block);
 }
 
 std::vector<WeightPart> to_parts(const CompressedWeightView& weight) {

@@ -75,6 +75,10 @@ void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std
     std::fill(out.begin(), out.end(), implied_zero_point(weight.bits));
     return;
   }
+  if (weight.zero_storage == ZeroStorage::f16) {
+    for (std::size_t g = 0; g < out.size(); ++g) out[g] = read_half(weight.zeros, first + g);
+    return;
+  }
   std::vector<std::uint8_t> codes(out.size());
   unpack_bits(weight.zeros, weight.bits, first, codes);
   for (std::size_t g = 0; g < out.size(); ++g) out[g] = static_cast<float>(codes[g]);
@@ -94,11 +98,24 @@ std::string_view name(ScaleStorage storage) {
   return "";
 }
 
+std::string_view name(ZeroStorage storage) {
+  switch (storage) {
+    case ZeroStorage::integer:
+      return "integer";
+    case ZeroStorage::f16:
+      return "f16";
+  }
+  return "";
+}
+
 void check_layout(const GroupedIntegerLayout& layout, const std::string& where) {
   if (layout.bits < 1 || layout.bits > 8) throw Error({where, fmt::format("{} bits", layout.bits), "1 to 8", ""});
   if (layout.rows == 0 || layout.cols == 0) {
     throw Error(
         {where, fmt::format("a weight of {} x {}", layout.rows, layout.cols), "at least one row and column", ""});
+  }
+  if (layout.symmetric && layout.zero_storage != ZeroStorage::integer) {
+    throw Error({where, "f16 zero points of a symmetric weight", "an asymmetric one, which stores zero points", ""});
   }
   if (layout.group_size == 0 || layout.group_size > layout.cols ||
       (layout.per_tensor && layout.group_size != layout.cols)) {
@@ -144,7 +161,9 @@ std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, 
       parts.push_back(declare(".row_scales", DataType::f16, {scale_rows}));
       break;
   }
-  if (!layout.symmetric) {
+  if (!layout.symmetric && layout.zero_storage == ZeroStorage::f16) {
+    parts.push_back(declare(".zeros", DataType::f16, {scale_rows, per_row}));
+  } else if (!layout.symmetric) {
     parts.push_back(declare(".zeros", DataType::u8, {packed_bytes(group_count(layout), layout.bits)}));
   }
   if (layout.permuted) {
@@ -238,9 +257,20 @@ void set_scales(GroupedIntegerWeight& weight, std::size_t row, std::span<const f
   }
 }
 
-void set_zero_points(GroupedIntegerWeight& weight, std::span<const std::uint8_t> zero_points) {
+float round_zero_point(float zero_point, ZeroStorage storage, int bits) {
+  if (storage == ZeroStorage::f16) return half_to_float(float_to_half(zero_point));
+  return std::clamp(std::nearbyint(zero_point), 0.0f, static_cast<float>((1 << bits) - 1));
+}
+
+void set_zero_points(GroupedIntegerWeight& weight, std::span<const float> zero_points) {
   assert(zero_points.size() == group_count(weight));
-  if (!weight.symmetric) pack_bits(zero_points, weight.bits, weight.zeros);
+  if (weight.symmetric) return;
+  if (weight.zero_storage == ZeroStorage::f16) {
+    for (std::size_t g = 0; g < zero_points.size(); ++g) write_half(weight.zeros, g, zero_points[g]);
+    return;
+  }
+  const std::vector<std::uint8_t> codes(zero_points.begin(), zero_points.end());
+  pack_bits(codes, weight.bits, weight.zeros);
 }
 
 void set_permutation(GroupedIntegerWeight& weight, std::span<const std::uint32_t> permutation) {

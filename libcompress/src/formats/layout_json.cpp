@@ -6,6 +6,7 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/transformed_weight.h"
 #include "lcomp/io/config_reader.h"
 
 namespace lcomp {
@@ -20,7 +21,16 @@ nlohmann::json to_json(const GroupedIntegerLayout& layout) {
                          {"group_size", layout.group_size},
                          {"scales", name(layout.scale_storage)}};
   if (layout.per_tensor) json["per_tensor"] = true;
+  if (layout.zero_storage != ZeroStorage::integer) json["zeros"] = name(layout.zero_storage);
   if (layout.permuted) json["permuted"] = true;
+  return json;
+}
+
+nlohmann::json to_json(const TransformedLayout& layout) {
+  nlohmann::json json = {{"format", "transformed"}, {"base", layout_to_json(as_layout(layout.base))}};
+  if (layout.transform.input_scaled) json["input_scaled"] = true;
+  if (layout.transform.input_block > 0) json["input_block"] = layout.transform.input_block;
+  if (layout.transform.output_block > 0) json["output_block"] = layout.transform.output_block;
   return json;
 }
 
@@ -36,6 +46,55 @@ Enum enumerator(ConfigReader& reader, const char* key, const std::array<Enum, si
   return values[0];
 }
 
+DenseLayout read_dense(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  DenseLayout dense{rows, cols, DenseType::f16};
+  dense.type = enumerator(reader, "type", std::array{DenseType::f32, DenseType::f16, DenseType::bf16});
+  return dense;
+}
+
+GroupedIntegerLayout read_grouped_integer(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  GroupedIntegerLayout grouped;
+  grouped.rows = rows;
+  grouped.cols = cols;
+  grouped.bits = static_cast<int>(reader.integer("bits", 1, 8));
+  grouped.symmetric = reader.boolean("symmetric");
+  grouped.group_size =
+      static_cast<std::size_t>(reader.integer("group_size", 1, checked_cast<std::int64_t>(cols, reader.where())));
+  grouped.per_tensor = reader.boolean_or("per_tensor", false);
+  grouped.permuted = reader.boolean_or("permuted", false);
+  grouped.scale_storage =
+      enumerator(reader, "scales", std::array{ScaleStorage::f32, ScaleStorage::f16, ScaleStorage::u8});
+  if (reader.has("zeros")) {
+    grouped.zero_storage = enumerator(reader, "zeros", std::array{ZeroStorage::integer, ZeroStorage::f16});
+  }
+  check_layout(grouped, reader.where());
+  return grouped;
+}
+
+// One of the formats that store weights as such, under the name that "format" holds.
+PlainLayout read_plain(ConfigReader& reader, const std::string& format, std::size_t rows, std::size_t cols) {
+  if (format == "dense") return read_dense(reader, rows, cols);
+  return read_grouped_integer(reader, rows, cols);
+}
+
+const std::vector<std::string> plain_formats = {"dense", "grouped_integer"};
+
+TransformedLayout read_transformed(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  TransformedLayout layout{rows, cols, {}, {}};
+  ConfigReader base(reader.object("base"), reader.where("base"));
+  layout.base = read_plain(base, base.one_of("format", plain_formats), rows, cols);
+  base.finish();
+  const auto block = [&reader](const char* key, std::size_t size) {
+    return static_cast<std::size_t>(
+        reader.integer_or(key, 0, 1, std::max<std::int64_t>(1, checked_cast<std::int64_t>(size, reader.where()))));
+  };
+  layout.transform.input_scaled = reader.boolean_or("input_scaled", false);
+  layout.transform.input_block = block("input_block", cols);
+  layout.transform.output_block = block("output_block", rows);
+  check_layout(layout, reader.where());
+  return layout;
+}
+
 }  // namespace
 
 nlohmann::json layout_to_json(const WeightLayout& layout) {
@@ -45,25 +104,14 @@ nlohmann::json layout_to_json(const WeightLayout& layout) {
 WeightLayout layout_from_json(const nlohmann::json& json, std::size_t rows, std::size_t cols,
                               const std::string& where) {
   ConfigReader reader(json, where);
+  std::vector<std::string> formats = plain_formats;
+  formats.emplace_back("transformed");
+  const std::string format = reader.one_of("format", formats);
   WeightLayout layout;
-  if (reader.one_of("format", {"dense", "grouped_integer"}) == "dense") {
-    DenseLayout dense{rows, cols, DenseType::f16};
-    dense.type = enumerator(reader, "type", std::array{DenseType::f32, DenseType::f16, DenseType::bf16});
-    layout = dense;
+  if (format == "transformed") {
+    layout = read_transformed(reader, rows, cols);
   } else {
-    GroupedIntegerLayout grouped;
-    grouped.rows = rows;
-    grouped.cols = cols;
-    grouped.bits = static_cast<int>(reader.integer("bits", 1, 8));
-    grouped.symmetric = reader.boolean("symmetric");
-    grouped.group_size =
-        static_cast<std::size_t>(reader.integer("group_size", 1, checked_cast<std::int64_t>(cols, where)));
-    grouped.per_tensor = reader.boolean_or("per_tensor", false);
-    grouped.permuted = reader.boolean_or("permuted", false);
-    grouped.scale_storage =
-        enumerator(reader, "scales", std::array{ScaleStorage::f32, ScaleStorage::f16, ScaleStorage::u8});
-    check_layout(grouped, where);
-    layout = grouped;
+    layout = as_layout(read_plain(reader, format, rows, cols));
   }
   reader.finish();
   return layout;

@@ -41,7 +41,7 @@ bool fits_on_the_way(const GptqOptions& options) {
 // group 64).
 std::vector<float> column_weights(const GptqOptions& options, const HessianFactor& factor) {
   const bool one_symmetric_bit = options.bits == 1 && options.symmetric;
-  if (options.grid == GridFit::minmax && !one_symmetric_bit) return {};
+  if (options.grid != GridFit::mse && !one_symmetric_bit) return {};
   std::vector<float> weights(factor.size());
   for (std::size_t j = 0; j < weights.size(); ++j) {
     weights[fits_on_the_way(options) ? j : factor.order[j]] = factor.root(j, j) * factor.root(j, j);
@@ -62,6 +62,7 @@ RoundToNearestOptions plain_rounding(const GptqOptions& options) {
   plain.grain = options.grain;
   plain.grid = options.grid;
   plain.scale_storage = options.scale_storage;
+  plain.zero_storage = options.zero_storage;
   return plain;
 }
 
@@ -74,7 +75,7 @@ GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std
 }
 
 GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
-  if (options.bits < 1 || options.bits > 8) throw Error({"gptq", fmt::format("{} bits", options.bits), "1 to 8", ""});
+  check_setting({options.bits, options.symmetric, options.grid, options.zero_storage}, "gptq");
   if (options.grain.kind == Grain::Kind::tensor) {
     throw Error({"gptq", "one scale for the whole tensor", "groups of columns, or \"channel\"", ""});
   }
@@ -97,9 +98,9 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
   const HessianFactor factor = factor_hessian(stats.hessian, {options_.damping, options_.act_order}, component);
   if (factor.warning && stats.warnings != nullptr) stats.warnings->push_back(*factor.warning);
 
-  std::vector<std::uint8_t> zero_points(group_count(out));
+  std::vector<float> zero_points(group_count(out));
   UniformRounding rounding;
-  rounding.setting = {options_.bits, options_.symmetric, options_.grid};
+  rounding.setting = {options_.bits, options_.symmetric, options_.grid, options_.zero_storage};
   rounding.fit_on_the_way = fits_on_the_way(options_);
   rounding.dead_are_zero = options_.grain.kind == Grain::Kind::group;  // as the reference code
   rounding.column_weights = column_weights(options_, factor);
@@ -149,7 +150,8 @@ std::uint64_t GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols)
 std::string GptqQuantizer::name() const {
   const GptqOptions defaults;
   MethodString text("gptq");
-  text.add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage)
+  text.add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage,
+                   options_.zero_storage)
       .flag("act_order", options_.act_order)
       .flag("static_groups", options_.static_groups);
   if (options_.damping != defaults.damping) text.add("damping", options_.damping);

@@ -16,7 +16,8 @@ struct WeightRange {
 };
 WeightRange weight_range(const float* weights, std::size_t size);
 
-// codes[j] = clamp(round(weights[j] / scale) + zero_point, 0, highest), scale > 0.
+// codes[j] = clamp(round(weights[j] / scale + z - [z]) + [z], 0, highest), scale > 0, z: zero_point, [z]: the integer
+// nearest to it.
 void round_codes(const float* weights, std::size_t size, float scale, float zero_point, float highest,
                  std::uint8_t* codes);
 

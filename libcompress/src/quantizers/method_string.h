@@ -31,8 +31,10 @@ class MethodString {
   MethodString& add(std::string_view key, std::int64_t value) { return add(key, std::to_string(value)); }
   MethodString& add(std::string_view key, double value);  // as many digits as needed
   MethodString& flag(std::string_view name, bool set = true);
-  // What uniform grids share: "bits=4,group=64,asym", then "grid=mse" and "scales=u8" where they aren't the defaults.
-  MethodString& add_uniform(int bits, bool symmetric, const Grain& grain, GridFit grid, ScaleStorage scales);
+  // What uniform grids share: "bits=4,group=64,asym", then "grid=mse", "scales=u8" and "zeros=f16" where they aren't
+  // the defaults.
+  MethodString& add_uniform(int bits, bool symmetric, const Grain& grain, GridFit grid, ScaleStorage scales,
+                            ZeroStorage zeros);
 
   const std::string& text() const { return text_; }
 

@@ -8,6 +8,7 @@
 #include "lcomp/quantizers/gptq.h"
 #include "lcomp/quantizers/round_to_nearest.h"
 #include "method_string.h"
+#include "transform_table.h"
 
 namespace lcomp {
 namespace {
@@ -29,7 +30,7 @@ Grain read_grain(ConfigReader& reader) {
   return grain;
 }
 
-// The keys that methods with uniform grids share: bits, symmetric, group_size, grid, scales.
+// The keys that methods with uniform grids share: bits, symmetric, group_size, grid, scales, zeros.
 template <typename Options>
 Options read_uniform_options(ConfigReader& reader) {
   Options options;
@@ -40,9 +41,15 @@ Options read_uniform_options(ConfigReader& reader) {
   options.bits = static_cast<int>(bits);
   options.symmetric = reader.boolean_or("symmetric", options.symmetric);
   options.grain = read_grain(reader);
-  options.grid = reader.one_of_or("grid", "minmax", {"minmax", "mse"}) == "mse" ? GridFit::mse : GridFit::minmax;
+  const std::string grid = reader.one_of_or("grid", "minmax", {"minmax", "mse", "hqq"});
+  options.grid = grid == "mse" ? GridFit::mse : grid == "hqq" ? GridFit::hqq : GridFit::minmax;
   const std::string scales = reader.one_of_or("scales", "f16", {"f16", "u8", "f32"});
   options.scale_storage = scales == "f16" ? ScaleStorage::f16 : scales == "u8" ? ScaleStorage::u8 : ScaleStorage::f32;
+  const std::string zeros = reader.one_of_or("zeros", "integer", {"integer", "f16"});
+  options.zero_storage = zeros == "f16" ? ZeroStorage::f16 : ZeroStorage::integer;
+  if (options.bits != 16) {
+    check_setting({options.bits, options.symmetric, options.grid, options.zero_storage}, reader.where());
+  }
   return options;
 }
 
@@ -106,9 +113,13 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
   const nlohmann::json object = setting_object(setting, where);
   ConfigReader reader(object,
                       setting.is_string() ? fmt::format("{}, \"{}\"", where, setting.get<std::string>()) : where);
-  auto quantizer = method_of(reader).make(reader);
+  const TransformOptions transforms = read_transforms(reader);
+  const Method& method = method_of(reader);
+  auto quantizer = method.make(reader);
   reader.finish();
-  return quantizer;
+  const bool plain_f16 = method.has_bits && object.value("bits", nlohmann::json()) == 16;
+  if (plain_f16 || (!transforms.scale && !transforms.rotate)) return quantizer;
+  return std::make_unique<TransformedQuantizer>(transforms, std::move(quantizer));
 }
 
 bool has_bits(const nlohmann::json& setting, const std::string& where) {

@@ -15,7 +15,7 @@ namespace lcomp {
 namespace {
 
 GridSetting grid_setting(const RoundToNearestOptions& options) {
-  return {options.bits, options.symmetric, options.grid};
+  return {options.bits, options.symmetric, options.grid, options.zero_storage};
 }
 
 // Rows that make a piece of work worth a thread.
@@ -34,8 +34,7 @@ void quantize_as_one_group(ConstMatrixView weight, const RoundToNearestOptions& 
   const RowGrids fitted = fit_row(all, all.size(), grid_setting(options), options.scale_storage, component);
   const UniformGrid& grid = fitted.grids[0];
   set_scales(out, 0, {&grid.scale, 1}, fitted.row_scale);
-  const auto zero_point = static_cast<std::uint8_t>(grid.zero_point);
-  set_zero_points(out, {&zero_point, 1});
+  set_zero_points(out, {&grid.zero_point, 1});
   parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint8_t> codes(weight.cols());
     for (std::size_t i = first; i < last; ++i) {
@@ -49,7 +48,7 @@ void quantize_by_rows(ConstMatrixView weight, const RoundToNearestOptions& optio
                       GroupedIntegerWeight& out) {
   const GridSetting setting = grid_setting(options);
   const std::size_t per_row = groups_per_row(out);
-  std::vector<std::uint8_t> zero_points(group_count(out));
+  std::vector<float> zero_points(group_count(out));
   parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint8_t> codes(weight.cols());
     std::vector<float> scales(per_row);
@@ -62,7 +61,7 @@ void quantize_by_rows(ConstMatrixView weight, const RoundToNearestOptions& optio
         const std::size_t size = std::min(out.group_size, row.size() - begin);
         round_to_grid(row.subspan(begin, size), fitted.grids[g], setting, std::span(codes).subspan(begin, size));
         scales[g] = fitted.grids[g].scale;
-        zero_points[i * per_row + g] = static_cast<std::uint8_t>(fitted.grids[g].zero_point);
+        zero_points[i * per_row + g] = fitted.grids[g].zero_point;
       }
       set_scales(out, i, scales, fitted.row_scale);
       pack_row(out, i, codes);
@@ -82,11 +81,12 @@ GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t
   layout.group_size = options.grain.kind == Grain::Kind::group ? std::min(options.grain.group_size, cols) : cols;
   layout.per_tensor = options.grain.kind == Grain::Kind::tensor;
   layout.scale_storage = options.scale_storage;
+  layout.zero_storage = options.zero_storage;
   return layout;
 }
 
 RoundToNearest::RoundToNearest(const RoundToNearestOptions& options) : options_(options) {
-  if (options.bits < 1 || options.bits > 8) throw Error({"rtn", fmt::format("{} bits", options.bits), "1 to 8", ""});
+  check_setting(grid_setting(options), "rtn");
   if (options.grain.kind == Grain::Kind::group && options.grain.group_size == 0) {
     throw Error({"rtn", "groups of 0 columns", "at least 1", ""});
   }
@@ -109,7 +109,8 @@ std::uint64_t RoundToNearest::predicted_bytes(std::size_t rows, std::size_t cols
 
 std::string RoundToNearest::name() const {
   return MethodString("rtn")
-      .add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage)
+      .add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage,
+                   options_.zero_storage)
       .text();
 }
 

@@ -26,7 +26,9 @@ HWY_INLINE void round_rows(D d, const float* values, const float* scales, const 
     code = hn::IfThenElseZero(hn::Gt(value, zero), hn::Set(d, 1.0f));
   } else {
     const auto quotient = hn::IfThenZeroElse(hn::Eq(scale, zero), hn::Div(value, scale));
-    code = hn::Min(hn::Max(hn::Add(hn::Round(quotient), zero_point), zero), hn::Set(d, highest));
+    const auto whole = hn::Round(zero_point);
+    const auto rest = hn::Sub(zero_point, whole);
+    code = hn::Min(hn::Max(hn::Add(hn::Round(hn::Add(quotient, rest)), whole), zero), hn::Set(d, highest));
   }
   hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(di, code)), d8, codes);
   hn::StoreU(hn::Mul(scale, hn::Sub(code, zero_point)), d, decoded);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "grid_kernels.h"
+#include "half_quadratic.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/grouped_integer.h"
 
@@ -32,13 +33,15 @@ UniformGrid grid_of_range(float low, float high, const GridSetting& setting, con
   if (setting.symmetric) {
     grid.zero_point = implied_zero_point(setting.bits);
   } else if (usable(grid)) {
-    grid.zero_point = std::clamp(std::nearbyint(-low / grid.scale), 0.0f, highest);
+    grid.zero_point = round_zero_point(-low / grid.scale, setting.zero_storage, setting.bits);
   }
   return grid;
 }
 
 UniformGrid grid_of_zeros(const GridSetting& setting, const ScaleValues& scales) {
-  UniformGrid grid = grid_of_range(-1, 1, setting, {ScaleStorage::f32, 0});
+  GridSetting with_zero = setting;  // a code that decodes to 0
+  with_zero.zero_storage = ZeroStorage::integer;
+  UniformGrid grid = grid_of_range(-1, 1, with_zero, {ScaleStorage::f32, 0});
   grid.scale = scales.storage == ScaleStorage::u8 ? 0 : round_scale(grid.scale, scales.storage, 0);
   return grid;
 }
@@ -118,6 +121,29 @@ class RangeSearch {
 
 }  // namespace
 
+std::string_view name(GridFit fit) {
+  switch (fit) {
+    case GridFit::minmax:
+      return "minmax";
+    case GridFit::mse:
+      return "mse";
+    case GridFit::hqq:
+      return "hqq";
+  }
+  return "";
+}
+
+void check_setting(const GridSetting& setting, const std::string& where) {
+  if (setting.bits < 1 || setting.bits > 8) throw Error({where, fmt::format("{} bits", setting.bits), "1 to 8", ""});
+  if (!setting.symmetric) return;
+  if (setting.fit == GridFit::hqq) {
+    throw Error({where, "a symmetric grid fitted by hqq", "an asymmetric one", "hqq fits the zero point"});
+  }
+  if (setting.zero_storage != ZeroStorage::integer) {
+    throw Error({where, "f16 zero points of a symmetric grid", "an asymmetric one, which has zero points", ""});
+  }
+}
+
 UniformGrid fit_grid(std::span<const float> weights, const GridSetting& setting, const ScaleValues& scales,
                      std::span<const float> column_weights) {
   assert(column_weights.empty() || column_weights.size() == weights.size());
@@ -132,6 +158,8 @@ UniformGrid fit_grid(std::span<const float> weights, const GridSetting& setting,
       const UniformGrid best = RangeSearch(weights, column_weights, range, setting, scales, whole).run();
       return usable(best) ? best : whole;
     }
+    case GridFit::hqq:
+      return usable(whole) ? fit_half_quadratic(weights, range.low, whole, setting) : whole;
   }
   return whole;
 }

@@ -75,7 +75,7 @@ class UniformRounder : public ColumnRounder {
         pack_row(*rounding_.out, row, std::span(codes).subspan((r - first) * layout_.cols, layout_.cols));
         for (std::size_t g = 0; g < groups_; ++g) {
           scales[g] = scales_[g * rows_ + r];
-          rounding_.zero_points[row * groups_ + g] = static_cast<std::uint8_t>(zero_points_[g * rows_ + r]);
+          rounding_.zero_points[row * groups_ + g] = zero_points_[g * rows_ + r];
         }
         set_scales(*rounding_.out, row, scales, row_scales_[r]);
       }

@@ -25,7 +25,7 @@ struct UniformRounding {
   ConstMatrixView weight;  // [rows, cols] in its own order
   const HessianFactor* factor = nullptr;
   GroupedIntegerWeight* out = nullptr;  // its layout set; filled row by row
-  std::span<std::uint8_t> zero_points;  // [group_count] of out, for set_zero_points() when all rows are done
+  std::span<float> zero_points;         // [group_count] of out, for set_zero_points() when all rows are done
   std::string component;
 };
 

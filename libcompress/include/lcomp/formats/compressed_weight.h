@@ -37,6 +37,11 @@ enum class ScaleStorage {
   u8,   // 8-bit code times a 16-bit float per row: scale = row_scale * code / 255
 };
 
+enum class ZeroStorage {
+  integer,  // 0 .. 2^bits - 1, in `bits` bits
+  f16,      // any 16-bit float
+};
+
 // Uniform integer codes, a scale and (asymmetric) a zero point per group of consecutive columns. See grouped_integer.h.
 //   w^ = scale * (code - zero_point),  0 <= code < 2^bits;  zero_point not stored when symmetric: 2^(bits-1)
 struct GroupedIntegerLayout {
@@ -47,6 +52,7 @@ struct GroupedIntegerLayout {
       0;  // columns per group, 1 .. cols; the last group of a row may be shorter. cols: one group a row
   bool per_tensor = false;  // one scale (and zero point) for the whole weight; group_size is then cols
   ScaleStorage scale_storage = ScaleStorage::f16;
+  ZeroStorage zero_storage = ZeroStorage::integer;  // of asymmetric weights
   bool permuted = false;  // columns are stored in another order, given by a permutation: groups are of stored columns
 
   bool operator==(const GroupedIntegerLayout&) const = default;
@@ -56,7 +62,7 @@ struct GroupedIntegerWeight : GroupedIntegerLayout {
   std::vector<std::uint8_t> codes;        // packed, each row from a byte boundary
   std::vector<std::uint8_t> scales;       // one per group in row-major order, as scale_storage says
   std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
-  std::vector<std::uint8_t> zeros;        // one per group, packed `bits` wide without gaps, when asymmetric; else empty
+  std::vector<std::uint8_t> zeros;        // one per group, as zero_storage says, when asymmetric; else empty
   std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
 };
 
@@ -64,8 +70,48 @@ struct GroupedIntegerView : GroupedIntegerLayout {
   std::span<const std::uint8_t> codes, scales, row_scales, zeros, permutation;
 };
 
-using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout>;
-using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight>;
-using CompressedWeightView = std::variant<DenseView, GroupedIntegerView>;
+// The formats that store weights as such; a transform is around one of them.
+using PlainLayout = std::variant<DenseLayout, GroupedIntegerLayout>;
+using PlainWeight = std::variant<DenseWeight, GroupedIntegerWeight>;
+using PlainView = std::variant<DenseView, GroupedIntegerView>;
+
+// What was done to a weight before its codes were chosen and is undone when it is decoded. See transformed_weight.h.
+struct WeightTransform {
+  bool input_scaled = false;     // a factor for each column
+  std::size_t input_block = 0;   // columns that a Hadamard matrix mixes, a divisor of cols; 0: not rotated
+  std::size_t output_block = 0;  // rows, a divisor of rows; 0: not rotated
+
+  bool operator==(const WeightTransform&) const = default;
+};
+
+// A weight in another basis of its inputs and outputs.
+//   w^ = S_out H_out^T base H_in S_in diag(input_scales)
+struct TransformedLayout {
+  std::size_t rows = 0, cols = 0;  // as base
+  WeightTransform transform;
+  PlainLayout base;
+
+  bool operator==(const TransformedLayout&) const = default;
+};
+
+struct TransformedWeight {
+  std::size_t rows = 0, cols = 0;
+  WeightTransform transform;
+  PlainWeight base;
+  std::vector<std::uint8_t> input_scales;  // f16 per column when input_scaled, else empty
+  std::vector<std::uint8_t> input_signs;   // a bit per column when inputs are rotated, 1: negative; else empty
+  std::vector<std::uint8_t> output_signs;  // a bit per row when outputs are rotated; else empty
+};
+
+struct TransformedView {
+  std::size_t rows = 0, cols = 0;
+  WeightTransform transform;
+  PlainView base;
+  std::span<const std::uint8_t> input_scales, input_signs, output_signs;
+};
+
+using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout, TransformedLayout>;
+using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight, TransformedWeight>;
+using CompressedWeightView = std::variant<DenseView, GroupedIntegerView, TransformedView>;
 
 }  // namespace lcomp

@@ -37,6 +37,8 @@ CompressedWeightView view(const CompressedWeight& weight);
 // or another size of out. One thread; thread-safe.
 void decode_rows(const CompressedWeightView& weight, std::size_t row_begin, std::size_t row_count,
                  std::span<float> out);
+// Rows that decode at the price of one: chunks of rows best begin at multiples of it and are as long. 1 for most.
+std::size_t rows_together(const WeightLayout& layout);
 // The whole weight, on all threads.
 Matrix decode(const CompressedWeightView& weight);
 Matrix decode(const CompressedWeight& weight);
@@ -54,8 +56,10 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
 // The layout as the container's JSON, and back (strict: unknown keys and values are errors). Rows and columns are not
 // part of it.
 //   {"format": "grouped_integer", "bits": 4, "symmetric": false, "group_size": 64, "scales": "f16"}
-//       and "per_tensor": true, "permuted": true where they are
+//       and "per_tensor": true, "zeros": "f16", "permuted": true where they are
 //   {"format": "dense", "type": "f16"}
+//   {"format": "transformed", "base": {one of the above}, "input_scaled": true, "input_block": 64, "output_block": 64}
+//       without what is absent
 nlohmann::json layout_to_json(const WeightLayout& layout);
 WeightLayout layout_from_json(const nlohmann::json& json, std::size_t rows, std::size_t cols, const std::string& where);
 

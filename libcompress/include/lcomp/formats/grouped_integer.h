@@ -16,21 +16,24 @@ namespace lcomp {
 // Uniform integer codes with a scale and (asymmetric) a zero point per group of `group_size` consecutive columns of a
 // row, or for the whole weight (per_tensor).
 //   w^_ij = scale_g * (code_ij - zero_point_g),  g = (i, j / group_size)
-// in float32: the difference is exact, the product rounded once. Parts, in this order (packing: bit_packing.h):
+// in float32: the product rounded once, the difference exact where zero points are integers. Parts, in this order
+// (packing: bit_packing.h):
 //   codes        rows * ceil(cols * bits / 8) bytes: each row is a bit stream of its own, from a byte boundary, so that
 //                rows can be decoded alone; the unused bits at a row's end are zero and are counted
 //   scales       groups values, row-major: f32 or f16 little-endian, or u8 codes
 //   row_scales   u8 scales only: rows values f16;  scale = row_scale * code / 255 (the product is exact in float32)
-//   zeros        asymmetric only: ceil(groups * bits / 8) bytes: one bit stream for the whole weight, row-major
+//   zeros        asymmetric only: ceil(groups * bits / 8) bytes: one bit stream for the whole weight, row-major; or
+//                groups values f16, row-major
 //   permutation  permuted only: cols values u16 (u32 for more than 65536 columns) little-endian, one permutation for
 //                all rows: stored column j, as the lines above count them, is column permutation[j] of the weight
 // with groups = rows * ceil(cols / group_size), or 1 when per_tensor. A per-tensor weight has one row_scale.
 // Symmetric weights store no zero point: it is 2^(bits-1), and 1/2 for 1 bit, where the levels are -scale/2, scale/2.
 
 std::string_view name(ScaleStorage storage);  // "f32", "f16", "u8"
+std::string_view name(ZeroStorage storage);   // "integer", "f16"
 
 // The layout's own promises: bits 1 .. 8, at least one row and column, 1 <= group_size <= cols, and group_size == cols
-// when per_tensor. Throws Error naming `where`.
+// when per_tensor; zero points of a symmetric weight are integers. Throws Error naming `where`.
 void check_layout(const GroupedIntegerLayout& layout, const std::string& where);
 
 std::size_t groups_per_row(const GroupedIntegerLayout& layout);  // 1 when per_tensor
@@ -66,8 +69,11 @@ float round_scale(float scale, ScaleStorage storage, float row_scale);
 // row_scale. For a weight with one scale per tensor, row 0 stands for all. Different rows may be set from different
 // threads.
 void set_scales(GroupedIntegerWeight& weight, std::size_t row, std::span<const float> scales, float row_scale);
-// Stores the zero points of all groups, [group_count], each an integer below 2^bits; nothing for a symmetric weight.
-void set_zero_points(GroupedIntegerWeight& weight, std::span<const std::uint8_t> zero_points);
+// The value nearest to a finite zero point that `storage` holds; infinite where f16 overflows.
+float round_zero_point(float zero_point, ZeroStorage storage, int bits);
+// Stores the zero points of all groups, [group_count], each a result of round_zero_point(); nothing for a symmetric
+// weight.
+void set_zero_points(GroupedIntegerWeight& weight, std::span<const float> zero_points);
 float implied_zero_point(int bits);  // of symmetric weights
 // Stores the column that each stored column is, [cols]: a permutation of 0 .. cols - 1; the weight must be permuted.
 void set_permutation(GroupedIntegerWeight& weight, std::span<const std::uint32_t> permutation);

@@ -15,6 +15,7 @@ struct GptqOptions {
   Grain grain;                     // groups or channels; not the tensor
   GridFit grid = GridFit::minmax;  // mse: squared errors weighted by R_jj^2 (hessian_factor.h)
   ScaleStorage scale_storage = ScaleStorage::f16;
+  ZeroStorage zero_storage = ZeroStorage::integer;
   bool act_order = false;        // columns by decreasing diagonal of H
   bool static_groups = false;    // grids fitted beforehand, to the original weights of consecutive columns
   double damping = 0.01;         // share of the mean diagonal of H that is added to it, 0 .. 1

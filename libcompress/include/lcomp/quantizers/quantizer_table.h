@@ -13,24 +13,40 @@ namespace lcomp {
 
 // The one table of quantizers. A setting is a JSON object whose "method" names a line of it; the other keys are the
 // method's options:
-//   {"method": "rtn", "bits": 4, "symmetric": false, "group_size": 64, "grid": "minmax", "scales": "f16"}
+//   {"method": "rtn", "bits": 4, "symmetric": false, "group_size": 64, "grid": "minmax", "scales": "f16",
+//    "zeros": "integer"}
 //       bits        1 .. 8, or 16 for plain f16
 //       symmetric   default false
 //       group_size  columns that share a scale, or "channel" (a row) or "tensor"; default 64
-//       grid        "minmax" or "mse" (a narrower range found by search); default "minmax"
+//       grid        "minmax", "mse" (a narrower range found by search) or "hqq" (a half-quadratic fit of the zero
+//       point,
+//                   for f16 zeros); default "minmax"
 //       scales      "f16", "u8" (8-bit code times a 16-bit scale per row) or "f32"; default "f16"
+//       zeros       "integer" (in `bits` bits) or "f16"; default "integer"
 //   {"method": "gptq", "bits": 4, "symmetric": false, "group_size": 128, "grid": "minmax", "scales": "f16",
-//    "act_order": true, "static_groups": false, "damping": 0.01, "block_size": 128}
+//    "zeros": "integer", "act_order": true, "static_groups": false, "damping": 0.01, "block_size": 128}
 //       as rtn, but no "tensor"; needs calibration
 //       act_order      columns in the order of their importance; default false
 //       static_groups  grids fitted before any column is rounded; default false
 //       damping        0 .. 1, a share of the mean diagonal of the Hessian; default 0.01
 //       block_size     columns between updates of all later ones; default 128
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
+// Any of them may have "transforms", done before and undone by decoding, in this order (transformed_quantizer.h); bits
+// 16 is plain f16, without them:
+//   {"transforms": [{"transform": "scale", "alpha": 0.5, "steps": 20},
+//                   {"transform": "rotate", "block": 64, "outputs": true, "output_block": 64, "paley": false,
+//                    "seed": 0}], "method": ...}
+//       alpha         0 .. 1; default: searched for. Needs calibration
+//       steps         of that search; default 20
+//       block         the most inputs that are mixed; default as many as possible
+//       outputs       mixes outputs too; default false
+//       output_block  the most outputs that are mixed; default 64
+//       paley         mixes 3, 5, 7 or 9 times as many where that is possible; default false
+//       seed          of the random signs; default 0
 // or a method string, which says the same on one line: "gptq:bits=3,group=64,act_order",
 // "rtn:bits=4,group=channel,sym", "f16"; Quantizer::name() is one. The grammar: a method, a colon and options between
 // commas, KEY=VALUE with the keys above or KEY alone for KEY=true; group is short for group_size, sym and asym for
-// symmetric=true and =false.
+// symmetric=true and =false. Transforms come before, each with a plus: "rotate:block=64+rtn:bits=4".
 std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq"
 
 // The setting as an object, whichever of the two it is. Throws Error for a string that is no method string.

@@ -15,6 +15,7 @@ struct RoundToNearestOptions {
   Grain grain;
   GridFit grid = GridFit::minmax;
   ScaleStorage scale_storage = ScaleStorage::f16;
+  ZeroStorage zero_storage = ZeroStorage::integer;
 };
 
 // How a weight of this shape is stored under these options.

@@ -1,0 +1,151 @@
+#include "lcomp/quantizers/transformed_quantizer.h"
+
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
+#include "lcomp/formats/format.h"
+#include "lcomp/quantizers/proxy_error.h"
+#include "lcomp/quantizers/uniform_grid.h"
+#include "method_string.h"
+
+namespace lcomp {
+namespace {
+
+void require_all_finite(ConstMatrixView weight, const std::string& component) {
+  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
+  });
+}
+
+LayerTransform rotation_of(const TransformOptions& options, std::size_t rows, std::size_t cols) {
+  return options.rotate ? make_rotation(*options.rotate, rows, cols) : LayerTransform{};
+}
+
+std::string text_of(const InputScalingOptions& options) {
+  const InputScalingOptions defaults;
+  MethodString text("scale");
+  if (options.alpha) text.add("alpha", *options.alpha);
+  if (options.steps != defaults.steps) text.add("steps", std::int64_t{options.steps});
+  return text.text();
+}
+
+std::string text_of(const RotationOptions& options) {
+  const RotationOptions defaults;
+  MethodString text("rotate");
+  if (options.block != 0) text.add("block", static_cast<std::int64_t>(options.block));
+  text.flag("outputs", options.outputs);
+  if (options.output_block != defaults.output_block) {
+    text.add("output_block", static_cast<std::int64_t>(options.output_block));
+  }
+  text.flag("paley", options.paley);
+  if (options.seed != defaults.seed) text.add("seed", static_cast<std::int64_t>(options.seed));
+  return text.text();
+}
+
+}  // namespace
+
+TransformedQuantizer::TransformedQuantizer(const TransformOptions& options, std::unique_ptr<Quantizer> inner)
+    : options_(options), inner_(std::move(inner)) {
+  if (options.scale) {
+    const InputScalingOptions& scale = *options.scale;
+    if (scale.alpha && !(*scale.alpha >= 0 && *scale.alpha <= 1)) {
+      throw Error({"scale", fmt::format("alpha {}", *scale.alpha), "0 to 1", ""});
+    }
+    if (scale.steps < 1) throw Error({"scale", fmt::format("{} steps", scale.steps), "at least 1", ""});
+  }
+  if (options.rotate && options.rotate->output_block == 0) {
+    throw Error({"rotate", "blocks of 0 outputs", "at least 1", ""});
+  }
+}
+
+CompressedWeight TransformedQuantizer::quantize_transformed(ConstMatrixView weight, const LayerStats& stats,
+                                                            const LayerTransform& transform,
+                                                            const std::string& component) const {
+  if (transform.is_identity()) return inner_->quantize(weight, stats, component);
+  const Matrix transformed = transform_weight(weight, transform);
+  LayerStats inner_stats = stats;
+  Matrix hessian;
+  // One of another size is for `inner` to refuse.
+  if (stats.hessian.size() > 0 && stats.hessian.rows() == weight.cols() && stats.hessian.cols() == weight.cols()) {
+    hessian = transform_hessian(stats.hessian, transform);
+    inner_stats.hessian = hessian.view();
+  }
+  std::vector<float> mean;
+  if (stats.mean.size() == weight.cols()) {
+    mean = transform_input(stats.mean, transform);
+    inner_stats.mean = mean;
+  }
+  std::vector<float> absolute_maximum;
+  if (transform.input_block == 0 && stats.absolute_maximum.size() == transform.input_scales.size()) {
+    absolute_maximum = transform_input(stats.absolute_maximum, transform);
+  }
+  if (transform.input_block > 0 || !transform.input_scales.empty()) inner_stats.absolute_maximum = absolute_maximum;
+  return undo_on_decoding(inner_->quantize(transformed.view(), inner_stats, component), transform);
+}
+
+CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                                const std::string& component) const {
+  require_all_finite(weight, component);
+  LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
+  if (!options_.scale) return quantize_transformed(weight, stats, transform, component);
+
+  const std::vector<double> alphas = alphas_to_try(*options_.scale);
+  CompressedWeight best;
+  std::vector<std::string> warnings_of_best;
+  double least_error = std::numeric_limits<double>::infinity();
+  for (const double alpha : alphas) {
+    transform.input_scales = input_scales(stats, weight.cols(), alpha, component);
+    std::vector<std::string> warnings;
+    LayerStats own_warnings = stats;
+    own_warnings.warnings = &warnings;
+    CompressedWeight candidate = quantize_transformed(weight, own_warnings, transform, component);
+    if (alphas.size() > 1) {
+      const double error = proxy_error(weight, decode(candidate).view(), stats.hessian);
+      if (!std::isfinite(error)) {
+        throw Error({component, "a Hessian with values that are no numbers", "", "calibrate this model again"});
+      }
+      if (!(error < least_error)) continue;
+      least_error = error;
+    }
+    best = std::move(candidate);
+    warnings_of_best = std::move(warnings);
+  }
+  if (stats.warnings != nullptr) {
+    stats.warnings->insert(stats.warnings->end(), warnings_of_best.begin(), warnings_of_best.end());
+  }
+  return best;
+}
+
+CompressedWeight TransformedQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                   const std::string& component) const {
+  require_all_finite(weight, component);
+  LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
+  if (options_.scale) transform.input_scales.assign(weight.cols(), 1.0f);
+  if (transform.is_identity()) return inner_->quantize_without_statistics(weight, component);
+  const Matrix transformed = transform_weight(weight, transform);
+  return undo_on_decoding(inner_->quantize_without_statistics(transformed.view(), component), transform);
+}
+
+std::uint64_t TransformedQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+  const LayerTransform rotation = rotation_of(options_, rows, cols);
+  std::uint64_t bytes = inner_->predicted_bytes(rows, cols);
+  const auto add = [&bytes](std::size_t more) { bytes = checked_add(bytes, std::uint64_t{more}, "weight"); };
+  if (options_.scale) add(checked_multiply(cols, std::size_t{2}, "weight"));
+  if (rotation.input_block > 0) add(divide_up(cols, std::size_t{8}));
+  if (rotation.output_block > 0) add(divide_up(rows, std::size_t{8}));
+  return bytes;
+}
+
+std::string TransformedQuantizer::name() const {
+  std::string text;
+  if (options_.scale) text += text_of(*options_.scale) + "+";
+  if (options_.rotate) text += text_of(*options_.rotate) + "+";
+  return text + inner_->name();
+}
+
+}  // namespace lcomp
