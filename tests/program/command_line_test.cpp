@@ -17,6 +17,7 @@
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
+#include "program/small_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp::testing {
@@ -74,54 +75,13 @@ using testing::TemporaryFolder;
 
 namespace fs = std::filesystem;
 
-// A byte-level tokenizer with one token for each printable ASCII character.
-nlohmann::json small_tokenizer(int tokens) {
-  nlohmann::json vocab = nlohmann::json::object();
-  vocab["\xc4\xa0"] = 0;  // the byte-level alphabet's space, U+0120
-  vocab["\xc4\x8a"] = 1;  // newline, U+010A
-  int id = 2;
-  for (char c = '!'; c <= '~' && id < tokens; ++c) vocab[std::string(1, c)] = id++;
-  for (; id < tokens; ++id) vocab["unused" + std::to_string(id)] = id;
-  return {
-      {"version", "1.0"},
-      {"truncation", nullptr},
-      {"padding", nullptr},
-      {"added_tokens", nlohmann::json::array()},
-      {"normalizer", nullptr},
-      {"pre_tokenizer",
-       {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}}},
-      {"post_processor", nullptr},
-      {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}}},
-      {"model",
-       {{"type", "BPE"},
-        {"dropout", nullptr},
-        {"unk_token", nullptr},
-        {"continuing_subword_prefix", nullptr},
-        {"end_of_word_suffix", nullptr},
-        {"fuse_unk", false},
-        {"byte_fallback", false},
-        {"ignore_merges", false},
-        {"vocab", vocab},
-        {"merges", nlohmann::json::array()}}}};
-}
-
 // A copy of a small reference model with a tokenizer, a text to score, and an experiment.
 class CommandLine : public ::testing::Test {
  protected:
   void SetUp() override {
     LCOMP_REQUIRE(golden("families/llama-tied"));
-    model_ = folder_ / "model";
-    fs::copy(golden("families/llama-tied"), model_);
-    fs::permissions(model_, fs::perms::owner_all, fs::perm_options::add);
-    for (const auto& entry : fs::directory_iterator(model_)) {
-      fs::permissions(entry.path(), fs::perms::owner_write, fs::perm_options::add);
-    }
-    fs::remove(model_ + "/io.safetensors");
-    write_text_file(model_ + "/tokenizer.json", small_tokenizer(137).dump());
-    std::string text;
-    for (int i = 0; i < 40; ++i)
-      text += "The quick brown fox jumps over the lazy dog, " + std::to_string(i) + " times.\n";
-    write_text_file(folder_ / "text.txt", text);
+    model_ = testing::copy_small_model(folder_ / "model");
+    testing::write_small_text(folder_ / "text.txt");
     write_text_file(folder_ / "experiment.json", experiment().dump(2));
   }
 
@@ -158,7 +118,8 @@ class CommandLine : public ::testing::Test {
 };
 
 TEST_F(CommandLine, HelpHasExamples) {
-  for (const char* command : {"run", "compress", "eval", "inspect", "convert", "generate", "logits", "tokenize"}) {
+  for (const char* command :
+       {"run", "compress", "calibrate", "quantize", "eval", "inspect", "convert", "generate", "logits", "tokenize"}) {
     const CommandResult result = run_lcomp({command, "--help"});
     EXPECT_EQ(result.exit_code, 0) << command;
     EXPECT_THAT(result.out,
@@ -198,7 +159,7 @@ TEST_F(CommandLine, DamagedModelsAreOneLine) {
   expect_mistake({"inspect", model_}, "gate_proj");
   write_text_file(model_ + "/config.json", config);
 
-  write_text_file(model_ + "/tokenizer.json", small_tokenizer(1000).dump());
+  write_text_file(model_ + "/tokenizer.json", testing::small_tokenizer(1000).dump());
   expect_mistake({"eval", model_, "--file", folder_ / "text.txt", "--window", "32"}, "belongs to another model");
 
   const std::string weights = model_ + "/model.safetensors";

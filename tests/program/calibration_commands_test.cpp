@@ -1,0 +1,149 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "lcomp/io/atomic_file.h"
+#include "lcomp/io/safetensors.h"
+#include "program/command_line.h"
+#include "program/small_model.h"
+#include "support/reference_data.h"
+
+namespace lcomp {
+namespace {
+
+using testing::CommandResult;
+using testing::golden;
+using ::testing::HasSubstr;
+using testing::run_lcomp;
+
+// lcomp calibrate, and what uses its statistics: compress, run, quantize.
+class CalibrationCommands : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    LCOMP_REQUIRE(golden("families/llama-tied"));
+    model_ = testing::copy_small_model(folder_ / "model");
+    text_ = folder_ / "text.txt";
+    testing::write_small_text(text_);
+  }
+  CommandResult lcomp(std::vector<std::string> arguments) const {
+    arguments.push_back("--quiet");
+    return run_lcomp(arguments);
+  }
+  nlohmann::json succeed(std::vector<std::string> arguments) const {
+    arguments.push_back("--json");
+    const CommandResult result = lcomp(std::move(arguments));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return nlohmann::json::parse(result.out, nullptr, false);
+  }
+  void expect_mistake(const std::vector<std::string>& arguments, const std::string& text) const {
+    const CommandResult result = lcomp(arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(text));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+  // Mean KL divergence of a compressed model from the original.
+  double divergence(const std::string& compressed) const {
+    return succeed({"eval", compressed, "--task", "kl", "--reference", model_, "--file", text_, "--window", "32"})
+        .at("kl")
+        .at("kl_mean");
+  }
+
+  testing::TemporaryFolder folder_;
+  std::string model_, text_;
+};
+
+TEST_F(CalibrationCommands, CalibrateThenCompress) {
+  const std::string archive = folder_ / "statistics", out = folder_ / "out";
+  const std::vector<std::string> calibrate = {"calibrate", model_, "--texts",  text_,   "--sequences", "8",
+                                              "--tokens",  "64",   "--no-bos", "--out", archive};
+  const auto report = succeed(calibrate);
+  EXPECT_EQ(report.at("tokens"), 8 * 64);
+  EXPECT_EQ(report.at("components").size(), 4u * 7 + 1);
+  EXPECT_EQ(succeed(calibrate), report);  // done already
+
+  const auto compressed =
+      succeed({"compress", model_, "--method", "gptq:bits=3,group=16", "--statistics", archive, "--out", out});
+  for (const auto& line : compressed.at("components")) EXPECT_EQ(line.at("quantizer"), "gptq:bits=3,group=16,asym");
+  succeed({"compress", model_, "--method", "rtn:bits=3,group=16", "--out", folder_ / "rounded"});
+  EXPECT_LT(divergence(out), divergence(folder_ / "rounded"));
+
+  expect_mistake({"calibrate", model_, "--texts", text_, "--sequences", "7", "--tokens", "64", "--out", archive},
+                 "other texts");
+}
+
+TEST_F(CalibrationCommands, CompressCalibratesAsItGoes) {
+  for (const char* order : {"block", "stage"}) {
+    const std::string out = folder_ / order;
+    succeed({"compress", model_, "--method", "gptq:bits=3,group=16,act_order", "--texts", text_, "--sequences", "8",
+             "--tokens", "64", "--order", order, "--out", out});
+    EXPECT_LT(divergence(out), 2.0);
+  }
+  EXPECT_NE(read_text_file(folder_ / "block/model.safetensors"), read_text_file(folder_ / "stage/model.safetensors"));
+}
+
+TEST_F(CalibrationCommands, MistakesAreOneLine) {
+  const std::string out = folder_ / "out";
+  expect_mistake({"compress", model_, "--method", "gptq:bits=4", "--out", out}, "without calibration");
+  expect_mistake({"compress", model_, "--method", "gptq:bits=4", "--out", out, "--statistics", folder_ / "absent"},
+                 "absent");
+  expect_mistake({"compress", model_, "--method", "gptq:bits=4", "--out", out, "--texts", folder_ / "absent.txt"},
+                 "absent.txt");
+  expect_mistake({"calibrate", model_, "--texts", text_, "--sequences", "1", "--tokens", "100000", "--out", out},
+                 "text.txt");
+  expect_mistake({"calibrate", model_, "--texts", text_, "--sequences", "1000", "--tokens", "64", "--out", out}, "64");
+  expect_mistake({"calibrate", model_, "--out", out}, "--texts");
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+TEST_F(CalibrationCommands, ExperimentsCalibrateTheirMethods) {
+  nlohmann::json experiment = {
+      {"model", model_},
+      {"output", (folder_ / "runs").string()},
+      {"calibration", {{"texts", {text_}}, {"sequences", 8}, {"tokens", 64}, {"order", "original"}}},
+      {"methods",
+       {{{"name", "rounding"}, {"quantizer", "rtn:group=16"}},
+        {{"name", "gptq"}, {"quantizer", "gptq:group=16"}},
+        {{"name", "gptq, sequential"}, {"quantizer", "gptq:group=16"}, {"calibration", {{"order", "stage"}}}}}},
+      {"sizes", {{{"bits", 3}}}},
+      {"tasks", {{{"task", "kl"}, {"protocol", "file"}, {"file", text_}, {"window", 32}}}}};
+  write_text_file(folder_ / "experiment.json", experiment.dump());
+  const auto result = succeed({"run", folder_ / "experiment.json"});
+  ASSERT_EQ(result.at("rows").size(), 4u);
+  const auto kl = [&](std::size_t row) {
+    return result.at("rows")[row].at("scores").at("text.txt").at("kl").at("kl_mean").get<double>();
+  };
+  EXPECT_EQ(result.at("rows")[1].at("bytes"), result.at("rows")[2].at("bytes"));
+  EXPECT_LT(kl(2), kl(1));
+  EXPECT_NE(kl(2), kl(3));
+  EXPECT_EQ(succeed({"run", folder_ / "experiment.json"}).at("computed_cells"), 0);
+
+  experiment.erase("calibration");
+  experiment["methods"].erase(2);
+  write_text_file(folder_ / "experiment.json", experiment.dump());
+  expect_mistake({"run", folder_ / "experiment.json"}, "calibration");
+}
+
+TEST_F(CalibrationCommands, QuantizeOneTensor) {
+  LCOMP_REQUIRE(golden("gptq/data.safetensors"));
+  const std::string data = golden("gptq/data.safetensors"), out = folder_ / "layer.safetensors";
+  const auto result = succeed({"quantize", data + ":W", "--hessian", data + ":H", "--method", "rtn:bits=3,group=64",
+                               "--method", "gptq:bits=3,group=64", "--out", out});
+  const auto& results = result.at("results");
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_LT(results[1].at("proxy_error").get<double>(), 0.5 * results[0].at("proxy_error").get<double>());
+  const SafetensorsFile file(out);
+  EXPECT_EQ(file.entry("gptq:bits=3,group=64,asym/W").shape, (std::vector<std::size_t>{96, 256}));
+  EXPECT_EQ(file.entry("rtn:bits=3,group=64,asym/W.unpacked_codes").shape, (std::vector<std::size_t>{96, 256}));
+  EXPECT_EQ(file.entry("rtn:bits=3,group=64,asym/W.decoded_scales").shape, (std::vector<std::size_t>{96, 4}));
+
+  expect_mistake({"quantize", data + ":W", "--method", "gptq:bits=3"}, "no Hessian");
+  expect_mistake({"quantize", data + ":W", "--hessian", data + ":X", "--method", "gptq:bits=3"}, "1024 x 256");
+  expect_mistake({"quantize", data, "--method", "rtn:bits=3"}, "FILE:TENSOR");
+  expect_mistake({"quantize", data + ":Q", "--method", "rtn:bits=3"}, "Q");
+  expect_mistake({"quantize", model_ + ":model.norm.weight", "--method", "rtn:bits=3"}, "matrix");
+}
+
+}  // namespace
+}  // namespace lcomp
