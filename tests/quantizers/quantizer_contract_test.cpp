@@ -56,14 +56,21 @@ const char* const names[] = {
     "gptq:bits=8,group=128,asym,scales=f32",
 };
 
-// Each of them alone and behind every transform.
-const char* const transforms[] = {"", "rotate+", "rotate:block=16,outputs,paley,seed=3+", "scale:steps=2+",
+// What runs behind every transform too: one or two of each method and format.
+const char* const behind_transforms[] = {
+    "f16",
+    "rtn:bits=3,group=64,asym,grid=hqq,zeros=f16",
+    "rtn:bits=4,group=tensor,asym,grid=mse,scales=u8",
+    "gptq:bits=4,group=40,asym,act_order",
+    "gptq:bits=3,group=channel,sym,grid=mse,scales=u8,static_groups,block_size=64",
+};
+const char* const transforms[] = {"rotate+", "rotate:block=16,outputs,paley,seed=3+", "scale:steps=2+",
                                   "scale:alpha=0.5+rotate:outputs+"};
 
 std::vector<std::string> all_names() {
-  std::vector<std::string> all;
+  std::vector<std::string> all(std::begin(names), std::end(names));
   for (const char* transform : transforms) {
-    for (const char* name : names) all.push_back(std::string(transform) + name);
+    for (const char* name : behind_transforms) all.push_back(std::string(transform) + name);
   }
   return all;
 }
