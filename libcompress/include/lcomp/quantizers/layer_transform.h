@@ -26,6 +26,9 @@ struct LayerTransform {
   bool is_identity() const { return input_scales.empty() && input_block == 0 && output_block == 0; }
 };
 
+// Rotating outputs spreads a row's error over its block: rows that are small but matter then get the errors of large
+// ones, which a squared error does not show (SmolLM2 re-gauged, 4 bits, group 64, KL over 2 sequences: 0.71 plain, 0.70
+// with rotated inputs, 0.97 with rotated outputs too).
 struct RotationOptions {
   std::size_t block = 0;          // the most inputs that a block mixes; 0: as many as there are
   bool outputs = false;           // outputs too
