@@ -233,7 +233,11 @@ class Experiment {
       const auto start = std::chrono::steady_clock::now();
       const auto known = statistics(cell);
       options.statistics = known.get();
-      const CompressionReport report = compress_model(original_, plan, model_folder, options, labelled("compressing"));
+      // One progress bar at a time: calibration as it goes has its own.
+      const bool calibrates_meanwhile =
+          known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
+      const CompressionReport report = compress_model(
+          original_, plan, model_folder, options, calibrates_meanwhile ? ProgressCallback() : labelled("compressing"));
       nlohmann::json json = to_json(report);
       json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       if (known != nullptr) json["calibration"] = known->description();

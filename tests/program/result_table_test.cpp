@@ -37,13 +37,14 @@ TEST(ExperimentTable, OneRowACellAndDashesForTheOriginal) {
          {"bytes", 25},
          {"bits_per_weight", 2.0},
          {"ratio", 8.0},
+         {"seconds", 90.0},
          {"scores", {{"wikitext2", {{"perplexity", {{"perplexity", 1.5e10}}}, {"kl", kl}}}}}}}}};
   const ResultTable table = experiment_table(metrics);
   ASSERT_EQ(table.rows.size(), 2u);
-  EXPECT_EQ(table.rows[0],
-            (std::vector<std::string>{"original", "16 bits", "200", "16.000", "1.00", "20.00", "-", "-", "-", "-"}));
+  EXPECT_EQ(table.rows[0], (std::vector<std::string>{"original", "16 bits", "200", "16.000", "1.00", "20.00", "-", "-",
+                                                     "-", "-", "-"}));
   EXPECT_EQ(table.rows[1], (std::vector<std::string>{"rtn", "2 bits", "25", "2.000", "8.00", "1.50e+10", "0.2500",
-                                                     "0.1250", "2.0000", "87.5 %"}));
+                                                     "0.1250", "2.0000", "87.5 %", "1.5"}));
   EXPECT_EQ(table.columns.size(), table.rows[0].size());
 }
 
