@@ -2,18 +2,12 @@
 
 #include <algorithm>
 #include <initializer_list>
-#include <string_view>
 #include <utility>
+
+#include "lcomp/compression/model_components.h"
 
 namespace lcomp {
 namespace {
-
-std::string component_name(const TensorSlice& slice) {
-  constexpr std::string_view suffix = ".weight";
-  std::string name = slice.tensor;
-  if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
-  return name;
-}
 
 void add_group(std::vector<InputGroup>& groups, std::size_t stage, std::initializer_list<const LinearSlices*> linears) {
   InputGroup group;
@@ -21,7 +15,7 @@ void add_group(std::vector<InputGroup>& groups, std::size_t stage, std::initiali
   for (const LinearSlices* linear : linears) {
     if (linear->weight.tensor.empty()) continue;
     group.in_features = linear->weight.cols;
-    std::string name = component_name(linear->weight);
+    std::string name = component_name(linear->weight.tensor);
     if (std::ranges::find(group.components, name) == group.components.end())
       group.components.push_back(std::move(name));
   }
@@ -44,7 +38,7 @@ std::vector<InputGroup> input_groups(const BlockSlices& block) {
 
 InputGroup head_group(const ModelFolder& model) {
   const TensorSlice& slice = model.config.tied_head ? model.slices.embedding : model.slices.head.weight;
-  return {{component_name(slice)}, model.config.hidden_size, 0};
+  return {{component_name(slice.tensor)}, model.config.hidden_size, 0};
 }
 
 }  // namespace lcomp

@@ -5,11 +5,6 @@
 namespace lcomp {
 namespace {
 
-std::string component_name(const std::string& tensor) {
-  constexpr std::string_view suffix = ".weight";
-  return tensor.ends_with(suffix) ? tensor.substr(0, tensor.size() - suffix.size()) : tensor;
-}
-
 // The weights of a block, each with its kind, in the order of the forward pass.
 template <typename Visit>
 void for_each_linear(const BlockSlices& block, const Visit& visit) {
@@ -25,6 +20,11 @@ void for_each_linear(const BlockSlices& block, const Visit& visit) {
 }
 
 }  // namespace
+
+std::string component_name(const std::string& tensor) {
+  constexpr std::string_view suffix = ".weight";
+  return tensor.ends_with(suffix) ? tensor.substr(0, tensor.size() - suffix.size()) : tensor;
+}
 
 std::string_view name(ComponentKind kind) {
   switch (kind) {

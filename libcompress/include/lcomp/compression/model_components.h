@@ -23,6 +23,9 @@ struct ModelComponent {
   std::uint64_t parameters() const { return std::uint64_t{rows} * cols; }
 };
 
+// A tensor's name without ".weight".
+std::string component_name(const std::string& tensor);
+
 // In the order of the forward pass: embedding, the linears of each block, head.
 std::vector<ModelComponent> model_components(const ModelFolder& model);
 
