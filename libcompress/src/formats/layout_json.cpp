@@ -89,7 +89,7 @@ Layout read_groups(ConfigReader& reader, std::size_t rows, std::size_t cols) {
 }
 
 GroupedIntegerLayout read_grouped_integer(ConfigReader& reader, std::size_t rows, std::size_t cols) {
-  auto layout = read_groups<GroupedIntegerLayout>(reader, rows, cols, reader.where());
+  auto layout = read_groups<GroupedIntegerLayout>(reader, rows, cols);
   layout.symmetric = reader.boolean("symmetric");
   layout.per_tensor = reader.boolean_or("per_tensor", false);
   layout.scale_storage = read_scale_storage(reader);
@@ -101,7 +101,7 @@ GroupedIntegerLayout read_grouped_integer(ConfigReader& reader, std::size_t rows
 }
 
 LogarithmicLayout read_logarithmic(ConfigReader& reader, std::size_t rows, std::size_t cols) {
-  auto layout = read_groups<LogarithmicLayout>(reader, rows, cols, reader.where());
+  auto layout = read_groups<LogarithmicLayout>(reader, rows, cols);
   layout.zero_level = reader.boolean("zero_level");
   layout.scale_storage = read_scale_storage(reader);
   check_layout(layout, reader.where());
@@ -109,7 +109,7 @@ LogarithmicLayout read_logarithmic(ConfigReader& reader, std::size_t rows, std::
 }
 
 CodebookLayout read_codebook(ConfigReader& reader, std::size_t rows, std::size_t cols) {
-  auto layout = read_groups<CodebookLayout>(reader, rows, cols, reader.where());
+  auto layout = read_groups<CodebookLayout>(reader, rows, cols);
   if (reader.has("scales")) layout.scale_storage = read_scale_storage(reader);
   check_layout(layout, reader.where());
   return layout;
