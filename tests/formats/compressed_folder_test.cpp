@@ -7,9 +7,11 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/logarithmic.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
@@ -47,6 +49,36 @@ DenseWeight gains(std::size_t size) {
   return encode_dense(values.view(), DenseType::f16, "norm");
 }
 
+// Codes 0, 1, 2, ... and scales 1, 2, 3, ...
+template <typename Weight>
+void count_up(Weight& weight, bool with_scales) {
+  std::vector<std::uint8_t> codes(weight.cols);
+  std::vector<float> scales(groups_per_row(weight));
+  for (std::size_t i = 0; i < weight.rows; ++i) {
+    for (std::size_t j = 0; j < codes.size(); ++j) codes[j] = static_cast<std::uint8_t>((i + j) % (1u << weight.bits));
+    for (std::size_t g = 0; g < scales.size(); ++g) scales[g] = static_cast<float>(1 + i + g);
+    pack_row(weight, i, codes);
+    if (with_scales) set_scales(weight, i, scales, 0);
+  }
+}
+
+// One weight of each kind of table.
+std::vector<CompressedWeight> table_weights() {
+  LogarithmicWeight logarithmic = make_logarithmic({6, 40, 3, true, 16, ScaleStorage::f16, true}, "w");
+  count_up(logarithmic, true);
+  set_base(logarithmic, 1.7f);
+  std::vector<std::uint32_t> permutation(40);
+  for (std::uint32_t j = 0; j < 40; ++j) permutation[j] = j * 7 % 40;
+  set_permutation(logarithmic, permutation);
+  CodebookWeight own = make_codebook({3, 5, 2, 3, std::nullopt, false}, "w");
+  count_up(own, false);
+  for (std::size_t k = 0; k < 6; ++k) set_levels(own, k, std::vector<float>{-1, 0, 0.25f, static_cast<float>(k)});
+  CodebookWeight shared = make_codebook({4, 9, 1, 9, ScaleStorage::f16, false}, "w");
+  count_up(shared, true);
+  set_levels(shared, 0, std::vector<float>{-0.5f, 1});
+  return {logarithmic, own, shared};
+}
+
 const nlohmann::json original_config = {{"model_type", "llama"}, {"hidden_size", 40}};
 
 class CompressedFolderTest : public ::testing::Test {
@@ -57,6 +89,16 @@ class CompressedFolderTest : public ::testing::Test {
     writer.add("norm.weight", {40}, CompressedWeight(gains(40)));
     writer.add("b.weight", {3, 5}, CompressedWeight(head_));
     writer.finish(original_config, {{"bits_per_weight", 3.5}});
+  }
+
+  void write_tables() {
+    CompressedFolderWriter writer(folder_ / "model", false);
+    const std::vector<CompressedWeight> weights = table_weights();
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const WeightLayout stored = layout(weights[i]);
+      writer.add("table." + std::to_string(i), {rows(stored), cols(stored)}, weights[i]);
+    }
+    writer.finish(original_config);
   }
 
   std::string opening_fails(const std::string& name = "model") {
@@ -131,6 +173,31 @@ TEST_F(CompressedFolderTest, PayloadIsTheDataOfTheFile) {
   // 6 x 40 at 3 bits: 90 + 18 scales + 12 row scales + 18 zero points of 3 bits (7); 40 gains: 80;
   // 3 x 5 at 5 bits: 12 + 3 + 6 + 2.
   EXPECT_EQ(data, 90u + 18 + 12 + 7 + 80 + 12 + 3 + 6 + 2);
+}
+
+TEST_F(CompressedFolderTest, GivesBackEveryBitOfTables) {
+  const std::vector<CompressedWeight> weights = table_weights();
+  write_tables();
+  const CompressedFolder folder(folder_ / "model");
+  ASSERT_EQ(folder.tensors().size(), weights.size());
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const CompressedWeightView& stored = folder.weight(folder.tensors()[i].name);
+    EXPECT_TRUE(layout(stored) == layout(weights[i]));
+    const auto parts = to_parts(stored);
+    const auto expected = to_parts(view(weights[i]));
+    ASSERT_EQ(parts.size(), expected.size());
+    for (std::size_t k = 0; k < parts.size(); ++k) {
+      EXPECT_TRUE(
+          std::equal(parts[k].data.begin(), parts[k].data.end(), expected[k].data.begin(), expected[k].data.end()))
+          << parts[k].suffix;
+      bytes += parts[k].data.size();
+    }
+    const Matrix decoded = decode(weights[i]);
+    const Matrix read = folder.read(folder.tensors()[i].name);
+    EXPECT_TRUE(std::equal(read.span().begin(), read.span().end(), decoded.span().begin(), decoded.span().end()));
+  }
+  EXPECT_EQ(folder.payload_bytes(), bytes);
 }
 
 TEST_F(CompressedFolderTest, TheOrderOfWritingDoesNotShow) {
@@ -255,9 +322,9 @@ TEST_F(CompressedFolderTest, RefusesDamage) {
   EXPECT_THAT(opening_fails(), HasSubstr("version 7"));
 }
 
-TEST_F(CompressedFolderTest, AnyDamageToTheHeaderIsRefusedOrHarmless) {
-  write();
-  const auto path = folder_.path() / "model" / "model.safetensors";
+// Opens the model with its header damaged in many ways; returns how often that was refused.
+int refusals_of_damage(const std::filesystem::path& folder_path) {
+  const auto path = folder_path / "model.safetensors";
   const std::string good = read_text_file(path);
   Rng rng(1);
   int refused = 0;
@@ -272,14 +339,24 @@ TEST_F(CompressedFolderTest, AnyDamageToTheHeaderIsRefusedOrHarmless) {
                                                             : static_cast<int>(rng.below(128)));
     std::ofstream(path, std::ios::binary) << text;
     try {
-      const CompressedFolder folder(folder_ / "model");
+      const CompressedFolder folder(folder_path);
       for (const TensorInfo& tensor : folder.tensors()) folder.read(tensor.name);
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), ::testing::Not(HasSubstr("\n")));
       ++refused;
     }
   }
-  EXPECT_GT(refused, 300);
+  return refused;
+}
+
+TEST_F(CompressedFolderTest, AnyDamageToTheHeaderIsRefusedOrHarmless) {
+  write();
+  EXPECT_GT(refusals_of_damage(folder_ / "model"), 300);
+}
+
+TEST_F(CompressedFolderTest, AnyDamageToTheHeaderOfTablesIsRefusedOrHarmless) {
+  write_tables();
+  EXPECT_GT(refusals_of_damage(folder_ / "model"), 300);
 }
 
 TEST_F(CompressedFolderTest, TensorsWithoutValuesAreKept) {

@@ -14,9 +14,11 @@
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/hadamard.h"
+#include "lcomp/formats/logarithmic.h"
 #include "lcomp/formats/transformed_weight.h"
 
 namespace lcomp {
@@ -51,6 +53,22 @@ WeightLayout dense(std::size_t rows, std::size_t cols) {
   return DenseLayout{rows, cols, type};
 }
 
+template <int bits, bool zero_level, std::size_t group_size, ScaleStorage storage, bool permuted = false>
+WeightLayout logarithmic(std::size_t rows, std::size_t cols) {
+  return LogarithmicLayout{rows,    cols,    bits, zero_level, group_size == 0 ? cols : std::min(group_size, cols),
+                           storage, permuted};
+}
+
+template <int bits, std::size_t group_size, bool permuted = false>
+WeightLayout codebook(std::size_t rows, std::size_t cols) {
+  return CodebookLayout{rows, cols, bits, group_size == 0 ? cols : std::min(group_size, cols), std::nullopt, permuted};
+}
+
+template <int bits, std::size_t group_size, ScaleStorage storage, bool permuted = false>
+WeightLayout shared_codebook(std::size_t rows, std::size_t cols) {
+  return CodebookLayout{rows, cols, bits, group_size == 0 ? cols : std::min(group_size, cols), storage, permuted};
+}
+
 // Every slot that `scaled`, `inputs` and `outputs` ask for; blocks of a power of two, or 1 for odd sides.
 template <WeightLayout (*base)(std::size_t, std::size_t), bool scaled, bool inputs, bool outputs>
 WeightLayout transformed(std::size_t rows, std::size_t cols) {
@@ -81,11 +99,31 @@ const Case cases[] = {
     {"3 bits, group 5, permuted", grouped<3, true, 5, ScaleStorage::u8, false, true>},
     {"2 bits, group 16, f16 zeros", grouped<2, false, 16, ScaleStorage::f16, false, false, ZeroStorage::f16>},
     {"5 bits, tensor, f16 zeros", grouped<5, false, 0, ScaleStorage::u8, true, false, ZeroStorage::f16>},
+    {"logarithmic, 1 bit", logarithmic<1, false, 0, ScaleStorage::f16>},
+    {"logarithmic, 1 bit, zero, group 6", logarithmic<1, true, 6, ScaleStorage::u8>},
+    {"logarithmic, 2 bits, zero, group 16", logarithmic<2, true, 16, ScaleStorage::f16>},
+    {"logarithmic, 3 bits, group 7", logarithmic<3, false, 7, ScaleStorage::f32>},
+    {"logarithmic, 4 bits, group 64", logarithmic<4, false, 64, ScaleStorage::f16>},
+    {"logarithmic, 5 bits, zero, permuted", logarithmic<5, true, 16, ScaleStorage::u8, true>},
+    {"logarithmic, 8 bits, channel", logarithmic<8, true, 0, ScaleStorage::f16>},
+    {"codebook, 1 bit, group 5", codebook<1, 5>},
+    {"codebook, 3 bits, channel", codebook<3, 0>},
+    {"codebook, 4 bits, group 64", codebook<4, 64>},
+    {"codebook, 4 bits, group 7, permuted", codebook<4, 7, true>},
+    {"codebook, 8 bits, group 128", codebook<8, 128>},
+    {"shared codebook, 2 bits, group 16", shared_codebook<2, 16, ScaleStorage::f32>},
+    {"shared codebook, 4 bits, group 64", shared_codebook<4, 64, ScaleStorage::f16>},
+    {"shared codebook, 4 bits, group 5, permuted", shared_codebook<4, 5, ScaleStorage::u8, true>},
+    {"shared codebook, 8 bits, channel", shared_codebook<8, 0, ScaleStorage::u8>},
     {"f16, rotated", transformed<dense<DenseType::f16>, false, true, true>},
     {"4 bits, scaled", transformed<grouped<4, false, 16, ScaleStorage::f16>, true, false, false>},
     {"3 bits, permuted, inputs rotated",
      transformed<grouped<3, true, 5, ScaleStorage::u8, false, true>, false, true, false>},
     {"2 bits, outputs rotated", transformed<grouped<2, false, 64, ScaleStorage::f16>, false, false, true>},
+    {"logarithmic, permuted, all transforms",
+     transformed<logarithmic<3, true, 16, ScaleStorage::u8, true>, true, true, true>},
+    {"codebook, rotated", transformed<codebook<2, 16>, false, true, true>},
+    {"shared codebook, scaled", transformed<shared_codebook<4, 64, ScaleStorage::f16>, true, false, false>},
     {"2 bits, all transforms", transformed<grouped<2, false, 64, ScaleStorage::f32>, true, true, true>},
 };
 
@@ -104,20 +142,59 @@ std::vector<std::uint32_t> random_permutation(std::size_t size, Rng& rng) {
   return permutation;
 }
 
-// A weight with random contents: any codes, finite scales.
-CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
+// The bytes of one part, whatever the format; null for parts that it hasn't.
+template <typename Weight>
+constexpr bool has_codes = !std::is_same_v<Weight, DenseWeight> && !std::is_same_v<Weight, TransformedWeight>;
+
+template <typename Weight>
+std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
+  if constexpr (std::is_same_v<Weight, DenseWeight>) {
+    return suffix.empty() ? &weight.values : nullptr;
+  }
+  if constexpr (has_codes<Weight>) {
+    if (suffix == ".codes") return &weight.codes;
+    if (suffix == ".scales") return &weight.scales;
+    if (suffix == ".row_scales") return &weight.row_scales;
+    if (suffix == ".permutation") return &weight.permutation;
+  }
+  if constexpr (std::is_same_v<Weight, GroupedIntegerWeight>) {
+    if (suffix == ".zeros") return &weight.zeros;
+  }
+  if constexpr (std::is_same_v<Weight, LogarithmicWeight>) {
+    if (suffix == ".base") return &weight.base;
+  }
+  if constexpr (std::is_same_v<Weight, CodebookWeight>) {
+    if (suffix == ".codebooks") return &weight.codebooks;
+  }
+  return nullptr;
+}
+
+const char* const suffixes[] = {"",       ".codes", ".scales",    ".row_scales",
+                                ".zeros", ".base",  ".codebooks", ".permutation"};
+
+CompressedWeight empty_weight(const WeightLayout& layout) {
+  if (const auto* grouped_layout = std::get_if<GroupedIntegerLayout>(&layout)) {
+    return make_grouped_integer(*grouped_layout, "w");
+  }
+  if (const auto* logarithmic_layout = std::get_if<LogarithmicLayout>(&layout)) {
+    return make_logarithmic(*logarithmic_layout, "w");
+  }
+  return make_codebook(std::get<CodebookLayout>(layout), "w");
+}
+
+// A weight with random contents: any codes, finite scales and levels.
+CompressedWeight random_weight(const WeightLayout& stored, std::uint64_t seed) {
   Rng rng(seed);
-  const auto half = [&rng] { return float_to_half(static_cast<float>(rng.uniform(0.001, 2))); };
-  if (const auto* d = std::get_if<DenseLayout>(&layout)) {
+  if (const auto* d = std::get_if<DenseLayout>(&stored)) {
     Matrix values(d->rows, d->cols);
     for (float& x : values.span()) x = static_cast<float>(rng.normal());
     return encode_dense(values.view(), d->type, "w");
   }
-  if (const auto* t = std::get_if<TransformedLayout>(&layout)) {
+  if (const auto* t = std::get_if<TransformedLayout>(&stored)) {
     TransformedWeight weight{t->rows, t->cols, t->transform, as_plain(random_weight(as_layout(t->base), seed)), {},
                              {},      {}};
     for (std::size_t j = 0; t->transform.input_scaled && j < t->cols; ++j) {
-      const std::uint16_t bits = half();
+      const std::uint16_t bits = float_to_half(static_cast<float>(rng.uniform(0.001, 2)));
       weight.input_scales.push_back(static_cast<std::uint8_t>(bits & 255));
       weight.input_scales.push_back(static_cast<std::uint8_t>(bits >> 8));
     }
@@ -130,62 +207,111 @@ CompressedWeight random_weight(const WeightLayout& layout, std::uint64_t seed) {
     if (t->transform.output_block > 0) weight.output_signs = signs(t->rows);
     return weight;
   }
-  const auto& g = std::get<GroupedIntegerLayout>(layout);
-  GroupedIntegerWeight weight = make_grouped_integer(g, "w");
-  std::vector<std::uint8_t> codes(g.cols);
-  for (std::size_t i = 0; i < g.rows; ++i) {
-    for (auto& code : codes) code = static_cast<std::uint8_t>(rng.below(std::uint64_t{1} << g.bits));
-    pack_row(weight, i, codes);
+  CompressedWeight weight = empty_weight(stored);
+  const auto fill = [&](const std::string& suffix, std::size_t size, const auto& write) {
+    std::visit(
+        [&](auto& of_format) {
+          std::vector<std::uint8_t>* bytes = bytes_of(of_format, suffix);
+          if (bytes == nullptr) return;
+          for (std::size_t at = 0; at < bytes->size(); at += size) write(bytes->data() + at);
+        },
+        weight);
+  };
+  const auto byte = [&rng](std::uint8_t* to) { *to = static_cast<std::uint8_t>(rng.below(256)); };
+  const auto half = [&rng](std::uint8_t* to) {
+    const std::uint16_t bits = float_to_half(static_cast<float>(rng.uniform(0.001, 2)));
+    std::memcpy(to, &bits, 2);
+  };
+  const auto single = [&rng](std::uint8_t* to) {
+    const float value = static_cast<float>(rng.uniform(1.001, 2));
+    std::memcpy(to, &value, 4);
+  };
+  for (const WeightPart& part : to_parts(view(weight))) {
+    if (part.type == DataType::u8) fill(part.suffix, 1, byte);
+    if (part.type == DataType::f16) fill(part.suffix, 2, half);
+    if (part.type == DataType::f32) fill(part.suffix, 4, single);
   }
-  for (std::size_t i = 0; i < weight.row_scales.size() / 2; ++i) {
-    const std::uint16_t bits = half();
-    std::memcpy(weight.row_scales.data() + 2 * i, &bits, 2);
-  }
-  for (std::size_t i = 0; i < group_count(g); ++i) {
-    const std::uint16_t bits = half();
-    const float scale = static_cast<float>(rng.uniform(0.001, 2));
-    if (g.scale_storage == ScaleStorage::f16) std::memcpy(weight.scales.data() + 2 * i, &bits, 2);
-    if (g.scale_storage == ScaleStorage::f32) std::memcpy(weight.scales.data() + 4 * i, &scale, 4);
-    if (g.scale_storage == ScaleStorage::u8) weight.scales[i] = static_cast<std::uint8_t>(rng.below(256));
-  }
-  for (auto& byte : weight.zeros) byte = static_cast<std::uint8_t>(rng.below(256));
-  for (std::size_t i = 0; g.zero_storage == ZeroStorage::f16 && i < group_count(g); ++i) {
-    const std::uint16_t bits = float_to_half(static_cast<float>(rng.uniform(-1, 1 << g.bits)));
-    std::memcpy(weight.zeros.data() + 2 * i, &bits, 2);
-  }
-  if (g.permuted) set_permutation(weight, random_permutation(g.cols, rng));
+  std::visit(
+      [&rng](auto& of_format) {
+        if constexpr (has_codes<std::decay_t<decltype(of_format)>>) {
+          std::vector<std::uint8_t> codes(of_format.cols);
+          for (std::size_t i = 0; i < of_format.rows; ++i) {
+            for (auto& code : codes) code = static_cast<std::uint8_t>(rng.below(std::uint64_t{1} << of_format.bits));
+            pack_row(of_format, i, codes);
+          }
+          if (of_format.permuted) set_permutation(of_format, random_permutation(of_format.cols, rng));
+        }
+      },
+      weight);
   return weight;
 }
 
-// The definition of the format, one weight at a time, from the bytes.
-float decoded_by_definition(const GroupedIntegerWeight& w, std::size_t i, std::size_t column) {
-  std::size_t j = column;
-  if (w.permuted) {
-    for (j = 0; (w.permutation[2 * j] | w.permutation[2 * j + 1] << 8) != static_cast<int>(column);) ++j;
+// Code `index` of the stream of `bits`-bit codes that begins with byte `byte`, bit by bit.
+unsigned code_at(const std::vector<std::uint8_t>& stream, int bits, std::size_t byte, std::size_t index) {
+  unsigned code = 0;
+  for (int k = 0; k < bits; ++k) {
+    const std::size_t bit = index * static_cast<std::size_t>(bits) + static_cast<std::size_t>(k);
+    code |= ((stream[byte + bit / 8] >> (bit % 8)) & 1u) << k;
   }
-  const auto code_of = [&w](const std::vector<std::uint8_t>& stream, std::size_t byte, std::size_t index) {
-    unsigned code = 0;
-    for (int k = 0; k < w.bits; ++k) {
-      const std::size_t bit = index * static_cast<std::size_t>(w.bits) + static_cast<std::size_t>(k);
-      code |= ((stream[byte + bit / 8] >> (bit % 8)) & 1u) << k;
-    }
-    return static_cast<float>(code);
-  };
-  const auto half_of = [](const std::vector<std::uint8_t>& bytes, std::size_t index) {
-    return half_to_float(static_cast<std::uint16_t>(bytes[2 * index] | bytes[2 * index + 1] << 8));
-  };
-  const std::size_t row_bytes = (w.cols * static_cast<std::size_t>(w.bits) + 7) / 8;
-  const std::size_t per_row = (w.cols + w.group_size - 1) / w.group_size;
-  const std::size_t g = w.per_tensor ? 0 : i * per_row + j / w.group_size;
+  return code;
+}
+
+float half_at(const std::vector<std::uint8_t>& bytes, std::size_t index) {
+  return half_to_float(static_cast<std::uint16_t>(bytes[2 * index] | bytes[2 * index + 1] << 8));
+}
+
+template <typename Weight>
+float scale_at(const Weight& w, ScaleStorage storage, std::size_t row, std::size_t group) {
   float scale = 0;
-  if (w.scale_storage == ScaleStorage::f32) std::memcpy(&scale, &w.scales[4 * g], 4);
-  if (w.scale_storage == ScaleStorage::f16) scale = half_of(w.scales, g);
-  if (w.scale_storage == ScaleStorage::u8) scale = half_of(w.row_scales, w.per_tensor ? 0 : i) * w.scales[g] / 255.0f;
-  const float zero = w.zero_storage == ZeroStorage::f16 ? half_of(w.zeros, g)
-                     : !w.symmetric                     ? code_of(w.zeros, 0, g)
+  if (storage == ScaleStorage::f32) std::memcpy(&scale, &w.scales[4 * group], 4);
+  if (storage == ScaleStorage::f16) scale = half_at(w.scales, group);
+  if (storage == ScaleStorage::u8) scale = half_at(w.row_scales, row) * w.scales[group] / 255.0f;
+  return scale;
+}
+
+// What `code` means in group `g` of row i: the definitions of the formats.
+float meaning(const GroupedIntegerWeight& w, std::size_t i, std::size_t g, unsigned code) {
+  const std::size_t per_row = w.per_tensor ? 0 : (w.cols + w.group_size - 1) / w.group_size;
+  const std::size_t group = w.per_tensor ? 0 : i * per_row + g;
+  const float zero = w.zero_storage == ZeroStorage::f16 ? half_at(w.zeros, group)
+                     : !w.symmetric                     ? static_cast<float>(code_at(w.zeros, w.bits, 0, group))
                      : w.bits == 1                      ? 0.5f
                                                         : std::exp2(static_cast<float>(w.bits - 1));
-  return scale * (code_of(w.codes, i * row_bytes, j) - zero);
+  return scale_at(w, w.scale_storage, w.per_tensor ? 0 : i, group) * (static_cast<float>(code) - zero);
+}
+
+float meaning(const LogarithmicWeight& w, std::size_t i, std::size_t g, unsigned code) {
+  const std::size_t per_row = (w.cols + w.group_size - 1) / w.group_size;
+  const unsigned half = 1u << (w.bits - 1);
+  float base = 0;
+  std::memcpy(&base, w.base.data(), 4);
+  double power = 1;
+  for (unsigned k = 0; k < code % half; ++k) power /= static_cast<double>(base);
+  if (w.zero_level && code == half - 1) power = 0;
+  const float level = code < half ? static_cast<float>(power) : -static_cast<float>(power);
+  return scale_at(w, w.scale_storage, i, i * per_row + g) * level;
+}
+
+float meaning(const CodebookWeight& w, std::size_t i, std::size_t g, unsigned code) {
+  const std::size_t per_row = (w.cols + w.group_size - 1) / w.group_size;
+  const std::size_t levels = std::size_t{1} << w.bits;
+  if (!w.scale_storage) return half_at(w.codebooks, (i * per_row + g) * levels + code);
+  return scale_at(w, *w.scale_storage, i, i * per_row + g) * half_at(w.codebooks, code);
+}
+
+// The definition of the formats with codes, one weight at a time, from the bytes.
+template <typename Weight>
+Matrix decoded_by_definition(const Weight& w) {
+  Matrix out(w.rows, w.cols);
+  const std::size_t row_bytes = (w.cols * static_cast<std::size_t>(w.bits) + 7) / 8;
+  for (std::size_t i = 0; i < w.rows; ++i) {
+    for (std::size_t j = 0; j < w.cols; ++j) {
+      const std::size_t column =
+          w.permuted ? static_cast<std::size_t>(w.permutation[2 * j] | w.permutation[2 * j + 1] << 8) : j;
+      out(i, column) = meaning(w, i, j / w.group_size, code_at(w.codes, w.bits, i * row_bytes, j));
+    }
+  }
+  return out;
 }
 
 // Calls check for each shape, with a weight of random contents.
@@ -201,13 +327,19 @@ class FormatTest : public ::testing::TestWithParam<Case> {
 };
 
 std::uint64_t buffer_bytes(const CompressedWeight& weight) {
-  if (const auto* d = std::get_if<DenseWeight>(&weight)) return d->values.size();
-  if (const auto* g = std::get_if<GroupedIntegerWeight>(&weight)) {
-    return g->codes.size() + g->scales.size() + g->row_scales.size() + g->zeros.size() + g->permutation.size();
+  if (const auto* t = std::get_if<TransformedWeight>(&weight)) {
+    const auto base = std::visit([](const auto& plain) -> CompressedWeight { return plain; }, t->base);
+    return buffer_bytes(base) + t->input_scales.size() + t->input_signs.size() + t->output_signs.size();
   }
-  const auto& t = std::get<TransformedWeight>(weight);
-  const auto base = std::visit([](const auto& plain) -> CompressedWeight { return plain; }, t.base);
-  return buffer_bytes(base) + t.input_scales.size() + t.input_signs.size() + t.output_signs.size();
+  return std::visit(
+      [](auto of_format) {
+        std::uint64_t sum = 0;
+        for (const char* suffix : suffixes) {
+          if (const auto* bytes = bytes_of(of_format, suffix)) sum += bytes->size();
+        }
+        return sum;
+      },
+      weight);
 }
 
 bool same_bits(const Matrix& a, const Matrix& b) {
@@ -232,12 +364,17 @@ TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
 
 TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
   for_each_shape([](const WeightLayout&, const CompressedWeight& weight) {
-    const auto* g = std::get_if<GroupedIntegerWeight>(&weight);
-    if (g == nullptr) return;  // dense: below; transformed: transformed_weight_test.cpp
-    Matrix expected(g->rows, g->cols);
-    for (std::size_t i = 0; i < g->rows; ++i) {
-      for (std::size_t j = 0; j < g->cols; ++j) expected(i, j) = decoded_by_definition(*g, i, j);
-    }
+    // Dense: below; transformed: transformed_weight_test.cpp.
+    if (std::holds_alternative<DenseWeight>(weight) || std::holds_alternative<TransformedWeight>(weight)) return;
+    const Matrix expected = std::visit(
+        [](const auto& of_format) {
+          if constexpr (has_codes<std::decay_t<decltype(of_format)>>) {
+            return decoded_by_definition(of_format);
+          } else {
+            return Matrix();
+          }
+        },
+        weight);
     testing::for_each_instruction_set(
         [&](const char* target) { EXPECT_TRUE(same_bits(decode(weight), expected)) << target; });
   });
@@ -391,18 +528,24 @@ TEST(FormatExampleTest, WidePermutations) {
 }
 
 TEST(FormatExampleTest, RefusesWhatIsNoPermutation) {
-  const WeightLayout layout = grouped<4, true, 2, ScaleStorage::f16, false, true>(2, 4);
-  for (const std::vector<std::uint8_t>& damaged :
-       {std::vector<std::uint8_t>{0, 0, 1, 0, 2, 0, 4, 0}, std::vector<std::uint8_t>{0, 0, 1, 0, 1, 0, 3, 0},
-        std::vector<std::uint8_t>{0, 0, 1, 0, 2, 0, 3, 1}}) {
-    auto weight = std::get<GroupedIntegerWeight>(random_weight(layout, 1));
-    weight.permutation = damaged;
-    const CompressedWeight stored = std::move(weight);
-    try {
-      from_parts(layout, to_parts(view(stored)), "layer.weight");
-      ADD_FAILURE() << "accepted";
-    } catch (const Error& error) {
-      EXPECT_THAT(error.what(), HasSubstr("layer.weight.permutation"));
+  for (const WeightLayout& stored : {grouped<4, true, 2, ScaleStorage::f16, false, true>(2, 4),
+                                     logarithmic<4, false, 2, ScaleStorage::f16, true>(2, 4),
+                                     codebook<2, 2, true>(2, 4), shared_codebook<2, 4, ScaleStorage::u8, true>(2, 4)}) {
+    for (const std::vector<std::uint8_t>& damaged :
+         {std::vector<std::uint8_t>{0, 0, 1, 0, 2, 0, 4, 0}, std::vector<std::uint8_t>{0, 0, 1, 0, 1, 0, 3, 0},
+          std::vector<std::uint8_t>{0, 0, 1, 0, 2, 0, 3, 1}}) {
+      CompressedWeight weight = random_weight(stored, 1);
+      std::visit(
+          [&damaged](auto& of_format) {
+            if constexpr (has_codes<std::decay_t<decltype(of_format)>>) of_format.permutation = damaged;
+          },
+          weight);
+      try {
+        from_parts(stored, to_parts(view(weight)), "layer.weight");
+        ADD_FAILURE() << "accepted";
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("layer.weight.permutation"));
+      }
     }
   }
 }
@@ -419,6 +562,13 @@ TEST(FormatExampleTest, DescribesForPeople) {
   EXPECT_EQ(describe(grouped<4, false, 64, ScaleStorage::f16, false, false, ZeroStorage::f16>(8, 128)),
             "grouped integer, 4 bits, asymmetric, group 64, f16 scales, f16 zeros");
   EXPECT_EQ(describe(dense<DenseType::bf16>(8, 128)), "bf16");
+  EXPECT_EQ(describe(logarithmic<4, false, 64, ScaleStorage::u8, true>(8, 128)),
+            "logarithmic, 4 bits, group 64, u8 scales, permuted columns");
+  EXPECT_EQ(describe(logarithmic<3, true, 0, ScaleStorage::f16>(8, 128)),
+            "logarithmic, 3 bits with zero, per channel, f16 scales");
+  EXPECT_EQ(describe(codebook<3, 0>(8, 128)), "codebook, 3 bits, per channel");
+  EXPECT_EQ(describe(shared_codebook<4, 64, ScaleStorage::f16>(8, 128)),
+            "codebook, 4 bits, shared, group 64, f16 scales");
 }
 
 TEST(FormatExampleTest, OneSymmetricBitIsPlusOrMinusHalfTheScale) {
@@ -458,24 +608,48 @@ TEST(FormatExampleTest, RefusesImpossibleLayouts) {
   EXPECT_THROW(payload_bytes(DenseLayout{std::numeric_limits<std::size_t>::max() / 2, 4, DenseType::f32}), Error);
 }
 
+TEST(FormatExampleTest, RefusesImpossibleTables) {
+  const std::size_t huge = std::numeric_limits<std::size_t>::max() / 600;
+  EXPECT_NO_THROW(payload_bytes(logarithmic<4, false, 0, ScaleStorage::f16>(4, 8)));
+  EXPECT_THROW(payload_bytes(logarithmic<0, false, 0, ScaleStorage::f16>(4, 8)), Error);
+  EXPECT_THROW(payload_bytes(logarithmic<9, false, 0, ScaleStorage::f16>(4, 8)), Error);
+  EXPECT_THROW(payload_bytes(logarithmic<4, false, 0, ScaleStorage::f16>(0, 8)), Error);
+  EXPECT_THROW(payload_bytes(LogarithmicLayout{4, 8, 4, false, 9, ScaleStorage::f16, false}), Error);
+  EXPECT_THROW(payload_bytes(LogarithmicLayout{4, 8, 4, false, 0, ScaleStorage::f16, false}), Error);
+  EXPECT_NO_THROW(payload_bytes(codebook<4, 0>(4, 8)));
+  EXPECT_THROW(payload_bytes(codebook<0, 0>(4, 8)), Error);
+  EXPECT_THROW(payload_bytes(codebook<9, 0>(4, 8)), Error);
+  EXPECT_THROW(payload_bytes(codebook<4, 0>(4, 0)), Error);
+  EXPECT_THROW(payload_bytes(CodebookLayout{4, 8, 4, 9, std::nullopt, false}), Error);
+  EXPECT_NO_THROW(payload_bytes(codebook<1, 1>(huge, 1)));  // one code byte and a codebook of 4 bytes a row
+  EXPECT_THROW(payload_bytes(codebook<8, 1>(huge, 2)), Error);
+  EXPECT_NO_THROW(payload_bytes(shared_codebook<8, 1, ScaleStorage::f16>(huge, 2)));
+}
+
 TEST(FormatExampleTest, RefusesUnknownJson) {
-  const nlohmann::json good = layout_to_json(grouped<4, false, 64, ScaleStorage::f16>(8, 128));
-  const auto refuses = [&good](const char* key, const nlohmann::json& value) {
-    nlohmann::json json = good;
+  const auto refuses = [](const WeightLayout& stored, const char* key, const nlohmann::json& value) {
+    nlohmann::json json = layout_to_json(stored);
+    EXPECT_NO_THROW(layout_from_json(json, 8, 128, "w"));
     json[key] = value;
     EXPECT_THROW(layout_from_json(json, 8, 128, "w"), Error) << json;
   };
-  EXPECT_NO_THROW(layout_from_json(good, 8, 128, "w"));
-  refuses("format", "sparse");
-  refuses("bits", 9);
-  refuses("bits", 4.5);
-  refuses("symmetric", 1);
-  refuses("group_size", 129);
-  refuses("group_size", 0);
-  refuses("scales", "f64");
-  refuses("zeros", "f32");
-  refuses("per_tensor", true);  // with group_size 64
-  refuses("surprise", 1);
+  for (const WeightLayout& stored : {grouped<4, false, 64, ScaleStorage::f16>(8, 128),
+                                     logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), codebook<4, 64>(8, 128)}) {
+    refuses(stored, "format", "sparse");
+    refuses(stored, "bits", 9);
+    refuses(stored, "bits", 4.5);
+    refuses(stored, "group_size", 129);
+    refuses(stored, "group_size", 0);
+    refuses(stored, "scales", "f64");
+    refuses(stored, "permuted", 1);
+    refuses(stored, "surprise", 1);
+  }
+  refuses(grouped<4, false, 64, ScaleStorage::f16>(8, 128), "symmetric", 1);
+  refuses(grouped<4, false, 64, ScaleStorage::f16>(8, 128), "zeros", "f32");
+  refuses(grouped<4, false, 64, ScaleStorage::f16>(8, 128), "per_tensor", true);  // with group_size 64
+  refuses(logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), "zero_level", nullptr);
+  refuses(logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), "base", 2);  // a part, not a setting
+  refuses(codebook<4, 64>(8, 128), "zero_level", true);
 }
 
 TEST(DenseTest, RoundsAndDecodes) {

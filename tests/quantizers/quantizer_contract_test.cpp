@@ -54,6 +54,29 @@ const char* const names[] = {
     "gptq:bits=3,group=channel,sym,grid=mse,scales=u8,static_groups,block_size=64",
     "gptq:bits=3,group=64,asym,grid=hqq,zeros=f16,act_order",
     "gptq:bits=8,group=128,asym,scales=f32",
+    "log:bits=1,group=16,base=2",
+    "log:bits=2,group=64,base=fit,zero",
+    "log:bits=3,group=channel,base=sqrt2,zero,scales=u8",
+    "log:bits=4,group=64,base=2",
+    "log:bits=4,group=40,base=1.5,feedback,act_order",
+    "log:bits=4,group=channel,base=fit,zero,scales=f32,feedback",
+    "log:bits=8,group=7,base=1.1,scales=u8",
+    "nf:bits=1,group=32",
+    "nf:bits=2,group=64,grid=mse,scales=u8,feedback,act_order,block_size=64",
+    "nf:bits=3,group=16,grid=mse,feedback,act_order,static_groups",
+    "nf:bits=4,group=64",
+    "nf:bits=4,group=channel,scales=f32,feedback,damping=0.05",
+    "nf:bits=8,group=7,scales=u8",
+    "codebook:bits=1,group=channel",
+    "codebook:bits=2,group=32,fit=lloyd",
+    "codebook:bits=3,group=channel,feedback,act_order",
+    "codebook:bits=3,group=40,fit=exact,feedback,act_order",
+    "codebook:bits=4,group=64,damping=0.1",
+    "codebook:bits=8,group=channel",
+    "lnq:bits=1",
+    "lnq:bits=3",
+    "lnq:bits=2,alternations=1,cycles=2,act_order=false,damping=0.05",
+    "lnq:bits=5",
 };
 
 // What runs behind every transform too: one or two of each method and format.
@@ -63,6 +86,10 @@ const char* const behind_transforms[] = {
     "rtn:bits=4,group=tensor,asym,grid=mse,scales=u8",
     "gptq:bits=4,group=40,asym,act_order",
     "gptq:bits=3,group=channel,sym,grid=mse,scales=u8,static_groups,block_size=64",
+    "log:bits=4,group=40,base=1.5,feedback,act_order",
+    "nf:bits=4,group=64",
+    "codebook:bits=2,group=32,fit=lloyd",
+    "lnq:bits=3",
 };
 const char* const transforms[] = {"rotate+", "rotate:block=16,outputs,paley,seed=3+", "scale:steps=2+",
                                   "scale:alpha=0.5+rotate:outputs+"};
@@ -143,7 +170,8 @@ TEST_P(QuantizerTest, ASecondPassAddsNoMoreThanTheFirst) {
     const Matrix once = decode(quantizer_->quantize(weight.view(), stats_for(shape.cols), "w"));
     const Matrix twice = decode(quantizer_->quantize(once.view(), stats_for(shape.cols), "w"));
     // These make another error small; what is left of this one varies more.
-    if (GetParam().find("gptq") != std::string::npos || GetParam().starts_with("scale")) {
+    const auto has = [](const char* word) { return GetParam().find(word) != std::string::npos; };
+    if (has("gptq") || has("lnq") || has("feedback") || GetParam().starts_with("scale")) {
       const ConstMatrixView hessian = stats_for(shape.cols).hessian;
       EXPECT_LE(proxy_error(once.view(), twice.view(), hessian),
                 2 * proxy_error(weight.view(), once.view(), hessian) + 1e-12);
@@ -238,16 +266,19 @@ TEST_P(QuantizerFamilyTest, MoreBitsTakeMoreBytesAndHaveASmallerError) {
 
 // One symmetric bit has the best scale for its error, the range at 2 bits has not: only the search is monotone from 1
 // bit on.
-INSTANTIATE_TEST_SUITE_P(All, QuantizerFamilyTest,
-                         ::testing::Values(Family{"rtn:bits=", ",group=64,asym", 1},
-                                           Family{"rtn:bits=", ",group=64,sym", 2},
-                                           Family{"rtn:bits=", ",group=channel,asym,grid=mse", 1},
-                                           Family{"rtn:bits=", ",group=channel,sym,grid=mse", 1},
-                                           Family{"rtn:bits=", ",group=32,sym,grid=mse,scales=u8", 1},
-                                           Family{"rtn:bits=", ",group=tensor,asym,grid=mse", 1},
-                                           Family{"rtn:bits=", ",group=64,asym,scales=u8", 1},
-                                           Family{"gptq:bits=", ",group=64,asym", 2},
-                                           Family{"gptq:bits=", ",group=channel,sym,grid=mse,act_order", 2}));
+INSTANTIATE_TEST_SUITE_P(
+    All, QuantizerFamilyTest,
+    ::testing::Values(
+        Family{"rtn:bits=", ",group=64,asym", 1}, Family{"rtn:bits=", ",group=64,sym", 2},
+        Family{"rtn:bits=", ",group=channel,asym,grid=mse", 1}, Family{"rtn:bits=", ",group=channel,sym,grid=mse", 1},
+        Family{"rtn:bits=", ",group=32,sym,grid=mse,scales=u8", 1},
+        Family{"rtn:bits=", ",group=tensor,asym,grid=mse", 1}, Family{"rtn:bits=", ",group=64,asym,scales=u8", 1},
+        Family{"gptq:bits=", ",group=64,asym", 2}, Family{"gptq:bits=", ",group=channel,sym,grid=mse,act_order", 2},
+        Family{"log:bits=", ",group=64,base=fit", 1}, Family{"log:bits=", ",group=channel,base=fit,zero,scales=u8", 1},
+        Family{"log:bits=", ",group=64,base=fit,feedback", 1}, Family{"nf:bits=", ",group=64", 2},
+        Family{"nf:bits=", ",group=channel,grid=mse", 1}, Family{"codebook:bits=", ",group=channel", 1},
+        Family{"codebook:bits=", ",group=channel,fit=lloyd", 1},
+        Family{"codebook:bits=", ",group=channel,feedback,act_order", 1}, Family{"lnq:bits=", "", 1}));
 
 }  // namespace
 }  // namespace lcomp

@@ -50,6 +50,42 @@ TEST(QuantizerTableTest, ReadsSettings) {
             "gptq:bits=3,group=128,sym,grid=mse,scales=f32,act_order,static_groups,damping=0.05,block_size=64");
 }
 
+TEST(QuantizerTableTest, ReadsSettingsOfTables) {
+  EXPECT_EQ(name_of({{"method", "log"}, {"bits", 4}}), "log:bits=4,group=64,base=2");
+  EXPECT_EQ(name_of("log:bits=3,base=sqrt2,zero,group=channel"), "log:bits=3,group=channel,base=sqrt2,zero");
+  EXPECT_EQ(name_of("log:bits=3,base=1.25,scales=u8,feedback,act_order,damping=0.05,block_size=64"),
+            "log:bits=3,group=64,base=1.25,scales=u8,feedback,act_order,damping=0.05,block_size=64");
+  EXPECT_EQ(name_of("log:bits=16"), "f16");
+  EXPECT_EQ(name_of("nf:bits=4"), "nf:bits=4,group=64");
+  EXPECT_EQ(name_of("nf:bits=3,grid=mse,group=32,feedback,static_groups"),
+            "nf:bits=3,group=32,grid=mse,feedback,static_groups");
+  EXPECT_EQ(name_of("codebook:bits=3"), "codebook:bits=3,group=channel");
+  EXPECT_EQ(name_of({{"method", "codebook"}, {"bits", 2}, {"group_size", 128}, {"fit", "lloyd"}}),
+            "codebook:bits=2,group=128,fit=lloyd");
+  EXPECT_EQ(name_of("lnq:bits=3"), "lnq:bits=3");
+  EXPECT_EQ(name_of("lnq:bits=3,alternations=8,cycles=1,act_order=false,damping=0.1"),
+            "lnq:bits=3,alternations=8,cycles=1,act_order=false,damping=0.1");
+  for (const char* method : {"log", "nf", "codebook", "lnq"}) EXPECT_TRUE(has_bits({{"method", method}}, "test"));
+}
+
+TEST(QuantizerTableTest, RefusesSettingsOfTables) {
+  EXPECT_THAT(refusal("log:bits=4,base=1"), HasSubstr("base"));
+  EXPECT_THAT(refusal("log:bits=4,base=5"), HasSubstr("base"));
+  EXPECT_THAT(refusal("log:bits=4,base=e"), ::testing::AllOf(HasSubstr("base"), HasSubstr("sqrt2"), HasSubstr("fit")));
+  EXPECT_THAT(refusal("log:bits=4,base=1.00000000001"), HasSubstr("base"));  // 1 in float32
+  EXPECT_THAT(refusal("log:bits=9"), HasSubstr("bits"));
+  EXPECT_THAT(refusal("nf:bits=4,group=tensor"), HasSubstr("group_size"));
+  EXPECT_THAT(refusal("nf:bits=4,sym"), HasSubstr("symmetric"));
+  EXPECT_THAT(refusal("nf:bits=4,grid=minmax"), HasSubstr("absmax"));
+  EXPECT_THAT(refusal("nf:bits=4,act_order"), HasSubstr("feedback"));
+  EXPECT_THAT(refusal("codebook:bits=4,scales=u8"), HasSubstr("scales"));
+  EXPECT_THAT(refusal("codebook:bits=4,fit=best"), HasSubstr("lloyd"));
+  EXPECT_THAT(refusal("codebook:bits=4,feedback,damping=2"), HasSubstr("damping"));
+  EXPECT_THAT(refusal("lnq:bits=4,group=64"), HasSubstr("group_size"));
+  EXPECT_THAT(refusal("lnq:bits=4,alternations=-1"), HasSubstr("alternations"));
+  EXPECT_THAT(refusal("lnq:bits=4,feedback"), HasSubstr("feedback"));
+}
+
 TEST(QuantizerTableTest, RefusesWithWhatItKnows) {
   EXPECT_THAT(refusal({{"method", "magic"}}),
               ::testing::AllOf(HasSubstr("dense"), HasSubstr("rtn"), HasSubstr("quantizer.method")));

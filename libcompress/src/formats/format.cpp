@@ -9,8 +9,10 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
+#include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/logarithmic.h"
 #include "lcomp/formats/transformed_weight.h"
 
 namespace lcomp {
@@ -45,6 +47,42 @@ void check_part(const PartDeclaration& declared, const WeightPart& part, const s
   }
 }
 
+std::string group_text(std::size_t group_size, std::size_t cols) {
+  return group_size == cols ? "per channel" : fmt::format("group {}", group_size);
+}
+
+const char* permutation_text(bool permuted) { return permuted ? ", permuted columns" : ""; }
+
+const Overloaded describe_format{
+    [](const DenseLayout& dense) { return std::string(name(dense.type)); },
+    [](const GroupedIntegerLayout& grouped) {
+      return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}{}", grouped.bits,
+                         grouped.symmetric ? "symmetric" : "asymmetric",
+                         grouped.per_tensor ? "per tensor" : group_text(grouped.group_size, grouped.cols),
+                         name(grouped.scale_storage), grouped.zero_storage == ZeroStorage::f16 ? ", f16 zeros" : "",
+                         permutation_text(grouped.permuted));
+    },
+    [](const LogarithmicLayout& logarithmic) {
+      return fmt::format("logarithmic, {} bits{}, {}, {} scales{}", logarithmic.bits,
+                         logarithmic.zero_level ? " with zero" : "",
+                         group_text(logarithmic.group_size, logarithmic.cols), name(logarithmic.scale_storage),
+                         permutation_text(logarithmic.permuted));
+    },
+    [](const CodebookLayout& codebook) {
+      const std::string group = group_text(codebook.group_size, codebook.cols);
+      const std::string grain =
+          codebook.scale_storage ? fmt::format("shared, {}, {} scales", group, name(*codebook.scale_storage)) : group;
+      return fmt::format("codebook, {} bits, {}{}", codebook.bits, grain, permutation_text(codebook.permuted));
+    },
+    [](const TransformedLayout& transformed) {
+      const WeightTransform& t = transformed.transform;
+      std::string text = describe(as_layout(transformed.base));
+      if (t.input_scaled) text += ", scaled inputs";
+      if (t.input_block > 0) text += fmt::format(", inputs rotated by {}", t.input_block);
+      if (t.output_block > 0) text += fmt::format(", outputs rotated by {}", t.output_block);
+      return text;
+    }};
+
 }  // namespace
 
 std::vector<PartDeclaration> declared_parts(const WeightLayout& layout, const std::string& where) {
@@ -68,12 +106,14 @@ double bits_per_weight(const WeightLayout& layout) {
 }
 
 WeightLayout layout(const CompressedWeightView& weight) {
-  return std::visit(Overloaded{[](const DenseView& w) -> WeightLayout { return static_cast<const DenseLayout&>(w); },
-                               [](const GroupedIntegerView& w) -> WeightLayout {
-                                 return static_cast<const GroupedIntegerLayout&>(w);
-                               },
-                               [](const TransformedView& w) -> WeightLayout { return layout(w); }},
-                    weight);
+  using Layout = WeightLayout;
+  return std::visit(
+      Overloaded{[](const DenseView& w) -> Layout { return static_cast<const DenseLayout&>(w); },
+                 [](const GroupedIntegerView& w) -> Layout { return static_cast<const GroupedIntegerLayout&>(w); },
+                 [](const LogarithmicView& w) -> Layout { return static_cast<const LogarithmicLayout&>(w); },
+                 [](const CodebookView& w) -> Layout { return static_cast<const CodebookLayout&>(w); },
+                 [](const TransformedView& w) -> Layout { return layout(w); }},
+      weight);
 }
 
 WeightLayout layout(const CompressedWeight& weight) { return layout(view(weight)); }
@@ -121,29 +161,7 @@ Matrix decode(const CompressedWeightView& weight) {
 
 Matrix decode(const CompressedWeight& weight) { return decode(view(weight)); }
 
-std::string describe(const WeightLayout& layout) {
-  return std::visit(Overloaded{[](const DenseLayout& dense) { return std::string(name(dense.type)); },
-                               [](const GroupedIntegerLayout& grouped) {
-                                 const std::string grain = grouped.per_tensor ? "per tensor"
-                                                           : grouped.group_size == grouped.cols
-                                                               ? "per channel"
-                                                               : fmt::format("group {}", grouped.group_size);
-                                 return fmt::format("grouped integer, {} bits, {}, {}, {} scales{}{}", grouped.bits,
-                                                    grouped.symmetric ? "symmetric" : "asymmetric", grain,
-                                                    name(grouped.scale_storage),
-                                                    grouped.zero_storage == ZeroStorage::f16 ? ", f16 zeros" : "",
-                                                    grouped.permuted ? ", permuted columns" : "");
-                               },
-                               [](const TransformedLayout& transformed) {
-                                 const WeightTransform& t = transformed.transform;
-                                 std::string text = describe(as_layout(transformed.base));
-                                 if (t.input_scaled) text += ", scaled inputs";
-                                 if (t.input_block > 0) text += fmt::format(", inputs rotated by {}", t.input_block);
-                                 if (t.output_block > 0) text += fmt::format(", outputs rotated by {}", t.output_block);
-                                 return text;
-                               }},
-                    layout);
-}
+std::string describe(const WeightLayout& layout) { return std::visit(describe_format, layout); }
 
 std::size_t rows_together(const WeightLayout& layout) {
   const auto* transformed = std::get_if<TransformedLayout>(&layout);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -13,61 +12,14 @@
 #include "lcomp/core/float16.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/bit_packing.h"
+#include "lcomp/formats/code_matrix.h"
+#include "lcomp/formats/column_permutation.h"
 
 namespace lcomp {
 namespace {
 
-float read_half(std::span<const std::uint8_t> halves, std::size_t index) {
-  std::uint16_t bits = 0;
-  std::memcpy(&bits, halves.data() + 2 * index, 2);
-  return half_to_float(bits);
-}
-
-void write_half(std::span<std::uint8_t> halves, std::size_t index, float value) {
-  const std::uint16_t bits = float_to_half(value);
-  assert(half_to_float(bits) == value);
-  std::memcpy(halves.data() + 2 * index, &bits, 2);
-}
-
-constexpr float smallest_half = 0x1.0p-24f;
-
-// The product of an f16 and a byte is exact in float32, so that the quotient is rounded once.
-float scale_of_code(float row_scale, std::uint8_t code) { return row_scale * static_cast<float>(code) / 255.0f; }
-
-// The code from 1 on whose scale is nearest.
-std::uint8_t code_of_scale(float scale, float row_scale) {
-  return static_cast<std::uint8_t>(std::clamp(std::nearbyint(255.0f * (scale / row_scale)), 1.0f, 255.0f));
-}
-
-// Scales of `count` groups from `first` on.
-void decode_scales(const GroupedIntegerView& weight, std::size_t first, std::span<float> out) {
-  switch (weight.scale_storage) {
-    case ScaleStorage::f32:
-      std::memcpy(out.data(), weight.scales.data() + 4 * first, out.size_bytes());
-      return;
-    case ScaleStorage::f16:
-      for (std::size_t g = 0; g < out.size(); ++g) out[g] = read_half(weight.scales, first + g);
-      return;
-    case ScaleStorage::u8: {
-      const std::size_t per_row = groups_per_row(weight);
-      for (std::size_t g = 0; g < out.size(); ++g) {
-        const float row_scale = read_half(weight.row_scales, weight.per_tensor ? 0 : (first + g) / per_row);
-        out[g] = scale_of_code(row_scale, weight.scales[first + g]);
-      }
-      return;
-    }
-  }
-}
-
-bool has_wide_permutation(const GroupedIntegerLayout& layout) { return layout.cols > 65536; }
-
-std::uint32_t stored_column(const GroupedIntegerView& weight, std::size_t j) {
-  const std::size_t width = has_wide_permutation(weight) ? 4 : 2;
-  std::uint32_t column = 0;
-  for (std::size_t byte = 0; byte < width; ++byte) {
-    column |= static_cast<std::uint32_t>(weight.permutation[width * j + byte]) << (8 * byte);
-  }
-  return column;
+ScaleShape scale_shape(const GroupedIntegerLayout& layout) {
+  return {layout.per_tensor ? 1 : layout.rows, groups_per_row(layout), layout.scale_storage};
 }
 
 void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std::span<float> out) {
@@ -86,18 +38,6 @@ void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std
 
 }  // namespace
 
-std::string_view name(ScaleStorage storage) {
-  switch (storage) {
-    case ScaleStorage::f32:
-      return "f32";
-    case ScaleStorage::f16:
-      return "f16";
-    case ScaleStorage::u8:
-      return "u8";
-  }
-  return "";
-}
-
 std::string_view name(ZeroStorage storage) {
   switch (storage) {
     case ZeroStorage::integer:
@@ -109,20 +49,13 @@ std::string_view name(ZeroStorage storage) {
 }
 
 void check_layout(const GroupedIntegerLayout& layout, const std::string& where) {
-  if (layout.bits < 1 || layout.bits > 8) throw Error({where, fmt::format("{} bits", layout.bits), "1 to 8", ""});
-  if (layout.rows == 0 || layout.cols == 0) {
-    throw Error(
-        {where, fmt::format("a weight of {} x {}", layout.rows, layout.cols), "at least one row and column", ""});
-  }
+  check_code_matrix(layout.rows, layout.cols, layout.bits, layout.group_size, where);
   if (layout.symmetric && layout.zero_storage != ZeroStorage::integer) {
     throw Error({where, "f16 zero points of a symmetric weight", "an asymmetric one, which stores zero points", ""});
   }
-  if (layout.group_size == 0 || layout.group_size > layout.cols ||
-      (layout.per_tensor && layout.group_size != layout.cols)) {
+  if (layout.per_tensor && layout.group_size != layout.cols) {
     throw Error({where, fmt::format("groups of {} columns", layout.group_size),
-                 layout.per_tensor ? fmt::format("{} for a scale per tensor", layout.cols)
-                                   : fmt::format("1 to {}", layout.cols),
-                 ""});
+                 fmt::format("{} for a scale per tensor", layout.cols), ""});
   }
 }
 
@@ -138,38 +71,20 @@ std::size_t first_group(const GroupedIntegerLayout& layout, std::size_t row) {
   return layout.per_tensor ? 0 : row * groups_per_row(layout);
 }
 
-std::size_t code_row_bytes(const GroupedIntegerLayout& layout) { return packed_bytes(layout.cols, layout.bits); }
+std::size_t code_row_bytes(const GroupedIntegerLayout& layout) { return code_row_bytes(layout.cols, layout.bits); }
 
 std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, const std::string& where) {
   check_layout(layout, where);
-  const std::size_t per_row = groups_per_row(layout);
-  const std::size_t scale_rows = layout.per_tensor ? 1 : layout.rows;
-  const auto declare = [&where](const char* suffix, DataType type, std::vector<std::size_t> shape) {
-    return declare_part(suffix, type, std::move(shape), where);
-  };
   std::vector<PartDeclaration> parts;
-  parts.push_back(declare(".codes", DataType::u8, {layout.rows, code_row_bytes(layout)}));
-  switch (layout.scale_storage) {
-    case ScaleStorage::f32:
-      parts.push_back(declare(".scales", DataType::f32, {scale_rows, per_row}));
-      break;
-    case ScaleStorage::f16:
-      parts.push_back(declare(".scales", DataType::f16, {scale_rows, per_row}));
-      break;
-    case ScaleStorage::u8:
-      parts.push_back(declare(".scales", DataType::u8, {scale_rows, per_row}));
-      parts.push_back(declare(".row_scales", DataType::f16, {scale_rows}));
-      break;
-  }
+  parts.push_back(declare_codes(layout.rows, layout.cols, layout.bits, where));
+  declare_scales(scale_shape(layout), where, parts);
   if (!layout.symmetric && layout.zero_storage == ZeroStorage::f16) {
-    parts.push_back(declare(".zeros", DataType::f16, {scale_rows, per_row}));
+    const ScaleShape shape = scale_shape(layout);
+    parts.push_back(declare_part(".zeros", DataType::f16, {shape.rows, shape.per_row}, where));
   } else if (!layout.symmetric) {
-    parts.push_back(declare(".zeros", DataType::u8, {packed_bytes(group_count(layout), layout.bits)}));
+    parts.push_back(declare_part(".zeros", DataType::u8, {packed_bytes(group_count(layout), layout.bits)}, where));
   }
-  if (layout.permuted) {
-    parts.push_back(
-        declare(".permutation", has_wide_permutation(layout) ? DataType::u32 : DataType::u16, {layout.cols}));
-  }
+  if (layout.permuted) parts.push_back(declare_permutation(layout.cols, where));
   return parts;
 }
 
@@ -209,52 +124,18 @@ GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, co
 
 void pack_row(GroupedIntegerWeight& weight, std::size_t row, std::span<const std::uint8_t> codes) {
   assert(row < weight.rows && codes.size() == weight.cols);
-  const std::size_t row_bytes = code_row_bytes(weight);
-  pack_bits(codes, weight.bits, std::span(weight.codes).subspan(row * row_bytes, row_bytes));
+  pack_code_row(codes, weight.bits, row, weight.codes);
 }
 
 void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes) {
   assert(row < weight.rows && codes.size() == weight.cols);
-  const std::size_t row_bytes = code_row_bytes(weight);
-  unpack_bits(weight.codes.subspan(row * row_bytes, row_bytes), weight.bits, 0, codes);
+  unpack_code_row(weight.codes, weight.bits, row, codes);
 }
 
 float implied_zero_point(int bits) { return bits == 1 ? 0.5f : static_cast<float>(1 << (bits - 1)); }
 
-float round_row_scale(float largest_scale) { return round_scale(largest_scale, ScaleStorage::f16, 0); }
-
-float round_scale(float scale, ScaleStorage storage, float row_scale) {
-  assert(scale >= 0);
-  switch (storage) {
-    case ScaleStorage::f32:
-      return scale;
-    case ScaleStorage::f16:
-      return scale == 0 ? 0 : std::max(half_to_float(float_to_half(scale)), smallest_half);
-    case ScaleStorage::u8:
-      return scale == 0 ? 0 : scale_of_code(row_scale, code_of_scale(scale, row_scale));
-  }
-  return scale;
-}
-
 void set_scales(GroupedIntegerWeight& weight, std::size_t row, std::span<const float> scales, float row_scale) {
-  assert(scales.size() == groups_per_row(weight) && (!weight.per_tensor || row == 0));
-  const std::size_t first = first_group(weight, row);
-  switch (weight.scale_storage) {
-    case ScaleStorage::f32:
-      std::memcpy(weight.scales.data() + 4 * first, scales.data(), scales.size_bytes());
-      return;
-    case ScaleStorage::f16:
-      for (std::size_t g = 0; g < scales.size(); ++g) write_half(weight.scales, first + g, scales[g]);
-      return;
-    case ScaleStorage::u8:
-      write_half(weight.row_scales, row, row_scale);
-      for (std::size_t g = 0; g < scales.size(); ++g) {
-        const std::uint8_t code = scales[g] == 0 ? std::uint8_t{0} : code_of_scale(scales[g], row_scale);
-        assert(scale_of_code(row_scale, code) == scales[g]);
-        weight.scales[first + g] = code;
-      }
-      return;
-  }
+  write_scales(scale_shape(weight), row, scales, row_scale, weight.scales, weight.row_scales);
 }
 
 float round_zero_point(float zero_point, ZeroStorage storage, int bits) {
@@ -275,40 +156,23 @@ void set_zero_points(GroupedIntegerWeight& weight, std::span<const float> zero_p
 
 void set_permutation(GroupedIntegerWeight& weight, std::span<const std::uint32_t> permutation) {
   assert(weight.permuted && permutation.size() == weight.cols);
-  const std::size_t width = has_wide_permutation(weight) ? 4 : 2;
-  for (std::size_t j = 0; j < permutation.size(); ++j) {
-    assert(permutation[j] < weight.cols);
-    for (std::size_t byte = 0; byte < width; ++byte) {
-      weight.permutation[width * j + byte] = static_cast<std::uint8_t>(permutation[j] >> (8 * byte));
-    }
-  }
+  write_permutation(permutation, weight.permutation);
 }
 
 std::vector<std::uint32_t> decode_permutation(const GroupedIntegerView& weight, const std::string& where) {
+  if (weight.permuted) return read_permutation(weight.permutation, weight.cols, where);
   std::vector<std::uint32_t> permutation(weight.cols);
-  if (!weight.permuted) {
-    std::iota(permutation.begin(), permutation.end(), 0u);
-    return permutation;
-  }
-  std::vector<bool> seen(weight.cols, false);
-  for (std::size_t j = 0; j < weight.cols; ++j) {
-    permutation[j] = stored_column(weight, j);
-    if (permutation[j] >= weight.cols || seen[permutation[j]]) {
-      throw Error({where + ".permutation", fmt::format("{} at place {}", permutation[j], j),
-                   fmt::format("each of 0 .. {} once", weight.cols - 1), "the file is damaged"});
-    }
-    seen[permutation[j]] = true;
-  }
+  std::iota(permutation.begin(), permutation.end(), 0u);
   return permutation;
 }
 
 void check_contents(const GroupedIntegerView& weight, const std::string& where) {
-  if (weight.permuted) decode_permutation(weight, where);
+  if (weight.permuted) read_permutation(weight.permutation, weight.cols, where);
 }
 
 std::vector<float> decode_scales(const GroupedIntegerView& weight) {
   std::vector<float> scales(group_count(weight));
-  decode_scales(weight, 0, scales);
+  read_scales(scale_shape(weight), weight.scales, weight.row_scales, 0, scales);
   return scales;
 }
 
@@ -331,14 +195,14 @@ void decode_rows(const GroupedIntegerView& weight, std::size_t row_begin, std::s
   std::vector<float> zero_points;
   std::vector<float> stored_order(weight.permuted ? weight.cols : 0);
   std::vector<std::uint32_t> columns(stored_order.size());
-  for (std::size_t j = 0; j < columns.size(); ++j) columns[j] = stored_column(weight, j);
+  for (std::size_t j = 0; j < columns.size(); ++j) columns[j] = stored_column(weight.permutation, weight.cols, j);
   for (std::size_t i = row_begin; i < row_begin + row_count; ++i) {
     if ((i - row_begin) % rows_together == 0) {
       const std::size_t ahead = std::min(rows_together, row_begin + row_count - i);
       const std::size_t groups = weight.per_tensor ? 1 : ahead * per_row;
       scales.resize(groups);
       zero_points.resize(groups);
-      decode_scales(weight, first_group(weight, i), scales);
+      read_scales(scale_shape(weight), weight.scales, weight.row_scales, first_group(weight, i), scales);
       decode_zero_points(weight, first_group(weight, i), zero_points);
     }
     const std::size_t group = weight.per_tensor ? 0 : (i - row_begin) % rows_together * per_row;

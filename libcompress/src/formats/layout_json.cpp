@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include "lcomp/core/sizes.h"
+#include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/logarithmic.h"
 #include "lcomp/formats/transformed_weight.h"
 #include "lcomp/io/config_reader.h"
 
@@ -22,6 +24,23 @@ nlohmann::json to_json(const GroupedIntegerLayout& layout) {
                          {"scales", name(layout.scale_storage)}};
   if (layout.per_tensor) json["per_tensor"] = true;
   if (layout.zero_storage != ZeroStorage::integer) json["zeros"] = name(layout.zero_storage);
+  if (layout.permuted) json["permuted"] = true;
+  return json;
+}
+
+nlohmann::json to_json(const LogarithmicLayout& layout) {
+  nlohmann::json json = {{"format", "logarithmic"},
+                         {"bits", layout.bits},
+                         {"zero_level", layout.zero_level},
+                         {"group_size", layout.group_size},
+                         {"scales", name(layout.scale_storage)}};
+  if (layout.permuted) json["permuted"] = true;
+  return json;
+}
+
+nlohmann::json to_json(const CodebookLayout& layout) {
+  nlohmann::json json = {{"format", "codebook"}, {"bits", layout.bits}, {"group_size", layout.group_size}};
+  if (layout.scale_storage) json["scales"] = name(*layout.scale_storage);
   if (layout.permuted) json["permuted"] = true;
   return json;
 }
@@ -52,32 +71,59 @@ DenseLayout read_dense(ConfigReader& reader, std::size_t rows, std::size_t cols)
   return dense;
 }
 
-GroupedIntegerLayout read_grouped_integer(ConfigReader& reader, std::size_t rows, std::size_t cols) {
-  GroupedIntegerLayout grouped;
-  grouped.rows = rows;
-  grouped.cols = cols;
-  grouped.bits = static_cast<int>(reader.integer("bits", 1, 8));
-  grouped.symmetric = reader.boolean("symmetric");
-  grouped.group_size =
+ScaleStorage read_scale_storage(ConfigReader& reader) {
+  return enumerator(reader, "scales", std::array{ScaleStorage::f32, ScaleStorage::f16, ScaleStorage::u8});
+}
+
+// What every format with groups of columns has: sizes, bits, group_size, permuted.
+template <typename Layout>
+Layout read_groups(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  Layout layout;
+  layout.rows = rows;
+  layout.cols = cols;
+  layout.bits = static_cast<int>(reader.integer("bits", 1, 8));
+  layout.group_size =
       static_cast<std::size_t>(reader.integer("group_size", 1, checked_cast<std::int64_t>(cols, reader.where())));
-  grouped.per_tensor = reader.boolean_or("per_tensor", false);
-  grouped.permuted = reader.boolean_or("permuted", false);
-  grouped.scale_storage =
-      enumerator(reader, "scales", std::array{ScaleStorage::f32, ScaleStorage::f16, ScaleStorage::u8});
+  layout.permuted = reader.boolean_or("permuted", false);
+  return layout;
+}
+
+GroupedIntegerLayout read_grouped_integer(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  auto layout = read_groups<GroupedIntegerLayout>(reader, rows, cols);
+  layout.symmetric = reader.boolean("symmetric");
+  layout.per_tensor = reader.boolean_or("per_tensor", false);
+  layout.scale_storage = read_scale_storage(reader);
   if (reader.has("zeros")) {
-    grouped.zero_storage = enumerator(reader, "zeros", std::array{ZeroStorage::integer, ZeroStorage::f16});
+    layout.zero_storage = enumerator(reader, "zeros", std::array{ZeroStorage::integer, ZeroStorage::f16});
   }
-  check_layout(grouped, reader.where());
-  return grouped;
+  check_layout(layout, reader.where());
+  return layout;
+}
+
+LogarithmicLayout read_logarithmic(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  auto layout = read_groups<LogarithmicLayout>(reader, rows, cols);
+  layout.zero_level = reader.boolean("zero_level");
+  layout.scale_storage = read_scale_storage(reader);
+  check_layout(layout, reader.where());
+  return layout;
+}
+
+CodebookLayout read_codebook(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  auto layout = read_groups<CodebookLayout>(reader, rows, cols);
+  if (reader.has("scales")) layout.scale_storage = read_scale_storage(reader);
+  check_layout(layout, reader.where());
+  return layout;
 }
 
 // One of the formats that store weights as such, under the name that "format" holds.
 PlainLayout read_plain(ConfigReader& reader, const std::string& format, std::size_t rows, std::size_t cols) {
   if (format == "dense") return read_dense(reader, rows, cols);
+  if (format == "logarithmic") return read_logarithmic(reader, rows, cols);
+  if (format == "codebook") return read_codebook(reader, rows, cols);
   return read_grouped_integer(reader, rows, cols);
 }
 
-const std::vector<std::string> plain_formats = {"dense", "grouped_integer"};
+const std::vector<std::string> plain_formats = {"dense", "grouped_integer", "logarithmic", "codebook"};
 
 TransformedLayout read_transformed(ConfigReader& reader, std::size_t rows, std::size_t cols) {
   TransformedLayout layout{rows, cols, {}, {}};

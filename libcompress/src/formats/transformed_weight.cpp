@@ -12,10 +12,12 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/sizes.h"
+#include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/hadamard.h"
+#include "lcomp/formats/logarithmic.h"
 
 namespace lcomp {
 namespace {

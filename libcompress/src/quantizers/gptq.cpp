@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "layer_knowledge.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/format.h"
@@ -18,17 +19,6 @@
 
 namespace lcomp {
 namespace {
-
-void check_statistics(ConstMatrixView weight, const LayerStats& stats, const std::string& component) {
-  if (stats.hessian.size() == 0) {
-    throw Error({component, "no Hessian", "statistics of the layer's inputs, which gptq needs",
-                 "calibrate the model first, or use a method without statistics, such as rtn"});
-  }
-  if (stats.hessian.rows() != weight.cols() || stats.hessian.cols() != weight.cols()) {
-    throw Error({component, fmt::format("a Hessian of {} x {}", stats.hessian.rows(), stats.hessian.cols()),
-                 fmt::format("{0} x {0}, the weight's columns", weight.cols()), "calibrate this model"});
-  }
-}
 
 bool fits_on_the_way(const GptqOptions& options) {
   return options.grain.kind == Grain::Kind::group && !options.static_groups;
@@ -90,7 +80,7 @@ GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
 
 CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
                                          const std::string& component) const {
-  check_statistics(weight, stats, component);
+  require_hessian(weight, stats, "gptq", component);
   parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
   });

@@ -120,4 +120,14 @@ MethodString& MethodString::add_uniform(int bits, bool symmetric, const Grain& g
   return *this;
 }
 
+MethodString& MethodString::add_feedback(const FeedbackSetting& feedback) {
+  const FeedbackSetting defaults;
+  flag("feedback", feedback.enabled);
+  flag("act_order", feedback.act_order);
+  flag("static_groups", feedback.static_groups);
+  if (feedback.damping != defaults.damping) add("damping", feedback.damping);
+  if (feedback.block_size != defaults.block_size) add("block_size", static_cast<std::int64_t>(feedback.block_size));
+  return *this;
+}
+
 }  // namespace lcomp

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/quantizers/feedback_setting.h"
 #include "lcomp/quantizers/grain.h"
 #include "lcomp/quantizers/uniform_grid.h"
 
@@ -35,6 +36,8 @@ class MethodString {
   // the defaults.
   MethodString& add_uniform(int bits, bool symmetric, const Grain& grain, GridFit grid, ScaleStorage scales,
                             ZeroStorage zeros);
+  // "feedback", "act_order", "static_groups", "damping=0.05", "block_size=64" where they aren't the defaults.
+  MethodString& add_feedback(const FeedbackSetting& feedback);
 
   const std::string& text() const { return text_; }
 

@@ -1,11 +1,18 @@
 #include "lcomp/quantizers/quantizer_table.h"
 
+#include <numbers>
+
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
+#include "lcomp/formats/logarithmic.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/quantizers/codebook_quantizer.h"
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/gptq.h"
+#include "lcomp/quantizers/lnq.h"
+#include "lcomp/quantizers/logarithmic_quantizer.h"
+#include "lcomp/quantizers/normal_float.h"
 #include "lcomp/quantizers/round_to_nearest.h"
 #include "method_string.h"
 #include "transform_table.h"
@@ -17,34 +24,51 @@ DenseType dense_type(const std::string& name) {
   return name == "f32" ? DenseType::f32 : name == "bf16" ? DenseType::bf16 : DenseType::f16;
 }
 
-Grain read_grain(ConfigReader& reader) {
-  Grain grain;
+constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+
+Grain read_grain(ConfigReader& reader, Grain grain = {}, bool tensor_allowed = true) {
   if (!reader.has("group_size")) return grain;
   if (reader.any("group_size").is_string()) {
-    const bool channel = reader.one_of("group_size", {"channel", "tensor"}) == "channel";
-    grain.kind = channel ? Grain::Kind::channel : Grain::Kind::tensor;
+    const std::string name = reader.one_of("group_size", {"channel", "tensor"});
+    if (name == "tensor" && !tensor_allowed) {
+      throw Error({reader.where("group_size"), "\"tensor\"", "a number of columns or \"channel\"", ""});
+    }
+    grain.kind = name == "channel" ? Grain::Kind::channel : Grain::Kind::tensor;
   } else {
-    grain.group_size =
-        static_cast<std::size_t>(reader.integer("group_size", 1, std::numeric_limits<std::int32_t>::max()));
+    grain.kind = Grain::Kind::group;
+    grain.group_size = static_cast<std::size_t>(reader.integer("group_size", 1, most));
   }
   return grain;
 }
 
-// The keys that methods with uniform grids share: bits, symmetric, group_size, grid, scales, zeros.
-template <typename Options>
-Options read_uniform_options(ConfigReader& reader) {
-  Options options;
+ScaleStorage read_scale_storage(ConfigReader& reader) {
+  const std::string scales = reader.one_of_or("scales", "f16", {"f16", "u8", "f32"});
+  return scales == "f16" ? ScaleStorage::f16 : scales == "u8" ? ScaleStorage::u8 : ScaleStorage::f32;
+}
+
+// 1 .. 8, or 16.
+int read_bits(ConfigReader& reader) {
   const std::int64_t bits = reader.integer("bits", 1, 16);
   if (bits > 8 && bits != 16) {
     throw Error({reader.where("bits"), std::to_string(bits), "1 to 8, or 16 for plain f16", ""});
   }
-  options.bits = static_cast<int>(bits);
+  return static_cast<int>(bits);
+}
+
+std::size_t read_block_size(ConfigReader& reader, std::size_t otherwise) {
+  return static_cast<std::size_t>(reader.integer_or("block_size", static_cast<std::int64_t>(otherwise), 1, most));
+}
+
+// The keys that methods with uniform grids share: bits, symmetric, group_size, grid, scales, zeros.
+template <typename Options>
+Options read_uniform_options(ConfigReader& reader, bool tensor_allowed = true) {
+  Options options;
+  options.bits = read_bits(reader);
   options.symmetric = reader.boolean_or("symmetric", options.symmetric);
-  options.grain = read_grain(reader);
+  options.grain = read_grain(reader, options.grain, tensor_allowed);
   const std::string grid = reader.one_of_or("grid", "minmax", {"minmax", "mse", "hqq"});
   options.grid = grid == "mse" ? GridFit::mse : grid == "hqq" ? GridFit::hqq : GridFit::minmax;
-  const std::string scales = reader.one_of_or("scales", "f16", {"f16", "u8", "f32"});
-  options.scale_storage = scales == "f16" ? ScaleStorage::f16 : scales == "u8" ? ScaleStorage::u8 : ScaleStorage::f32;
+  options.scale_storage = read_scale_storage(reader);
   const std::string zeros = reader.one_of_or("zeros", "integer", {"integer", "f16"});
   options.zero_storage = zeros == "f16" ? ZeroStorage::f16 : ZeroStorage::integer;
   if (options.bits != 16) {
@@ -60,21 +84,89 @@ std::unique_ptr<Quantizer> make_rtn(ConfigReader& reader) {
 }
 
 std::unique_ptr<Quantizer> make_gptq(ConfigReader& reader) {
-  auto options = read_uniform_options<GptqOptions>(reader);
-  if (options.grain.kind == Grain::Kind::tensor) {
-    throw Error({reader.where("group_size"), "\"tensor\"", "a number of columns or \"channel\"", ""});
-  }
+  auto options = read_uniform_options<GptqOptions>(reader, false);
   options.act_order = reader.boolean_or("act_order", options.act_order);
   options.static_groups = reader.boolean_or("static_groups", options.static_groups);
   options.damping = reader.real_or("damping", options.damping, 0, 1);
-  options.block_size = static_cast<std::size_t>(reader.integer_or(
-      "block_size", static_cast<std::int64_t>(options.block_size), 1, std::numeric_limits<std::int32_t>::max()));
+  options.block_size = read_block_size(reader, options.block_size);
   if (options.bits == 16) return std::make_unique<DenseQuantizer>(DenseType::f16);
   return std::make_unique<GptqQuantizer>(options);
 }
 
 std::unique_ptr<Quantizer> make_dense(ConfigReader& reader) {
   return std::make_unique<DenseQuantizer>(dense_type(reader.one_of("type", {"f16", "bf16", "f32"})));
+}
+
+// The keys of feedback, which methods to tables of levels share.
+FeedbackSetting read_feedback(ConfigReader& reader) {
+  FeedbackSetting feedback;
+  feedback.enabled = reader.boolean_or("feedback", feedback.enabled);
+  feedback.act_order = reader.boolean_or("act_order", feedback.act_order);
+  feedback.static_groups = reader.boolean_or("static_groups", feedback.static_groups);
+  feedback.damping = reader.real_or("damping", feedback.damping, 0, 1);
+  feedback.block_size = read_block_size(reader, feedback.block_size);
+  check_feedback(feedback, reader.where());
+  return feedback;
+}
+
+// A number, "sqrt2", or "fit".
+std::optional<float> read_base(ConfigReader& reader) {
+  if (!reader.has("base")) return LogarithmicOptions{}.base;
+  if (!reader.any("base").is_string()) {
+    const double base = reader.real("base", 1, static_cast<double>(largest_logarithm_base));
+    if (static_cast<float>(base) > 1) return static_cast<float>(base);
+    throw Error({reader.where("base"), fmt::format("{}", base), "more than 1", ""});
+  }
+  if (reader.one_of("base", {"sqrt2", "fit"}) == "fit") return std::nullopt;
+  return std::numbers::sqrt2_v<float>;
+}
+
+std::unique_ptr<Quantizer> make_logarithmic_quantizer(ConfigReader& reader) {
+  LogarithmicOptions options;
+  options.bits = read_bits(reader);
+  options.grain = read_grain(reader, options.grain, false);
+  options.base = read_base(reader);
+  options.zero_level = reader.boolean_or("zero", options.zero_level);
+  options.scale_storage = read_scale_storage(reader);
+  options.feedback = read_feedback(reader);
+  if (options.bits == 16) return std::make_unique<DenseQuantizer>(DenseType::f16);
+  return std::make_unique<LogarithmicQuantizer>(options);
+}
+
+std::unique_ptr<Quantizer> make_normal_float(ConfigReader& reader) {
+  NormalFloatOptions options;
+  options.bits = read_bits(reader);
+  options.grain = read_grain(reader, options.grain, false);
+  options.fit = reader.one_of_or("grid", "absmax", {"absmax", "mse"}) == "mse" ? TableFit::mse : TableFit::absmax;
+  options.scale_storage = read_scale_storage(reader);
+  options.feedback = read_feedback(reader);
+  if (options.bits == 16) return std::make_unique<DenseQuantizer>(DenseType::f16);
+  return std::make_unique<NormalFloatQuantizer>(options);
+}
+
+std::unique_ptr<Quantizer> make_codebook_quantizer(ConfigReader& reader) {
+  CodebookOptions options;
+  options.bits = read_bits(reader);
+  options.grain = read_grain(reader, options.grain, false);
+  const std::string fit = reader.one_of_or("fit", "dynamic", {"dynamic", "exact", "lloyd"});
+  options.fit = fit == "dynamic" ? KmeansFit::dynamic : fit == "exact" ? KmeansFit::exact : KmeansFit::lloyd;
+  options.feedback = read_feedback(reader);
+  if (options.bits == 16) return std::make_unique<DenseQuantizer>(DenseType::f16);
+  return std::make_unique<CodebookQuantizer>(options);
+}
+
+std::unique_ptr<Quantizer> make_lnq(ConfigReader& reader) {
+  LnqOptions options;
+  options.bits = read_bits(reader);
+  const auto count = [&reader](const char* key, std::size_t otherwise) {
+    return static_cast<std::size_t>(reader.integer_or(key, static_cast<std::int64_t>(otherwise), 0, 1000));
+  };
+  options.alternations = count("alternations", options.alternations);
+  options.cycles = count("cycles", options.cycles);
+  options.act_order = reader.boolean_or("act_order", options.act_order);
+  options.damping = reader.real_or("damping", options.damping, 0, 1);
+  if (options.bits == 16) return std::make_unique<DenseQuantizer>(DenseType::f16);
+  return std::make_unique<LnqQuantizer>(options);
 }
 
 struct Method {
@@ -84,9 +176,10 @@ struct Method {
 };
 
 constexpr Method methods[] = {
-    {"dense", false, make_dense},
-    {"rtn", true, make_rtn},
-    {"gptq", true, make_gptq},
+    {"dense", false, make_dense},    {"rtn", true, make_rtn},
+    {"gptq", true, make_gptq},       {"log", true, make_logarithmic_quantizer},
+    {"nf", true, make_normal_float}, {"codebook", true, make_codebook_quantizer},
+    {"lnq", true, make_lnq},
 };
 
 const Method& method_of(ConfigReader& reader) {

@@ -18,9 +18,9 @@ namespace lcomp {
 
 // The container of a compressed model: a Hugging Face-like folder that ordinary tools can open (docs/format.md).
 //   config.json        the original's, with "quantization_config": {"quant_method": "libcompress", ...} added
-//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.row_scales, NAME.zeros,
-//                      NAME.permutation; or NAME itself when it is dense; the metadata entry "libcompress" says how to
-//                      decode each
+//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks
+//   and
+//                      so on; or NAME itself when it is dense; the metadata entry "libcompress" says how to decode each
 //   tokenizer.json, generation_config.json, licences, ...  copies of the original's
 // The bytes of the model are the data bytes of model.safetensors.
 

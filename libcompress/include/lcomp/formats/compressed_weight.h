@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
@@ -70,10 +71,60 @@ struct GroupedIntegerView : GroupedIntegerLayout {
   std::span<const std::uint8_t> codes, scales, row_scales, zeros, permutation;
 };
 
+// Signed powers of a base and a scale per group of consecutive columns. See logarithmic.h.
+//   w^ = scale * sign * base^-k, or 0 for one code when there is a zero level
+struct LogarithmicLayout {
+  std::size_t rows = 0, cols = 0;
+  int bits = 4;                // 1 .. 8
+  bool zero_level = false;     // one code means 0
+  std::size_t group_size = 0;  // as in GroupedIntegerLayout
+  ScaleStorage scale_storage = ScaleStorage::f16;
+  bool permuted = false;  // as in GroupedIntegerLayout
+
+  bool operator==(const LogarithmicLayout&) const = default;
+};
+
+struct LogarithmicWeight : LogarithmicLayout {
+  std::vector<std::uint8_t> codes;        // packed, each row from a byte boundary
+  std::vector<std::uint8_t> scales;       // one per group in row-major order, as scale_storage says
+  std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
+  std::vector<std::uint8_t> base;         // one f32
+  std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
+};
+
+struct LogarithmicView : LogarithmicLayout {
+  std::span<const std::uint8_t> codes, scales, row_scales, base, permutation;
+};
+
+// Codes into tables of 2^bits levels: a table per group of consecutive columns, or one for the weight and a scale per
+// group. See codebook.h.
+//   w^ = codebook_g[code]   or   w^ = scale_g * codebook[code]
+struct CodebookLayout {
+  std::size_t rows = 0, cols = 0;
+  int bits = 4;                               // 1 .. 8
+  std::size_t group_size = 0;                 // as in GroupedIntegerLayout
+  std::optional<ScaleStorage> scale_storage;  // set: one codebook for the weight, and scales; not set: one per group
+  bool permuted = false;                      // as in GroupedIntegerLayout
+
+  bool operator==(const CodebookLayout&) const = default;
+};
+
+struct CodebookWeight : CodebookLayout {
+  std::vector<std::uint8_t> codes;        // packed, each row from a byte boundary
+  std::vector<std::uint8_t> codebooks;    // f16, 2^bits for each group in row-major order, or for the weight
+  std::vector<std::uint8_t> scales;       // one per group when scale_storage is set, else empty
+  std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
+  std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
+};
+
+struct CodebookView : CodebookLayout {
+  std::span<const std::uint8_t> codes, codebooks, scales, row_scales, permutation;
+};
+
 // The formats that store weights as such; a transform is around one of them.
-using PlainLayout = std::variant<DenseLayout, GroupedIntegerLayout>;
-using PlainWeight = std::variant<DenseWeight, GroupedIntegerWeight>;
-using PlainView = std::variant<DenseView, GroupedIntegerView>;
+using PlainLayout = std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout>;
+using PlainWeight = std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight>;
+using PlainView = std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView>;
 
 // What was done to a weight before its codes were chosen and is undone when it is decoded. See transformed_weight.h.
 struct WeightTransform {
@@ -110,8 +161,11 @@ struct TransformedView {
   std::span<const std::uint8_t> input_scales, input_signs, output_signs;
 };
 
-using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout, TransformedLayout>;
-using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight, TransformedWeight>;
-using CompressedWeightView = std::variant<DenseView, GroupedIntegerView, TransformedView>;
+using WeightLayout =
+    std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout, TransformedLayout>;
+using CompressedWeight =
+    std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight, TransformedWeight>;
+using CompressedWeightView =
+    std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView, TransformedView>;
 
 }  // namespace lcomp

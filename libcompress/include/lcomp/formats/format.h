@@ -57,6 +57,9 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
 // part of it.
 //   {"format": "grouped_integer", "bits": 4, "symmetric": false, "group_size": 64, "scales": "f16"}
 //       and "per_tensor": true, "zeros": "f16", "permuted": true where they are
+//   {"format": "logarithmic", "bits": 4, "zero_level": false, "group_size": 64, "scales": "f16"}
+//   {"format": "codebook", "bits": 3, "group_size": 576}
+//       "scales" where the codebook is shared, "permuted": true in both
 //   {"format": "dense", "type": "f16"}
 //   {"format": "transformed", "base": {one of the above}, "input_scaled": true, "input_block": 64, "output_block": 64}
 //       without what is absent

@@ -9,6 +9,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/formats/group_scales.h"
 #include "lcomp/formats/weight_part.h"
 
 namespace lcomp {
@@ -16,21 +17,16 @@ namespace lcomp {
 // Uniform integer codes with a scale and (asymmetric) a zero point per group of `group_size` consecutive columns of a
 // row, or for the whole weight (per_tensor).
 //   w^_ij = scale_g * (code_ij - zero_point_g),  g = (i, j / group_size)
-// in float32: the product rounded once, the difference exact where zero points are integers. Parts, in this order
-// (packing: bit_packing.h):
-//   codes        rows * ceil(cols * bits / 8) bytes: each row is a bit stream of its own, from a byte boundary, so that
-//                rows can be decoded alone; the unused bits at a row's end are zero and are counted
-//   scales       groups values, row-major: f32 or f16 little-endian, or u8 codes
-//   row_scales   u8 scales only: rows values f16;  scale = row_scale * code / 255 (the product is exact in float32)
-//   zeros        asymmetric only: ceil(groups * bits / 8) bytes: one bit stream for the whole weight, row-major; or
-//                groups values f16, row-major
-//   permutation  permuted only: cols values u16 (u32 for more than 65536 columns) little-endian, one permutation for
-//                all rows: stored column j, as the lines above count them, is column permutation[j] of the weight
+// in float32: the product rounded once, the difference exact where zero points are integers. Parts, in this order:
+//   codes        rows * ceil(cols * bits / 8) bytes (code_matrix.h)
+//   scales, row_scales   groups scales (group_scales.h)
+//   zeros        asymmetric only: ceil(groups * bits / 8) bytes: one bit stream (bit_packing.h) for the whole weight,
+//                row-major; or groups values f16, row-major
+//   permutation  permuted only (column_permutation.h): the columns that the lines above count are stored ones
 // with groups = rows * ceil(cols / group_size), or 1 when per_tensor. A per-tensor weight has one row_scale.
 // Symmetric weights store no zero point: it is 2^(bits-1), and 1/2 for 1 bit, where the levels are -scale/2, scale/2.
 
-std::string_view name(ScaleStorage storage);  // "f32", "f16", "u8"
-std::string_view name(ZeroStorage storage);   // "integer", "f16"
+std::string_view name(ZeroStorage storage);  // "integer", "f16"
 
 // The layout's own promises: bits 1 .. 8, at least one row and column, 1 <= group_size <= cols, and group_size == cols
 // when per_tensor; zero points of a symmetric weight are integers. Throws Error naming `where`.
@@ -57,13 +53,6 @@ GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, co
 void pack_row(GroupedIntegerWeight& weight, std::size_t row, std::span<const std::uint8_t> codes);
 // The codes of one row, [cols], in the order that they are stored in.
 void unpack_row(const GroupedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes);
-
-// What scales are rounded to before codes are chosen, so that the codes fit the scales that are stored.
-// round_row_scale: the f16 nearest to the largest scale of a row, but no less than the smallest positive f16 (2^-24).
-// round_scale: the value nearest to scale >= 0 that `storage` holds (row_scale: for u8 only). A positive scale stays
-// positive. The result is infinite where f16 overflows.
-float round_row_scale(float largest_scale);
-float round_scale(float scale, ScaleStorage storage, float row_scale);
 
 // Stores the scales of one row's groups, [groups_per_row], which must be results of round_scale() with the same
 // row_scale. For a weight with one scale per tensor, row 0 stands for all. Different rows may be set from different

@@ -30,6 +30,21 @@ namespace lcomp {
 //       static_groups  grids fitted before any column is rounded; default false
 //       damping        0 .. 1, a share of the mean diagonal of the Hessian; default 0.01
 //       block_size     columns between updates of all later ones; default 128
+//   {"method": "log", "bits": 4, "group_size": 64, "base": 2, "zero": false, "scales": "f16", FEEDBACK}
+//       signed powers of a base; bits, group_size and scales as rtn, but no "tensor"
+//       base  more than 1 and at most 4, "sqrt2", or "fit": the best for each weight; default 2
+//       zero  a level of 0; default false
+//   {"method": "nf", "bits": 4, "group_size": 64, "grid": "absmax", "scales": "f16", FEEDBACK}
+//       NF-k, quantiles of the normal distribution; grid "absmax" or "mse" (a scale found by search)
+//   {"method": "codebook", "bits": 3, "group_size": "channel", "fit": "dynamic", FEEDBACK}
+//       levels of their own for each row or group: k-means
+//       fit  "dynamic" (nearly exact), "exact" or "lloyd" (k-means++, Lloyd's iteration); default "dynamic"
+//   FEEDBACK: "feedback": false, "act_order": false, "static_groups": false, "damping": 0.01, "block_size": 128
+//       feedback: round as gptq does, with the others as there; needs calibration
+//   {"method": "lnq", "bits": 3, "alternations": 2, "cycles": 4, "act_order": true, "damping": 0.01}
+//       levels of their own for each row; codes and levels by turns for the whole Hessian; needs calibration
+//       alternations  turns; default 2
+//       cycles        passes over all columns in each turn; default 4
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
 // Any of them may have "transforms", done before and undone by decoding, in this order (transformed_quantizer.h); bits
 // 16 is plain f16, without them:
@@ -47,7 +62,7 @@ namespace lcomp {
 // "rtn:bits=4,group=channel,sym", "f16"; Quantizer::name() is one. The grammar: a method, a colon and options between
 // commas, KEY=VALUE with the keys above or KEY alone for KEY=true; group is short for group_size, sym and asym for
 // symmetric=true and =false. Transforms come before, each with a plus: "rotate:block=64+rtn:bits=4".
-std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq"
+std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq", "log", "nf", "codebook", "lnq"
 
 // The setting as an object, whichever of the two it is. Throws Error for a string that is no method string.
 nlohmann::json setting_object(const nlohmann::json& setting, const std::string& where);
