@@ -102,4 +102,13 @@ InputGrid input_grid(float low, float high, bool symmetric) {
   return grid;
 }
 
+void check_input_grid(const InputGrid& grid, bool symmetric, const std::string& where) {
+  if (!(grid.scale > 0) || !std::isfinite(grid.scale)) {
+    throw Error({where + ".input_scale", fmt::format("{}", grid.scale), "a positive, finite number", ""});
+  }
+  if (symmetric && grid.zero_point != 128) {
+    throw Error({where + ".input_zero", fmt::format("{}", grid.zero_point), "128, for symmetric activations", ""});
+  }
+}
+
 }  // namespace lcomp

@@ -66,6 +66,10 @@ struct InputGrid {
 // low <= high.
 InputGrid input_grid(float low, float high, bool symmetric);
 
+// Throws Error naming `where` for a scale that is not positive and finite, and another zero point than 128 where
+// `symmetric`.
+void check_input_grid(const InputGrid& grid, bool symmetric, const std::string& where);
+
 struct ActivationQuantization {
   ActivationSetting setting;
   std::map<std::string, InputGrid, std::less<>> inputs;  // by the name of the weight's tensor; empty when dynamic
