@@ -308,6 +308,11 @@ TEST(IntegerWeightRefuses, WhatIntegersCannotMultiply) {
   expect_refused(view(dense), "f16");
   expect_refused(view(random_weight({1, 8, 2, 1, 0, true, true})), "1-bit");
   expect_refused(view(random_weight({1, 12, 2, 4, 6, true, true})), "multiple of 4");
+  GroupedIntegerLayout half_zeros;
+  half_zeros.rows = half_zeros.cols = half_zeros.group_size = 8;
+  half_zeros.symmetric = false;
+  half_zeros.zero_storage = ZeroStorage::f16;
+  expect_refused(view(make_grouped_integer(half_zeros, "test")), "f16");
   GroupedIntegerLayout layout;
   layout.rows = 1;
   layout.cols = layout.group_size = 32772;

@@ -35,6 +35,9 @@ void IntegerWeight::require_packable(const CompressedWeightView& weight, const s
     return;
   }
   if (integers->bits < 2) refuse("1-bit codes, whose zero point is no integer", "2 to 8 bits");
+  if (!integers->symmetric && integers->zero_storage != ZeroStorage::integer) {
+    refuse("zero points in f16", "integers");
+  }
   if (groups_per_row(*integers) > 1 && integers->group_size % 4 != 0) {
     refuse(fmt::format("groups of {} columns", integers->group_size), "a multiple of 4");
   }

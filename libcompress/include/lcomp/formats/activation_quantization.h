@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -61,6 +62,8 @@ struct InputGrid {
 
   bool operator==(const InputGrid&) const = default;
 };
+
+inline constexpr std::size_t input_grid_bytes = 5;  // stored
 
 // The grid for values in [low, high], as said above; 1 is the scale where that would be 0. low and high are finite,
 // low <= high.

@@ -21,9 +21,9 @@ class IntegerWeight {
  public:
   // Rows [row_begin, row_begin + row_count) of a stored weight, over what was held before; memory is kept when it is
   // large enough. Throws Error naming `component` for what integers can't multiply exactly: formats other than grouped
-  // integer, 1 bit (its zero point is 1/2), groups of several a row whose size is no multiple of 4, and groups of more
-  // than 32768 columns, beyond which a 32-bit sum could overflow: |code - zero_point| <= 255 on both sides, with every
-  // intermediate below 255 * 256 * group_size < 2^31.
+  // integer, 1 bit (its zero point is 1/2), zero points in f16, groups of several a row whose size is no multiple of 4,
+  // and groups of more than 32768 columns, beyond which a 32-bit sum could overflow: |code - zero_point| <= 255 on both
+  // sides, with every intermediate below 255 * 256 * group_size < 2^31.
   void pack(const CompressedWeightView& weight, std::size_t row_begin, std::size_t row_count,
             const std::string& component);
   // What pack() would throw, without packing.
