@@ -15,6 +15,7 @@ namespace lcomp {
 namespace {
 
 std::string hessian_item(const std::string& component) { return "hessian/" + component; }
+std::string histogram_item(const std::string& component) { return "histogram/" + component; }
 std::string ranges_item(const std::string& component) { return "ranges/" + component; }
 
 }  // namespace
@@ -35,6 +36,10 @@ StoredInput write_input(Archive& archive, const InputGroup& group, InputAccumula
     std::ranges::copy(sums.absolute_maximum(), ranges.row(1).begin());
     archive.write(ranges_item(name), ranges.view(), {{"rows", "mean, absolute maximum"}});
   }
+  if (!archive.contains(histogram_item(name))) {
+    archive.write(histogram_item(name), sums.histogram().to_numbers(),
+                  {{"layout", "minimum, maximum, bin, count, ..."}});
+  }
   return {group.components, sums.in_features(), sums.tokens()};
 }
 
@@ -52,6 +57,10 @@ InputStatistics read_input(const Archive& archive, const StoredInput& input) {
   statistics.hessian = symmetric_matrix(triangle.span(), input.in_features);
   statistics.mean.assign(ranges.row(0).begin(), ranges.row(0).end());
   statistics.absolute_maximum.assign(ranges.row(1).begin(), ranges.row(1).end());
+  if (archive.contains(histogram_item(name))) {
+    statistics.histogram =
+        InputHistogram::from_numbers(archive.read_doubles(histogram_item(name)), histogram_item(name));
+  }
   return statistics;
 }
 

@@ -94,6 +94,12 @@ std::string hash_model_content(const ModelFolder& model) {
   });
   Hasher hasher;
   hasher.update(model.config_json.dump());
+  if (model.activations) {
+    hasher.update(to_json(model.activations->setting).dump());
+    for (const auto& [tensor, grid] : model.activations->inputs) {
+      hasher.update(fmt::format("{} {} {}", tensor, grid.scale, grid.zero_point));
+    }
+  }
   for (const std::string& hash : hashes) hasher.update(hash);
   return hasher.hex();
 }

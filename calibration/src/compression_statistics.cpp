@@ -119,6 +119,7 @@ class SequentialStatistics : public StatisticsProvider {
     if (!calibration_) {
       ModelFolder model = model_;
       model.tensors = tensors_;
+      model.activations.reset();  // of the model that is compressed: the result's are not chosen yet
       decoder_.emplace(std::move(model), compute_);
       calibration_.emplace(*decoder_, texts_.batch, order_, options_);
     }

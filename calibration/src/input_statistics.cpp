@@ -35,6 +35,7 @@ LayerStats InputStatistics::view() const {
   stats.tokens = tokens;
   stats.mean = mean;
   stats.absolute_maximum = absolute_maximum;
+  if (!histogram.empty()) stats.histogram = &histogram;
   return stats;
 }
 
@@ -42,7 +43,8 @@ InputAccumulator::InputAccumulator(std::size_t in_features)
     : hessian_(in_features), sums_(in_features, 0.0), absolute_maximum_(in_features, 0.0F) {}
 
 std::size_t InputAccumulator::memory(std::size_t in_features) {
-  return HessianAccumulator::memory(in_features) + in_features * (sizeof(double) + sizeof(float));
+  return HessianAccumulator::memory(in_features) + in_features * (sizeof(double) + sizeof(float)) +
+         InputHistogram::memory();
 }
 
 void InputAccumulator::add(ConstMatrixView input, const std::function<std::string(std::size_t row)>& where) {
@@ -50,6 +52,7 @@ void InputAccumulator::add(ConstMatrixView input, const std::function<std::strin
   add_channel_ranges(input, sums_, absolute_maximum_);
   if (!std::ranges::all_of(sums_, [](double v) { return std::isfinite(v); })) refuse_first_not_finite(input, where);
   hessian_.add(input);
+  histogram_.add(input);
 }
 
 std::vector<float> InputAccumulator::mean() const {
@@ -71,6 +74,7 @@ InputStatistics InputAccumulator::statistics(std::vector<std::string> components
   statistics.hessian = symmetric_matrix(triangle.span(), in_features());
   statistics.mean = mean();
   statistics.absolute_maximum = absolute_maximum_;
+  statistics.histogram = histogram_;
   return statistics;
 }
 

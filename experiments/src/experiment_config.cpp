@@ -116,6 +116,7 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
       if (method.calibration.is_null()) method.calibration = nlohmann::json::object();
       method.calibration.update(entry.object("calibration"));
     }
+    if (entry.has("activations")) method.setting["activations"] = entry.object("activations");
     if (entry.has("components")) method.setting["components"] = entry.object("components");
     if (!names.insert(method.name).second) {
       throw Error(

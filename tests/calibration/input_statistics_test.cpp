@@ -39,6 +39,10 @@ TEST(InputStatistics, ByHand) {
   EXPECT_EQ(view.hessian(1, 0), -2);
   EXPECT_EQ(view.mean[0], 1.5F);
   EXPECT_EQ(view.absolute_maximum[1], 4);
+  ASSERT_NE(view.histogram, nullptr);
+  EXPECT_EQ(view.histogram->count(), 6U);
+  EXPECT_EQ(view.histogram->minimum(), -4);
+  EXPECT_EQ(view.histogram->maximum(), 2);
 }
 
 TEST(InputStatistics, NoTokensGiveZeros) {
@@ -47,6 +51,7 @@ TEST(InputStatistics, NoTokensGiveZeros) {
   EXPECT_EQ(statistics.mean, std::vector<float>(4, 0.0F));
   EXPECT_EQ(statistics.absolute_maximum, std::vector<float>(4, 0.0F));
   EXPECT_EQ(statistics.hessian.rows(), 4U);
+  EXPECT_EQ(statistics.view().histogram, nullptr);
 }
 
 TEST(InputStatistics, RangesAreTheSameOnEveryInstructionSetAndThreadCount) {
@@ -63,6 +68,7 @@ TEST(InputStatistics, RangesAreTheSameOnEveryInstructionSetAndThreadCount) {
       parts.add(rows.view().rows_range(33, 67), row_name);
       EXPECT_EQ(parts.mean(), first.mean());
       EXPECT_EQ(parts.absolute_maximum(), first.absolute_maximum());
+      EXPECT_EQ(parts.histogram().to_numbers(), first.histogram().to_numbers());
     }
   });
   set_thread_count(before);

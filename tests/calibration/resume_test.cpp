@@ -41,7 +41,7 @@ std::map<std::string, std::vector<std::byte>> contents(const fs::path& folder) {
     const auto assign = [&](std::span<const std::byte> bytes) { item.assign(bytes.begin(), bytes.end()); };
     if (name.starts_with("hessian/") || name.starts_with("ranges/")) {
       assign(std::as_bytes(archive.read(name).span()));
-    } else if (name == "token_counts") {
+    } else if (name == "token_counts" || name.starts_with("histogram/")) {
       const std::vector<double> counts = archive.read_doubles(name);
       assign(std::as_bytes(std::span(counts)));
     } else {

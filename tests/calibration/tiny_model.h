@@ -123,7 +123,7 @@ inline void expect_close(const InputStatistics& found, const ExactStatistics& ex
 inline bool same(const InputStatistics& a, const InputStatistics& b) {
   return a.components == b.components && a.tokens == b.tokens && a.mean == b.mean &&
          a.absolute_maximum == b.absolute_maximum && a.hessian.size() == b.hessian.size() &&
-         std::ranges::equal(a.hessian.span(), b.hessian.span());
+         std::ranges::equal(a.hessian.span(), b.hessian.span()) && a.histogram.to_numbers() == b.histogram.to_numbers();
 }
 
 }  // namespace lcomp::testing

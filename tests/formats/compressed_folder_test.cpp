@@ -264,6 +264,96 @@ TEST_F(CompressedFolderTest, CopiesTheTokenizer) {
   EXPECT_NO_THROW(CompressedFolder(folder_ / "model"));
 }
 
+TEST_F(CompressedFolderTest, ActivationsAreStoredAndCounted) {
+  ActivationQuantization activations;
+  activations.setting.granularity = ActivationGranularity::tensor;
+  activations.setting.range = ActivationRange::mse;
+  activations.setting.symmetric = false;
+  activations.inputs = {{"a.weight", {0.25f, 7}}, {"b.weight", {3, 255}}};
+  std::uint64_t bytes = 0;
+  {
+    CompressedFolderWriter writer(folder_ / "model", false);
+    writer.add("a.weight", {6, 40}, CompressedWeight(attention_));
+    writer.add("b.weight", {3, 5}, CompressedWeight(head_));
+    bytes = writer.payload_bytes();
+    writer.set_activations(activations);
+    EXPECT_EQ(writer.payload_bytes(), bytes + 2 * input_grid_bytes);
+    writer.finish(original_config);
+  }
+  const CompressedFolder folder(folder_ / "model");
+  ASSERT_TRUE(folder.activations());
+  EXPECT_EQ(folder.activations()->setting, activations.setting);
+  EXPECT_EQ(folder.activations()->inputs, activations.inputs);
+  EXPECT_EQ(folder.payload_bytes(), bytes + 10);
+  EXPECT_EQ(folder.info("a.weight").stored_bytes, payload_bytes(CompressedWeight(attention_)) + 5);
+  const SafetensorsFile file(folder_ / "model" / "model.safetensors");
+  EXPECT_EQ(file.entry("a.weight.input_scale").type, DataType::f32);
+  EXPECT_EQ(file.entry("a.weight.input_zero").shape, std::vector<std::size_t>{1});
+}
+
+TEST_F(CompressedFolderTest, DynamicActivationsNeedNoBytes) {
+  {
+    CompressedFolderWriter writer(folder_ / "model", false);
+    writer.add("b.weight", {3, 5}, CompressedWeight(head_));
+    const std::uint64_t bytes = writer.payload_bytes();
+    writer.set_activations({});
+    EXPECT_EQ(writer.payload_bytes(), bytes);
+    EXPECT_THROW(writer.set_activations({}), Error);
+    writer.finish(original_config);
+  }
+  const CompressedFolder folder(folder_ / "model");
+  ASSERT_TRUE(folder.activations());
+  EXPECT_EQ(folder.activations()->setting, ActivationSetting());
+  write("other");
+  EXPECT_FALSE(CompressedFolder(folder_ / "other").activations());
+}
+
+TEST_F(CompressedFolderTest, GridsThatDontFitAreRefused) {
+  ActivationQuantization activations;
+  activations.inputs = {{"b.weight", {1, 128}}};
+  CompressedFolderWriter writer(folder_ / "model", false);
+  writer.add("b.weight", {3, 5}, CompressedWeight(head_));
+  EXPECT_THROW(writer.set_activations(activations), Error) << "dynamic";
+  activations.setting.granularity = ActivationGranularity::tensor;
+  activations.setting.range = ActivationRange::minmax;
+  for (const auto& [name, grid] : {std::pair{"c.weight", InputGrid{1, 128}}, std::pair{"b.weight", InputGrid{0, 128}},
+                                   std::pair{"b.weight", InputGrid{1, 3}}}) {
+    activations.inputs = {{name, grid}};
+    CompressedFolderWriter other(folder_ / (std::string("model-") + name), true);
+    other.add("b.weight", {3, 5}, CompressedWeight(head_));
+    EXPECT_THROW(other.set_activations(activations), Error) << name;
+  }
+}
+
+// A damaged file: a grid of zeros (rewrite() keeps the declarations and writes zeros), or none at all.
+TEST_F(CompressedFolderTest, DamagedGridsAreRefused) {
+  ActivationQuantization activations;
+  activations.setting.granularity = ActivationGranularity::tensor;
+  activations.setting.range = ActivationRange::minmax;
+  activations.inputs = {{"b.weight", {1, 128}}};
+  const auto write_with_grid = [&] {
+    CompressedFolderWriter writer(folder_ / "model", true);
+    writer.add("b.weight", {3, 5}, CompressedWeight(head_));
+    writer.set_activations(activations);
+    writer.finish(original_config);
+  };
+  write_with_grid();
+  rewrite([](auto&, auto&) {});
+  EXPECT_THAT(opening_fails(), HasSubstr("b.weight.input_scale"));
+  write_with_grid();
+  rewrite([](auto& declarations, auto&) {
+    std::erase_if(declarations, [](const auto& d) { return d.name == "b.weight.input_zero"; });
+  });
+  EXPECT_THAT(opening_fails(), HasSubstr("b.weight.input_zero"));
+  write_with_grid();
+  rewrite([](auto&, auto& metadata) {
+    auto json = nlohmann::json::parse(metadata.at("libcompress"));
+    json.erase("activations");
+    metadata["libcompress"] = json.dump();
+  });
+  EXPECT_THAT(opening_fails(), HasSubstr("grid"));
+}
+
 TEST_F(CompressedFolderTest, RefusesNamesAndShapesThatDontFit) {
   CompressedFolderWriter writer(folder_ / "model", false);
   writer.add("a", {6, 40}, CompressedWeight(attention_));

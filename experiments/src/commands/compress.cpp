@@ -26,6 +26,7 @@ struct CompressCommand {
   std::string grid;
   std::string scales;
   std::vector<std::string> components;
+  std::string activations;
   std::optional<double> ratio;
   std::optional<double> bits_per_weight;
   std::optional<std::uint64_t> bytes;
@@ -39,6 +40,15 @@ struct CompressCommand {
 nlohmann::json number_or_text(const std::string& text) {
   nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
   return value.is_number_integer() ? value : nlohmann::json(text);
+}
+
+// "token", "tensor", or a JSON object.
+nlohmann::json activations_of(const std::string& text) {
+  if (text == "token" || text == "tensor") return {{"bits", 8}, {"granularity", text}};
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  if (value.is_object()) return value;
+  throw Error(
+      {"--activations " + text, "no setting", R"(token, tensor, or for example {"bits": 8, "symmetric": false})", ""});
 }
 
 // What the command line says as a compression setting: over --config, when there is one.
@@ -66,6 +76,7 @@ nlohmann::json setting_of(const CompressCommand& command) {
     nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
     setting["components"][component.substr(0, equals)] = value.is_discarded() ? nlohmann::json(text) : value;
   }
+  if (!command.activations.empty()) setting["activations"] = activations_of(command.activations);
   if (command.ratio) setting["target"] = {{"ratio", *command.ratio}};
   if (command.bits_per_weight) setting["target"] = {{"bits_per_weight", *command.bits_per_weight}};
   if (command.bytes) setting["target"] = {{"bytes", *command.bytes}};
@@ -141,6 +152,10 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
                       "minmax, or mse: a narrower range that minimises squared error (default: minmax)");
   command->add_option("--scales", options->scales,
                       "f16, u8 (8-bit scales with a 16-bit scale per row), f32 (default: f16)");
+  command->add_option(
+      "--activations", options->activations,
+      "round the inputs of linears to 8-bit integers too: token (a scale for each token), tensor (fixed "
+      "ranges, which need --texts or --statistics), or a JSON object (docs/cli.md)");
   command->add_option("--statistics", options->statistics,
                       "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
   options->calibration.add_to(*command, context, true);

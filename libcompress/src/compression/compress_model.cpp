@@ -15,6 +15,7 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/io/gguf.h"
 #include "lcomp/io/gguf_tokenizer_json.h"
+#include "lcomp/kernels/integer_matmul.h"
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
 
@@ -80,6 +81,7 @@ class Compression {
       const bool chosen_here = !setting.open_width && !setting.setting.is_null();
       quantizers_.push_back(chosen_here ? make_quantizer(setting.setting, components_[i].name) : nullptr);
     }
+    if (plan.activations) activations_.setting = *plan.activations;
     if (plan.target) allocate();
     if (options.statistics == nullptr) require_no_statistics();
   }
@@ -102,6 +104,11 @@ class Compression {
       report_.kept_bytes += payload_bytes(kept);
     }
     add_tokenizer(writer);
+    const std::uint64_t weight_bytes = writer.payload_bytes();
+    if (plan_.activations) {
+      writer.set_activations(activations_);
+      report_.activation_bytes = writer.payload_bytes() - weight_bytes;
+    }
     report_.bytes = writer.payload_bytes();
     report_.bits_per_weight = 8 * static_cast<double>(report_.bytes) / static_cast<double>(report_.parameters);
     report_.ratio = 2 * static_cast<double>(report_.parameters) / static_cast<double>(report_.bytes);
@@ -124,6 +131,10 @@ class Compression {
   }
 
   void require_no_statistics() const {
+    if (plan_.activations && plan_.activations->is_static()) {
+      throw Error({"activations", describe(*plan_.activations) + " without calibration",
+                   "statistics of the linears' inputs", "give calibration texts, or choose dynamic ranges"});
+    }
     for (std::size_t i = 0; i < components_.size(); ++i) {
       if (quantizers_[i] == nullptr || !quantizers_[i]->uses_statistics()) continue;
       throw Error({components_[i].name, fmt::format("the method {} without calibration", quantizers_[i]->name()),
@@ -132,12 +143,37 @@ class Compression {
     }
   }
 
-  CompressedWeight compress(std::size_t i, const Matrix& weight, std::vector<std::string>& warnings) {
+  // Whether the component's input is rounded.
+  bool rounds_input(const ModelComponent& component) const {
+    if (!plan_.activations) return false;
+    const bool is_head = component.kind == ComponentKind::head ||
+                         (component.kind == ComponentKind::embedding && model_.config.tied_head);
+    return component.kind == ComponentKind::linear || (plan_.activations->head && is_head);
+  }
+  bool has_input_grid(const ModelComponent& component) const {
+    return rounds_input(component) && plan_.activations->is_static();
+  }
+
+  void add_input_grid(const ModelComponent& component, const LayerStats* known) {
+    if (known == nullptr) {
+      throw Error({component.name, "no calibration token reached it: the range of its input is not known",
+                   "statistics, for activations " + describe(*plan_.activations),
+                   "give more calibration texts, or choose dynamic ranges"});
+    }
+    if (known->histogram == nullptr) {
+      throw Error({component.name, "statistics without the distribution of its input's values", "",
+                   "calibrate again, into another folder"});
+    }
+    activations_.inputs.emplace(component.tensor, choose_input_grid(*known->histogram, *plan_.activations));
+  }
+
+  // known: null where there are no statistics.
+  CompressedWeight compress(std::size_t i, const Matrix& weight, const std::shared_ptr<const LayerStats>& known,
+                            std::vector<std::string>& warnings) {
     const ModelComponent& component = components_[i];
     const Quantizer* quantizer = quantizers_[i].get();
     if (quantizer == nullptr) return keep_exactly(weight, component.name);
     if (!quantizer->uses_statistics()) return quantizer->quantize(weight.view(), {}, component.name);
-    const std::shared_ptr<const LayerStats> known = options_.statistics->statistics(component);
     if (known == nullptr) {
       if (component.kind == ComponentKind::linear) {
         warnings.push_back("no calibration token reached it: rounded without statistics");
@@ -154,7 +190,13 @@ class Compression {
     const Matrix weight = model_.tensors->read(component.tensor);
     const Quantizer* quantizer = quantizers_[i].get();
     ComponentReport line;
-    const CompressedWeight compressed = compress(i, weight, line.warnings);
+    std::shared_ptr<const LayerStats> known;
+    if ((quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component)) {
+      known = options_.statistics->statistics(component);
+    }
+    const CompressedWeight compressed = compress(i, weight, known, line.warnings);
+    if (rounds_input(component)) IntegerWeight::require_packable(view(compressed), component.name);
+    if (has_input_grid(component)) add_input_grid(component, known.get());
     const SquaredError error = squared_error(weight, compressed);
     writer.add(component.tensor, model_.tensors->info(component.tensor).shape, compressed);
     if (options_.statistics != nullptr) options_.statistics->compressed(component, compressed);
@@ -179,6 +221,7 @@ class Compression {
     }
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ModelComponent& component = components_[i];
+      if (has_input_grid(component)) bytes += input_grid_bytes;
       if (settings_[i].open_width) continue;
       bytes += quantizers_[i] != nullptr
                    ? quantizers_[i]->predicted_bytes(component.rows, component.cols)
@@ -198,7 +241,8 @@ class Compression {
     for (std::size_t i = 0; i < components_.size(); ++i) {
       if (!settings_[i].open_width) continue;
       AllocatableComponent component{components_[i].name, {}};
-      for (int bits = 1; bits <= 8; ++bits) {
+      // Integers can't be multiplied by 1-bit codes, whose zero point is 1/2.
+      for (int bits = rounds_input(components_[i]) ? 2 : 1; bits <= 8; ++bits) {
         const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
         component.choices.push_back({bits, quantizer->predicted_bytes(components_[i].rows, components_[i].cols)});
       }
@@ -247,6 +291,7 @@ class Compression {
   std::vector<ModelComponent> components_;
   std::vector<ComponentSetting> settings_;              // as components_
   std::vector<std::unique_ptr<Quantizer>> quantizers_;  // as components_; null: kept exactly
+  ActivationQuantization activations_;
   CompressionReport report_;
 };
 
@@ -265,9 +310,13 @@ nlohmann::json to_json(const CompressionReport& report) {
                           {"relative_error", line.relative_error}});
     if (!line.warnings.empty()) components.back()["warnings"] = line.warnings;
   }
-  return {{"parameters", report.parameters},           {"bytes", report.bytes},
-          {"bits_per_weight", report.bits_per_weight}, {"ratio", report.ratio},
-          {"kept_parameters", report.kept_parameters}, {"kept_bytes", report.kept_bytes},
+  return {{"parameters", report.parameters},
+          {"bytes", report.bytes},
+          {"bits_per_weight", report.bits_per_weight},
+          {"ratio", report.ratio},
+          {"kept_parameters", report.kept_parameters},
+          {"kept_bytes", report.kept_bytes},
+          {"activation_bytes", report.activation_bytes},
           {"components", std::move(components)}};
 }
 

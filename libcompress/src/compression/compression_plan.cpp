@@ -136,6 +136,9 @@ CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std
       check_setting(laid_over(plan.quantizer, plan.components[pattern]), plan.target.has_value(), key);
     }
   }
+  if (reader.has("activations")) {
+    plan.activations = activation_setting_from_json(reader.object("activations"), reader.where("activations"));
+  }
   reader.finish();
   return plan;
 }
@@ -147,10 +150,12 @@ nlohmann::json to_json(const CompressionPlan& plan) {
     json["target"] = {{target_keys[static_cast<int>(plan.target->kind)], plan.target->value}};
     json["allocator"] = plan.allocator;
   }
+  if (plan.activations) json["activations"] = to_json(*plan.activations);
   return json;
 }
 
 bool uses_statistics(const CompressionPlan& plan) {
+  if (plan.activations && plan.activations->is_static()) return true;
   const auto setting_uses_them = [](nlohmann::json setting) {
     if (lacks_bits(setting, "quantizer")) setting["bits"] = any_bits;
     return make_quantizer(setting, "quantizer")->uses_statistics();

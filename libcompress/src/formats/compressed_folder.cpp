@@ -1,6 +1,7 @@
 #include "lcomp/formats/compressed_folder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <set>
 
@@ -54,7 +55,9 @@ struct CompressedFolder::State {
       throw Error({file_where, fmt::format("no metadata entry \"{}\"", container_metadata_key),
                    "a description of how its tensors are stored", "the file was not written by libcompress"});
     }
-    for (const auto& [name, entry] : read_container_metadata(metadata->second, file_where)) add(name, entry);
+    const ContainerMetadata stored = read_container_metadata(metadata->second, file_where);
+    if (stored.activations) activations = ActivationQuantization{*stored.activations, {}};
+    for (const auto& [name, entry] : stored.entries) add(name, entry);
     check_left_over();
   }
 
@@ -83,9 +86,30 @@ struct CompressedFolder::State {
       parts.push_back({{declared.suffix, found->type, found->shape, found->bytes.size()}, as_uint8(found->bytes)});
     }
     weights.push_back(from_parts(entry.layout, parts, tensor_where));
-    const std::uint64_t bytes = lcomp::payload_bytes(entry.layout);
+    std::uint64_t bytes = lcomp::payload_bytes(entry.layout);
+    if (entry.input_grid) bytes += add_input_grid(name, tensor_where);
     infos.push_back({name, entry.shape, describe(entry.layout), bytes});
     payload_bytes = checked_add(payload_bytes, bytes, file_where);
+  }
+
+  // Returns its bytes.
+  std::uint64_t add_input_grid(const std::string& name, const std::string& tensor_where) {
+    std::uint64_t bytes = 0;
+    InputGrid grid;
+    for (const PartDeclaration& part : input_grid_parts()) {
+      const SafetensorsEntry& found = file.entry(name + part.suffix);
+      if (found.type != part.type || found.shape != part.shape) {
+        throw Error(
+            {tensor_where + part.suffix, "another type or shape", "one number, F32 or U8", "the file is damaged"});
+      }
+      void* to = part.suffix == ".input_scale" ? static_cast<void*>(&grid.scale) : &grid.zero_point;
+      std::memcpy(to, found.bytes.data(), part.bytes);
+      used.insert(found.name);
+      bytes += part.bytes;
+    }
+    check_input_grid(grid, activations->setting.symmetric, tensor_where);
+    activations->inputs.emplace(name, grid);
+    return bytes;
   }
 
   void check_left_over() const {
@@ -102,7 +126,8 @@ struct CompressedFolder::State {
   SafetensorsFile file;
   std::vector<TensorInfo> infos;              // sorted by name
   std::vector<CompressedWeightView> weights;  // as infos
-  std::set<std::string> used;                 // names in the file that belong to a tensor
+  std::optional<ActivationQuantization> activations;
+  std::set<std::string> used;  // names in the file that belong to a tensor
   std::uint64_t payload_bytes = 0;
 };
 
@@ -112,6 +137,7 @@ CompressedFolder::~CompressedFolder() = default;
 const std::string& CompressedFolder::where() const { return state_->where; }
 const std::vector<TensorInfo>& CompressedFolder::tensors() const { return state_->infos; }
 const nlohmann::json& CompressedFolder::config() const { return state_->config; }
+const std::optional<ActivationQuantization>& CompressedFolder::activations() const { return state_->activations; }
 std::uint64_t CompressedFolder::payload_bytes() const { return state_->payload_bytes; }
 
 const CompressedWeightView& CompressedFolder::weight(std::string_view name) const {

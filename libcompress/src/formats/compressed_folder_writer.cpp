@@ -62,6 +62,13 @@ struct CompressedFolderWriter::State {
     spooled += data.size();
   }
 
+  // A part at the end of the temporary file.
+  void add_part(const std::string& name, const PartDeclaration& declaration, std::span<const std::uint8_t> data) {
+    const SpooledPart part{declaration, spooled};
+    append(data);
+    parts.emplace(name + declaration.suffix, part);
+  }
+
   void assemble() {
     errno = 0;
     spool.close();
@@ -70,7 +77,7 @@ struct CompressedFolderWriter::State {
     for (const auto& [name, part] : parts)
       declarations.push_back({name, part.declaration.type, part.declaration.shape});
     SafetensorsWriter writer(folder.path() / "model.safetensors", std::move(declarations),
-                             {{"format", "pt"}, {container_metadata_key, write_container_metadata(entries)}});
+                             {{"format", "pt"}, {container_metadata_key, write_container_metadata(metadata)}});
     {
       const MappedFile mapped(spool_path);
       for (const auto& [name, part] : parts) {
@@ -86,7 +93,7 @@ struct CompressedFolderWriter::State {
   std::filesystem::path spool_path;
   std::ofstream spool;
   std::uint64_t spooled = 0;
-  std::map<std::string, ContainerEntry> entries;
+  ContainerMetadata metadata;
   std::map<std::string, SpooledPart> parts;  // by name in model.safetensors
   bool finished = false;
 };
@@ -105,21 +112,43 @@ void CompressedFolderWriter::add(const std::string& name, const std::vector<std:
                  fmt::format("{} x {}, for shape [{}]", matrix.rows, matrix.cols, fmt::join(shape, ", ")), ""});
   }
   const std::vector<WeightPart> all = to_parts(weight);
-  bool taken = state_->entries.contains(name);
+  bool taken = state_->metadata.entries.contains(name);
   for (const WeightPart& part : all) taken = taken || state_->parts.contains(name + part.suffix);
   if (taken) throw Error({name, "a tensor of that name, or part of one, is in the model already", "", ""});
   for (const WeightPart& part : all) {
-    SpooledPart spooled{part, state_->spooled};
-    if (part.suffix.empty()) spooled.declaration.shape = shape;
-    state_->append(part.data);
-    state_->parts.emplace(name + part.suffix, std::move(spooled));
+    PartDeclaration declaration = part;
+    if (part.suffix.empty()) declaration.shape = shape;
+    state_->add_part(name, declaration, part.data);
   }
-  state_->entries.emplace(name, ContainerEntry{shape, stored});
+  state_->metadata.entries.emplace(name, ContainerEntry{shape, stored, false});
 }
 
 void CompressedFolderWriter::add(const std::string& name, const std::vector<std::size_t>& shape,
                                  const CompressedWeight& weight) {
   add(name, shape, view(weight));
+}
+
+void CompressedFolderWriter::set_activations(const ActivationQuantization& activations) {
+  State& s = *state_;
+  s.require_open();
+  if (s.metadata.activations) throw Error({"activations", "a second setting", "one", ""});
+  s.metadata.activations = activations.setting;
+  for (const auto& [name, grid] : activations.inputs) {
+    const auto entry = s.metadata.entries.find(name);
+    if (entry == s.metadata.entries.end()) {
+      throw Error({name, "the grid of an input of a tensor that is not in the model", "", ""});
+    }
+    if (!activations.setting.is_static()) {
+      throw Error({name, "the grid of an input whose range is dynamic", "no grid", ""});
+    }
+    check_input_grid(grid, activations.setting.symmetric, name);
+    entry->second.input_grid = true;
+    for (const PartDeclaration& part : input_grid_parts()) {
+      if (s.parts.contains(name + part.suffix)) throw Error({name + part.suffix, "a tensor of that name", "none", ""});
+      const void* value = part.suffix == ".input_scale" ? static_cast<const void*>(&grid.scale) : &grid.zero_point;
+      s.add_part(name, part, {static_cast<const std::uint8_t*>(value), part.bytes});
+    }
+  }
 }
 
 void CompressedFolderWriter::copy_companion_files(const std::filesystem::path& source_folder) {

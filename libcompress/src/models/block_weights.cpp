@@ -10,6 +10,8 @@
 #include "finite.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/formats/compressed_weight_source.h"
+#include "lcomp/kernels/integer_matmul.h"
 
 namespace lcomp {
 namespace {
@@ -44,18 +46,69 @@ void WeightReader::read(const TensorSource& source, std::span<const LinearSlices
   for (const LinearSlices* part : parts) rows += part->weight.rows;
   const std::size_t cols = parts.front()->weight.cols;
   if (staging_.size() < rows * cols) staging_ = AlignedBuffer<float>(rows * cols);
-  std::vector<float> bias;
   std::size_t row = 0;
   for (const LinearSlices* part : parts) {
     assert(part->weight.cols == cols);
     read(source, part->weight, staging_.span().subspan(row * cols, part->weight.rows * cols));
     row += part->weight.rows;
+  }
+  multiplier.pack({staging_.data(), rows, cols}, read_bias(source, parts), out);
+}
+
+// All parts have a bias, or none.
+std::vector<float> WeightReader::read_bias(const TensorSource& source,
+                                           std::span<const LinearSlices* const> parts) const {
+  std::vector<float> bias;
+  std::size_t rows = 0;
+  for (const LinearSlices* part : parts) {
+    rows += part->weight.rows;
     if (part->bias.tensor.empty()) continue;
-    bias.resize(row);
+    bias.resize(rows);
     read(source, part->bias, std::span(bias).last(part->bias.rows));
   }
   assert(bias.empty() || bias.size() == rows);
-  multiplier.pack({staging_.data(), rows, cols}, bias, out);
+  return bias;
+}
+
+IntegerPart WeightReader::integer_part(const TensorSource& source, const LinearSlices& linear) const {
+  const std::string& tensor = linear.weight.tensor;
+  const std::string where = source.where() + ": " + tensor;
+  const auto* stored = dynamic_cast<const CompressedWeightSource*>(&source);
+  if (stored == nullptr) {
+    throw Error(
+        {where,
+         fmt::format("a weight stored as {}, for products with 8-bit activations", source.info(tensor).stored_as),
+         "a compressed model whose weights are integers", "compress the model, or leave activations as they are"});
+  }
+  IntegerPart part{stored->weight(tensor),
+                   linear.weight.row_begin,
+                   linear.weight.rows,
+                   where,
+                   activations_->setting.symmetric,
+                   std::nullopt};
+  IntegerWeight::require_packable(part.weight, where);
+  if (activations_->setting.is_static()) {
+    const auto grid = activations_->inputs.find(tensor);
+    if (grid == activations_->inputs.end()) {
+      throw Error({where, "no range of its input",
+                   fmt::format("one, for activations {}", describe(activations_->setting)),
+                   "calibrate the model and compress it again"});
+    }
+    part.input = grid->second;
+  }
+  return part;
+}
+
+void WeightReader::read_rounded(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                                const MatrixMultiplier& multiplier, LinearWeight& out) {
+  if (activations_ == nullptr) return read(source, parts, multiplier, out);
+  std::vector<IntegerPart> integers;
+  for (const LinearSlices* part : parts) integers.push_back(integer_part(source, *part));
+  multiplier.pack(integers, read_bias(source, parts), out);
+}
+
+void WeightReader::check_rounded(const TensorSource& source, const LinearSlices& linear) const {
+  if (activations_ != nullptr && !linear.weight.tensor.empty()) integer_part(source, linear);
 }
 
 void WeightReader::read(const TensorSource& source, const NormSlices& slices, NormKind kind, NormWeights& out) const {
@@ -76,8 +129,8 @@ void read_attention(WeightReader& reader, const TensorSource& source, const Deco
   reader.read(source, slices.post_attention_norm, config.norm, out.post_norm);
   reader.read(source, slices.query_norm, config.norm, out.query_norm);
   reader.read(source, slices.key_norm, config.norm, out.key_norm);
-  reader.read(source, std::array{&slices.query, &slices.key, &slices.value}, multiplier, out.query_key_value);
-  reader.read(source, std::array{&slices.output}, multiplier, out.output);
+  reader.read_rounded(source, std::array{&slices.query, &slices.key, &slices.value}, multiplier, out.query_key_value);
+  reader.read_rounded(source, std::array{&slices.output}, multiplier, out.output);
 }
 
 void read_mlp(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const BlockSlices& slices,
@@ -90,11 +143,11 @@ void read_mlp(WeightReader& reader, const TensorSource& source, const DecoderCon
 void read_expert(WeightReader& reader, const TensorSource& source, const DecoderConfig& config, const MlpSlices& slices,
                  const MatrixMultiplier& multiplier, MlpWeights& out) {
   if (config.gated_mlp) {
-    reader.read(source, std::array{&slices.gate, &slices.up}, multiplier, out.gate_up);
+    reader.read_rounded(source, std::array{&slices.gate, &slices.up}, multiplier, out.gate_up);
   } else {
-    reader.read(source, std::array{&slices.up}, multiplier, out.gate_up);
+    reader.read_rounded(source, std::array{&slices.up}, multiplier, out.gate_up);
   }
-  reader.read(source, std::array{&slices.down}, multiplier, out.down);
+  reader.read_rounded(source, std::array{&slices.down}, multiplier, out.down);
 }
 
 void read_router(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
@@ -115,6 +168,21 @@ void read_block(WeightReader& reader, const TensorSource& source, const DecoderC
   for (std::size_t e = 0; e < config.num_experts; ++e) {
     read_expert(reader, source, config, slices.experts[e], multiplier, out.experts[e]);
   }
+}
+
+void check_rounded_layers(const ModelFolder& model) {
+  if (!model.activations) return;
+  const WeightReader reader(&*model.activations);
+  const auto check = [&](std::initializer_list<const LinearSlices*> layers) {
+    for (const LinearSlices* linear : layers) reader.check_rounded(*model.tensors, *linear);
+  };
+  for (const BlockSlices& block : model.slices.blocks) {
+    check({&block.query, &block.key, &block.value, &block.output, &block.mlp.gate, &block.mlp.up, &block.mlp.down});
+    for (const MlpSlices& expert : block.experts) check({&expert.gate, &expert.up, &expert.down});
+  }
+  if (!model.activations->setting.head) return;
+  const LinearSlices tied{model.slices.embedding, {}};
+  check({model.config.tied_head ? &tied : &model.slices.head});
 }
 
 std::vector<std::string> component_names(std::span<const LinearSlices* const> parts) {

@@ -12,16 +12,30 @@ namespace lcomp {
 
 // Reads parts of a model into float32, all threads at once. Every value is checked: NaN or infinity is an Error that
 // names the tensor and the position. The working memory, the largest linear layer read so far, is kept.
+// Layers that multiply integers are not decoded: their codes are packed as they are stored.
 class WeightReader {
  public:
+  // activations: of the layers that read_rounded() reads; null: they are read like any other. Must outlive this.
+  explicit WeightReader(const ActivationQuantization* activations = nullptr) : activations_(activations) {}
+
   void read(const TensorSource& source, const TensorSlice& slice, std::span<float> out) const;  // rows * cols values
   // The parts one below the other, as one linear layer; each is [its rows, the same cols].
   void read(const TensorSource& source, std::span<const LinearSlices* const> parts, const MatrixMultiplier& multiplier,
             LinearWeight& out);
+  // The same for a layer whose input is rounded where activations are. Throws Error naming the tensor for a source that
+  // doesn't store it as integers, and for an input without the grid that it should have.
+  void read_rounded(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                    const MatrixMultiplier& multiplier, LinearWeight& out);
+  // What read_rounded() would throw for this layer, without reading it; nothing for a layer that is absent.
+  void check_rounded(const TensorSource& source, const LinearSlices& linear) const;
   // Nothing for an absent norm.
   void read(const TensorSource& source, const NormSlices& slices, NormKind kind, NormWeights& out) const;
 
  private:
+  IntegerPart integer_part(const TensorSource& source, const LinearSlices& linear) const;
+  std::vector<float> read_bias(const TensorSource& source, std::span<const LinearSlices* const> parts) const;
+
+  const ActivationQuantization* activations_;
   AlignedBuffer<float> staging_;
 };
 
@@ -65,6 +79,9 @@ void read_expert(WeightReader& reader, const TensorSource& source, const Decoder
 // Everything of a block.
 void read_block(WeightReader& reader, const TensorSource& source, const DecoderConfig& config,
                 const BlockSlices& slices, const MatrixMultiplier& multiplier, BlockWeights& out);
+
+// Throws Error as read_rounded() would for the layers whose inputs model.activations says are rounded.
+void check_rounded_layers(const ModelFolder& model);
 
 // Names of the linear layers without ".weight", each once: what BlockVisitor reports.
 std::vector<std::string> component_names(std::span<const LinearSlices* const> parts);

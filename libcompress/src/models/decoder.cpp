@@ -42,7 +42,12 @@ bool needs_long_factors(const RopeConfig& rope, std::size_t length) {
 }
 
 Decoder::State::State(ModelFolder folder, ComputeType compute_type)
-    : model(std::move(folder)), multiplier(compute_type), ropes(model.config) {}
+    : model(std::move(folder)),
+      multiplier(compute_type),
+      reader(model.activations ? &*model.activations : nullptr),
+      ropes(model.config) {
+  check_rounded_layers(model);
+}
 
 Decoder::Decoder(ModelFolder model, ComputeType compute) {
   if (compute == ComputeType::bfloat16 && !bfloat16_supported()) {
@@ -77,7 +82,9 @@ void Decoder::State::load_head() {
   LinearSlices slices = model.slices.head;
   if (model.config.tied_head) slices = {model.slices.embedding, {}};
   LinearWeight weight;
-  WeightReader().read(*model.tensors, std::array<const LinearSlices*, 1>{&slices}, multiplier, weight);
+  const bool rounded = model.activations && model.activations->setting.head;
+  WeightReader head_reader(rounded ? &*model.activations : nullptr);
+  head_reader.read_rounded(*model.tensors, std::array<const LinearSlices*, 1>{&slices}, multiplier, weight);
   head = std::move(weight);
 }
 

@@ -12,6 +12,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/kernels/integer_matmul.h"
 
 namespace lcomp {
 
@@ -20,6 +21,16 @@ using dnnl::memory;
 struct LinearWeight::Packed {
   memory::desc layout;
   AlignedBuffer<std::uint8_t> bytes;
+  std::vector<float> bias;
+};
+
+struct LinearWeight::PackedIntegers {
+  struct Part {
+    IntegerWeight weight;
+    bool symmetric = true;
+    std::optional<InputGrid> input;
+  };
+  std::vector<Part> parts;
   std::vector<float> bias;
 };
 
@@ -81,6 +92,7 @@ struct MatrixMultiplier::State {
   dnnl::stream stream{engine};
   std::map<Shape, dnnl::matmul> primitives;
   AlignedBuffer<std::uint16_t> rounded;  // x in bfloat16
+  QuantizedRows codes;                   // x in integers
 
   memory::data_type operand() const {
     return compute == ComputeType::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
@@ -121,6 +133,7 @@ void MatrixMultiplier::pack(ConstMatrixView weight, std::span<const float> bias,
   assert(weight.contiguous() && (bias.empty() || bias.size() == weight.rows()));
   if (out.packed_ == nullptr) out.packed_ = std::make_unique<LinearWeight::Packed>();
   LinearWeight::Packed& packed = *out.packed_;
+  out.integers_.reset();
   out.out_features_ = weight.rows();
   out.in_features_ = weight.cols();
   packed.bias.assign(bias.begin(), bias.end());
@@ -138,10 +151,52 @@ void MatrixMultiplier::pack(ConstMatrixView weight, std::span<const float> bias,
   });
 }
 
+void MatrixMultiplier::pack(std::span<const IntegerPart> parts, std::span<const float> bias, LinearWeight& out) const {
+  if (out.integers_ == nullptr) out.integers_ = std::make_unique<LinearWeight::PackedIntegers>();
+  LinearWeight::PackedIntegers& packed = *out.integers_;
+  out.packed_.reset();
+  packed.parts.resize(parts.size());
+  packed.bias.assign(bias.begin(), bias.end());
+  out.out_features_ = 0;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    const IntegerPart& part = parts[p];
+    packed.parts[p].weight.pack(part.weight, part.row_begin, part.rows, part.name);
+    packed.parts[p].symmetric = part.symmetric;
+    packed.parts[p].input = part.input;
+    out.out_features_ += part.rows;
+    out.in_features_ = packed.parts[p].weight.cols();
+    assert(out.in_features_ == packed.parts.front().weight.cols());
+  }
+  assert(bias.empty() || bias.size() == out.out_features_);
+}
+
+void MatrixMultiplier::multiply_integers(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y) {
+  const LinearWeight::PackedIntegers& packed = *weight.integers_;
+  QuantizedRows& codes = state_->codes;
+  std::size_t first_output = 0;
+  for (std::size_t p = 0; p < packed.parts.size(); ++p) {
+    const auto& part = packed.parts[p];
+    // Parts share their input, and so, as a rule, its codes.
+    if (p == 0 || part.input != packed.parts[p - 1].input || part.symmetric != packed.parts[p - 1].symmetric) {
+      if (part.input) {
+        quantize_rows(x, *part.input, part.symmetric, codes);
+      } else {
+        quantize_rows(x, part.symmetric, codes);
+      }
+    }
+    const std::size_t outputs = part.weight.rows();
+    const std::span<const float> bias =
+        packed.bias.empty() ? std::span<const float>() : std::span(packed.bias).subspan(first_output, outputs);
+    lcomp::multiply(codes, part.weight, bias, y.cols_range(first_output, outputs));
+    first_output += outputs;
+  }
+}
+
 void MatrixMultiplier::multiply(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y) {
   assert(x.contiguous() && y.contiguous() && x.rows() == y.rows());
   assert(x.cols() == weight.in_features() && y.cols() == weight.out_features());
   if (x.rows() == 0) return;
+  if (weight.integers_ != nullptr) return multiply_integers(x, weight, y);
   State& s = *state_;
   LinearWeight::Packed& packed = *weight.packed_;
   void* x_data = const_cast<float*>(x.data());  // read only, as above

@@ -20,6 +20,7 @@ struct Opened {
   nlohmann::json config_json;
   std::string config_where;
   std::shared_ptr<const TensorSource> tensors;
+  std::optional<ActivationQuantization> activations;
 };
 
 Opened open_files(const std::filesystem::path& path) {
@@ -32,7 +33,7 @@ Opened open_files(const std::filesystem::path& path) {
                    "a model folder (config.json and model.safetensors) or a .gguf file", ""});
     }
     GgufModel model = open_gguf_model(path);
-    return {std::move(model.config_json), path.string(), std::move(model.tensors)};
+    return {std::move(model.config_json), path.string(), std::move(model.tensors), std::nullopt};
   }
   const std::filesystem::path config_path = path / "config.json";
   if (!std::filesystem::exists(config_path)) {
@@ -43,7 +44,9 @@ Opened open_files(const std::filesystem::path& path) {
   opened.config_json = parse_json_file(config_path);
   opened.config_where = config_path.string();
   if (is_compressed_folder(path)) {
-    opened.tensors = open_compressed_folder(path);
+    auto folder = std::make_shared<const CompressedFolder>(path);
+    opened.activations = folder->activations();
+    opened.tensors = std::move(folder);
     opened.config_json.erase("quantization_config");  // says how the tensors are stored, which their source knows
   } else {
     opened.tensors = open_safetensors(path);
@@ -81,6 +84,7 @@ ModelFolder open_model(const std::filesystem::path& path) {
   model.config = family.read_config(reader);
   model.slices = family.find_slices(model.config);
   model.tensors = std::move(opened.tensors);
+  model.activations = std::move(opened.activations);
   check_tensors(*model.tensors, model.config, model.slices);
   model.config_json = std::move(opened.config_json);
   return model;

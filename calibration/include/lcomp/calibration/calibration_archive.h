@@ -18,6 +18,7 @@ namespace lcomp {
 // different input, named for the first linear that is given it:
 //   hessian/NAME    [in_features (in_features + 1) / 2, 1]: H, rows of its lower triangle one after the other
 //   ranges/NAME     [2, in_features]: mean; absolute maximum
+//   histogram/NAME  doubles: how the values of all channels are distributed (InputHistogram::to_numbers)
 //   layer-NNNNN     bytes, a JSON text: {"inputs": [{"components": [...], "in_features": ..., "tokens": ...}, ...]};
 //                   written after the items of the layer, which is finished when this is there
 //   head            the same for the output head

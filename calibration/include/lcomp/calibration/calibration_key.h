@@ -20,9 +20,9 @@ struct CalibrationKey {
   static std::optional<CalibrationKey> parse(std::string_view text);
 };
 
-// Hash of a model's configuration and of the values of every tensor that its decoder uses, as float32: the same for
-// a model in one file or in shards. Reads the whole model, on all threads (about a second per 1.5 GB in memory and
-// core). Throws Error for tensors that can't be read.
+// Hash of a model's configuration, of how its activations are rounded, and of the values of every tensor that its
+// decoder uses, as float32: the same for a model in one file or in shards. Reads the whole model, on all threads (about
+// a second per 1.5 GB in memory and core). Throws Error for tensors that can't be read.
 std::string hash_model_content(const ModelFolder& model);
 
 // Hash of token ids and of where sequences begin.

@@ -8,6 +8,7 @@
 
 #include "lcomp/calibration/hessian_accumulator.h"
 #include "lcomp/core/matrix.h"
+#include "lcomp/quantizers/input_histogram.h"
 #include "lcomp/quantizers/quantizer.h"
 
 namespace lcomp {
@@ -19,6 +20,7 @@ struct InputStatistics {
   Matrix hessian;            // [in_features, in_features], 2/n sum_t x_t x_t^T
   std::vector<float> mean;   // [in_features], 1/n sum_t x_t
   std::vector<float> absolute_maximum;  // [in_features], max_t |x_t|
+  InputHistogram histogram;             // of all values of all x_t; empty in archives that have none
 
   LayerStats view() const;  // valid as long as this object
 };
@@ -38,6 +40,7 @@ class InputAccumulator {
   HessianAccumulator& hessian() { return hessian_; }
   std::vector<float> mean() const;
   const std::vector<float>& absolute_maximum() const { return absolute_maximum_; }
+  const InputHistogram& histogram() const { return histogram_; }
   // Throws Error naming `components` when the Hessian exceeds what float32 holds.
   InputStatistics statistics(std::vector<std::string> components);
 
@@ -47,6 +50,7 @@ class InputAccumulator {
   HessianAccumulator hessian_;
   std::vector<double> sums_;
   std::vector<float> absolute_maximum_;
+  InputHistogram histogram_;
 };
 
 // Throws Error naming `components` when an entry of a Hessian's lower triangle is not finite.

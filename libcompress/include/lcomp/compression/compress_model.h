@@ -35,10 +35,11 @@ struct CompressionReport {
   std::vector<ComponentReport> components;  // in the order of the forward pass
   std::uint64_t kept_parameters = 0;        // norms, biases
   std::uint64_t kept_bytes = 0;
-  std::uint64_t parameters = 0;  // of the original; a tied embedding counts once
-  std::uint64_t bytes = 0;       // the data of model.safetensors
-  double bits_per_weight = 0;    // 8 bytes / parameters
-  double ratio = 0;              // 2 parameters / bytes
+  std::uint64_t activation_bytes = 0;  // of the grids that inputs are rounded to
+  std::uint64_t parameters = 0;        // of the original; a tied embedding counts once
+  std::uint64_t bytes = 0;             // the data of model.safetensors
+  double bits_per_weight = 0;          // 8 bytes / parameters
+  double ratio = 0;                    // 2 parameters / bytes
 };
 nlohmann::json to_json(const CompressionReport& report);
 
@@ -48,10 +49,11 @@ nlohmann::json to_json(const CompressionReport& report);
 // routers that the plan doesn't name. Quantizers that use statistics get those of options.statistics, in its order; a
 // component of which nothing is known is rounded (Quantizer::quantize_without_statistics), and for a linear the report
 // says so. With a target, the allocator first measures the squared error of components at the widths it considers,
-// rounded without statistics. The folder appears when it is complete; an exception, Interrupted included, leaves
-// nothing behind. Throws Error for a plan that doesn't fit the model, a target that can't be reached (saying the
-// smallest size that can), weights that hold NaN or infinity, and an existing `out` without replace. Same model and
-// plan: the same bytes, whatever the number of threads.
+// rounded without statistics. With "activations" in the plan, the folder says how inputs are rounded, and has their
+// grids where ranges are fixed, from the same statistics. The folder appears when it is complete; an exception,
+// Interrupted included, leaves nothing behind. Throws Error for a plan that doesn't fit the model, a target that can't
+// be reached (saying the smallest size that can), weights that hold NaN or infinity, and an existing `out` without
+// replace. Same model and plan: the same bytes, whatever the number of threads.
 CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
                                  const std::filesystem::path& out, const CompressOptions& options = {},
                                  ProgressCallback progress = {});

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/compression/model_components.h"
+#include "lcomp/formats/activation_quantization.h"
 
 namespace lcomp {
 
@@ -27,7 +28,8 @@ struct CompressionTarget {
 //   {"quantizer": {"method": "rtn", "bits": 4, "group_size": 64},
 //    "components": {"*.down_proj": {"bits": 5}, "model.embed_tokens": {"bits": 6, "group_size": 32}, "lm_head": "f16"},
 //    "target": {"ratio": 5},
-//    "allocator": "fixed"}
+//    "allocator": "fixed",
+//    "activations": {"bits": 8, "granularity": "token"}}
 // quantizer   a setting of quantizer_table.h, object or method string, for every component that no pattern names,
 // except routers (mixtures of
 //             experts), which stay as they are
@@ -38,18 +40,21 @@ struct CompressionTarget {
 // target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
 //             from the allocator; without a target, every setting must have "bits"
 // allocator   a name of bit_allocator.h; default "fixed"
+// activations how the inputs of linear layers are rounded (formats/activation_quantization.h); left out: they are not.
+//             Fixed ranges need statistics. The weights of all these layers must then be integers with scales
 struct CompressionPlan {
   nlohmann::json quantizer;
   std::map<std::string, nlohmann::json> components;
   std::optional<CompressionTarget> target;
   std::string allocator = "fixed";
+  std::optional<ActivationSetting> activations;
 
   // Throws Error naming the key's path under `where` for everything that can be checked without a model.
   static CompressionPlan from_json(const nlohmann::json& json, const std::string& where);
 };
 nlohmann::json to_json(const CompressionPlan& plan);
 
-// Whether any method of the plan makes use of statistics of the linears' inputs.
+// Whether the plan makes use of statistics of the linears' inputs: a method, or fixed ranges of activations.
 bool uses_statistics(const CompressionPlan& plan);
 
 // What the plan says for one component of a model.

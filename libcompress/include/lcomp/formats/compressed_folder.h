@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,16 +12,19 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/formats/activation_quantization.h"
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/io/tensor_source.h"
 
 namespace lcomp {
 
 // The container of a compressed model: a Hugging Face-like folder that ordinary tools can open (docs/format.md).
 //   config.json        the original's, with "quantization_config": {"quant_method": "libcompress", ...} added
-//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks
-//   and
-//                      so on; or NAME itself when it is dense; the metadata entry "libcompress" says how to decode each
+//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks and
+//                      so on; or NAME itself when it is dense; the metadata entry "libcompress" says how to decode
+//                      each, and whether activations are rounded to integers, on grids that NAME.input_scale and
+//                      NAME.input_zero hold where they are fixed
 //   tokenizer.json, generation_config.json, licences, ...  copies of the original's
 // The bytes of the model are the data bytes of model.safetensors.
 
@@ -33,7 +37,7 @@ bool is_compressed_folder(const std::filesystem::path& path);
 
 // A compressed model opened for reading; its tensors have the names and shapes of the original's and are decoded when
 // they are read. The file is memory-mapped and checked completely when opened. Thread-safe.
-class CompressedFolder : public TensorSource {
+class CompressedFolder : public CompressedWeightSource {
  public:
   // Throws Error naming the file, the tensor and its part: a part that is missing, left over, of a wrong type or size;
   // a format or version that this build does not know.
@@ -49,8 +53,10 @@ class CompressedFolder : public TensorSource {
   const nlohmann::json& config() const;  // config.json, quantization_config included
   // What a tensor is stored as, and its bytes in the mapped file (valid while this object lives). Throws Error for an
   // unknown name.
-  const CompressedWeightView& weight(std::string_view name) const;
-  // Payload bytes of the whole model: the sum of stored_bytes.
+  const CompressedWeightView& weight(std::string_view name) const override;
+  // How activations are rounded; nothing when they are not.
+  const std::optional<ActivationQuantization>& activations() const;
+  // Payload bytes of the whole model: the sum of stored_bytes (an input's grid is counted with its weight).
   std::uint64_t payload_bytes() const;
 
  private:
@@ -76,6 +82,10 @@ class CompressedFolderWriter {
   // writes.
   void add(const std::string& name, const std::vector<std::size_t>& shape, const CompressedWeightView& weight);
   void add(const std::string& name, const std::vector<std::size_t>& shape, const CompressedWeight& weight);
+
+  // Says that activations are rounded; at most once, after the tensors whose inputs have grids. Throws Error for a grid
+  // of an unknown tensor, for grids where the setting is dynamic, and for scales that are not positive and finite.
+  void set_activations(const ActivationQuantization& activations);
 
   // Copies tokenizer.json, tokenizer.model, tokenizer_config.json, generation_config.json, licences and the like, those
   // that exist.

@@ -56,7 +56,7 @@ struct ForwardOptions {
   std::string progress_label = "forward";
   BlockVisitor* visitor = nullptr;
   // Reads the blocks' weights from here instead of the model's own tensors (same names and shapes): a model that is
-  // being compressed.
+  // being compressed. With model.activations it must be a CompressedWeightSource.
   const TensorSource* weights = nullptr;
 };
 
@@ -64,8 +64,16 @@ struct ForwardOptions {
 // Weights that hold NaN or infinity are an Error naming the tensor. Not for use from several threads at once. The same
 // call with the same thread count gives the same bits. A sequence gives the same result alone, in a batch, or under
 // another thread count up to the rounding of float32 sums (about 1e-5 of a logit).
+//
+// Where model.activations is set, the linear layers of the blocks (and the head, if it says so) round their inputs to
+// 8-bit integers and multiply them with the weights' stored codes in integers (kernels/integer_matmul.h); routers,
+// norms, attention and the rest stay as they are. A difference of 1e-7 before rounding can then become one of a whole
+// step, so that "up to the rounding of float32 sums" no longer holds; the same call still gives the same bits.
 class Decoder {
  public:
+  // Throws Error naming the layer when model.activations asks for a product that integers can't do: a weight that is
+  // not stored as integers with scales (IntegerWeight says which), or one whose input has no grid where ranges are
+  // fixed.
   explicit Decoder(ModelFolder model, ComputeType compute = ComputeType::float32);
   ~Decoder();
   Decoder(Decoder&&) noexcept;

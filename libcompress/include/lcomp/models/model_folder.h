@@ -2,11 +2,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/formats/activation_quantization.h"
 #include "lcomp/io/tensor_source.h"
 #include "lcomp/models/decoder_config.h"
 
@@ -60,6 +62,9 @@ struct ModelFolder {
   DecoderConfig config;
   DecoderSlices slices;
   std::shared_ptr<const TensorSource> tensors;
+  // How the inputs of linear layers are rounded to integers when the model runs, as a compressed model says; may be set
+  // for any whose linear layers are stored as integers. Nothing: activations are floats.
+  std::optional<ActivationQuantization> activations;
 
   std::uint64_t parameters() const;    // of the tensors that the decoder uses; a tied embedding counts once
   std::uint64_t stored_bytes() const;  // payload bytes of the same tensors

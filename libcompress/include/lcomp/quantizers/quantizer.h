@@ -10,6 +10,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/quantizers/input_histogram.h"
 
 namespace lcomp {
 
@@ -19,6 +20,7 @@ struct LayerStats {
   std::uint64_t tokens = 0;                      // n
   std::span<const float> mean = {};              // [in_features], 1/n sum_t x_t
   std::span<const float> absolute_maximum = {};  // [in_features], max_t |x_t|
+  const InputHistogram* histogram = nullptr;     // of all values; null where it is not known
   std::vector<std::string>* warnings = nullptr;  // where set, quantize() adds what the user should know
 };
 
