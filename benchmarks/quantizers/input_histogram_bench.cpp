@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "lcomp/quantizers/input_histogram.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/quantizers/input_histogram.h"
 
 namespace {
 

@@ -11,9 +11,10 @@ namespace lcomp {
 
 // What statistics belong to: they may be used, and their computation resumed, only where all three parts are the same.
 struct CalibrationKey {
-  std::string model;    // hash_model_content
-  std::string texts;    // hash_tokens
-  std::string options;  // everything else that decides the values, in words: "storage scaled_half, compute float32, ..."
+  std::string model;  // hash_model_content
+  std::string texts;  // hash_tokens
+  std::string
+      options;  // everything else that decides the values, in words: "storage scaled_half, compute float32, ..."
 
   bool operator==(const CalibrationKey&) const = default;
   std::string text() const;  // one line: the key of the archive

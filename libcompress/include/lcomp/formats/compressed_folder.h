@@ -21,7 +21,8 @@ namespace lcomp {
 
 // The container of a compressed model: a Hugging Face-like folder that ordinary tools can open (docs/format.md).
 //   config.json        the original's, with "quantization_config": {"quant_method": "libcompress", ...} added
-//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks and
+//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks
+//   and
 //                      so on; or NAME itself when it is dense; the metadata entry "libcompress" says how to decode
 //                      each, and whether activations are rounded to integers, on grids that NAME.input_scale and
 //                      NAME.input_zero hold where they are fixed
