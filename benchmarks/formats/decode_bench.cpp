@@ -4,9 +4,11 @@
 
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/logarithmic.h"
 #include "lcomp/formats/transformed_weight.h"
 
 // Weights per second on one thread, for a block of rows that stays in the cache (what the streaming decoder does to a
@@ -70,6 +72,36 @@ BENCHMARK(decode_grouped)
     ->Args({4, 16})
     ->Args({4, 20})
     ->Args({4, kCols});
+
+void fill_codes(std::vector<std::uint8_t>& codes) {
+  Rng rng(1);
+  for (auto& byte : codes) byte = static_cast<std::uint8_t>(rng.below(256));
+}
+
+void decode_logarithmic(benchmark::State& state) {
+  LogarithmicLayout layout;
+  layout.rows = kRows;
+  layout.cols = kCols;
+  layout.bits = static_cast<int>(state.range(0));
+  layout.group_size = static_cast<std::size_t>(state.range(1));
+  LogarithmicWeight weight = make_logarithmic(layout, "w");
+  set_base(weight, 2);
+  fill_codes(weight.codes);
+  decode_all(state, weight);
+}
+BENCHMARK(decode_logarithmic)->ArgNames({"bits", "group"})->Args({3, 64})->Args({4, 64})->Args({8, 64});
+
+void decode_codebook(benchmark::State& state) {
+  CodebookLayout layout;
+  layout.rows = kRows;
+  layout.cols = kCols;
+  layout.bits = static_cast<int>(state.range(0));
+  layout.group_size = static_cast<std::size_t>(state.range(1));
+  CodebookWeight weight = make_codebook(layout, "w");
+  fill_codes(weight.codes);
+  decode_all(state, weight);
+}
+BENCHMARK(decode_codebook)->ArgNames({"bits", "group"})->Args({3, kCols})->Args({4, kCols})->Args({4, 64});
 
 // Blocks of inputs and outputs; 0: not rotated.
 void decode_rotated(benchmark::State& state) {
