@@ -39,7 +39,8 @@ GroupedIntegerWeight random_weight(const Case& c) {
   layout.scale_storage = ScaleStorage::f32;
   GroupedIntegerWeight weight = make_grouped_integer(layout, "test");
   Rng rng(c.in * 1000 + c.out);
-  std::vector<std::uint8_t> codes(c.in), zeros(group_count(layout));
+  std::vector<std::uint8_t> codes(c.in);
+  std::vector<float> zeros(group_count(layout));
   for (std::size_t i = 0; i < c.out; ++i) {
     for (auto& code : codes) code = static_cast<std::uint8_t>(rng.below(1u << c.bits));
     pack_row(weight, i, codes);
@@ -49,7 +50,7 @@ GroupedIntegerWeight random_weight(const Case& c) {
     for (float& scale : scales) scale = static_cast<float>(rng.uniform(0.001, 0.1));
     set_scales(weight, i, scales, 0);
   }
-  for (auto& zero : zeros) zero = static_cast<std::uint8_t>(rng.below(1u << c.bits));
+  for (float& zero : zeros) zero = static_cast<float>(rng.below(1u << c.bits));
   set_zero_points(weight, zeros);
   if (c.permuted) {
     std::vector<std::uint32_t> permutation(c.in);
@@ -170,7 +171,7 @@ TEST(IntegerMatmulByHand, OneOutput) {
   GroupedIntegerWeight weight = make_grouped_integer(layout, "test");
   pack_row(weight, 0, std::vector<std::uint8_t>{2, 1});
   set_scales(weight, 0, std::vector<float>{0.25f}, 0);
-  set_zero_points(weight, std::vector<std::uint8_t>{0});
+  set_zero_points(weight, std::vector<float>{0});
   Matrix x(1, 2);
   x(0, 0) = 1;
   x(0, 1) = 2;
@@ -200,7 +201,7 @@ TEST(IntegerMatmulBound, LongestGroupDoesNotOverflow) {
       pack_row(weight, i, std::vector<std::uint8_t>(layout.cols, code));
       set_scales(weight, i, std::vector<float>{1}, 0);
     }
-    set_zero_points(weight, std::vector<std::uint8_t>(2, zero));
+    set_zero_points(weight, std::vector<float>(2, zero));
     Matrix x(2, layout.cols);
     std::fill_n(x.data(), layout.cols, 255.0f);
     std::fill_n(x.data() + layout.cols, layout.cols, 1000.0f);  // clamped
