@@ -141,7 +141,7 @@ TEST(SlowHessianAccumulator, AMillionTokensLoseNothing) {
     for (std::size_t t = 0; t < chunk; ++t) plain += rows(t, 0) * rows(t, 0);
   }
   const double plain_error = std::abs(static_cast<double>(plain) / exact.products[0] - 1);
-  EXPECT_GT(plain_error, 1e-5);
+  EXPECT_GT(plain_error, 1e-6);  // a sum in float32 misses the bound below
   const double error = testing::hessian_error(sums.hessian().view(), exact);
   RecordProperty("relative_error", std::to_string(error));
   EXPECT_LT(error, 2e-7);

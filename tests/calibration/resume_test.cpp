@@ -79,7 +79,8 @@ TEST(SlowResume, KilledAtAnyStepTheEndIsTheSame) {
     const fs::path archive = folder / std::to_string(step);
     EXPECT_EXIT(run(archive, kill_at(step)), ::testing::KilledBySignal(SIGKILL), "") << step;
     if (step % 2 == 0) {
-      EXPECT_EXIT(run(archive, kill_at(step / 3)), ::testing::KilledBySignal(SIGKILL), "") << step;
+      // Where all layers were done, three steps are left: the beginning and the head.
+      EXPECT_EXIT(run(archive, kill_at(std::min(step / 3, 2))), ::testing::KilledBySignal(SIGKILL), "") << step;
     }
   }
   run(folder / "whole");
