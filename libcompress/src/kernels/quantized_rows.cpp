@@ -13,45 +13,11 @@
 #include <limits>
 
 #include "lcomp/core/parallel.h"
-
-#ifndef LCOMP_QUANTIZED_ROWS_ONCE
-#define LCOMP_QUANTIZED_ROWS_ONCE
-namespace lcomp {
-
-struct RowRange {
-  float low = 0, high = 0;  // 0 is within
-  bool finite = true;
-};
-
-}  // namespace lcomp
-#endif
+#include "lcomp/core/value_range.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lcomp::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-RowRange row_range(const float* x, std::size_t size) {
-  const hn::ScalableTag<float> d;
-  const std::size_t lanes = hn::Lanes(d);
-  auto low = hn::Zero(d);
-  auto high = hn::Zero(d);
-  auto not_finite = hn::Zero(d);  // 0 * x is NaN for NaN and infinity, and stays
-  std::size_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    const auto v = hn::LoadU(d, x + i);
-    low = hn::Min(low, v);
-    high = hn::Max(high, v);
-    not_finite = hn::Add(not_finite, hn::Mul(v, hn::Zero(d)));
-  }
-  RowRange range{hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high)),
-                 hn::AllTrue(d, hn::Eq(not_finite, not_finite))};
-  for (; i < size; ++i) {
-    range.low = std::min(range.low, x[i]);
-    range.high = std::max(range.high, x[i]);
-    range.finite = range.finite && std::isfinite(x[i]);
-  }
-  return range;
-}
 
 void round_row(const float* x, std::size_t size, float scale, float zero_point, float lowest, std::uint8_t* codes) {
   const hn::ScalableTag<float> d;
@@ -79,7 +45,6 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lcomp {
 
-HWY_EXPORT(row_range);
 HWY_EXPORT(round_row);
 
 namespace {
@@ -103,7 +68,7 @@ void quantize(ConstMatrixView x, const InputGrid* fixed, bool symmetric, Quantiz
       [&](std::size_t i) {
         const float* values = x.row(i).data();
         std::uint8_t* codes = out.codes.data() + i * out.stride;
-        const RowRange range = HWY_DYNAMIC_DISPATCH(row_range)(values, x.cols());
+        const ValueRange range = value_range(x.row(i));
         std::fill(codes + x.cols(), codes + out.stride, std::uint8_t{0});
         InputGrid grid;
         if (fixed != nullptr) {

@@ -3,6 +3,7 @@
 #include "codebook_groups.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
+#include "lcomp/quantizers/uniform_grid.h"
 #include "level_rounding.h"
 #include "method_string.h"
 

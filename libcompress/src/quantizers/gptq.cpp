@@ -8,7 +8,6 @@
 
 #include "layer_knowledge.h"
 #include "lcomp/core/error.h"
-#include "lcomp/core/parallel.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/quantizers/error_feedback.h"
@@ -81,9 +80,7 @@ GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
 CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
                                          const std::string& component) const {
   require_hessian(weight, stats, "gptq", component);
-  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
-  });
+  require_finite(weight, component);
   GroupedIntegerWeight out = make_grouped_integer(layout_of(options_, weight.rows(), weight.cols()), component);
   const HessianFactor factor = factor_hessian(stats.hessian, {options_.damping, options_.act_order}, component);
   if (factor.warning && stats.warnings != nullptr) stats.warnings->push_back(*factor.warning);

@@ -16,29 +16,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr std::size_t kSumLanes = 16;
 
-WeightRange weight_range_vector(const float* weights, std::size_t size) {
-  const hn::ScalableTag<float> d;
-  const std::size_t lanes = hn::Lanes(d);
-  auto low = hn::Zero(d);
-  auto high = hn::Zero(d);
-  auto not_finite = hn::Zero(d);  // 0 * w is NaN for NaN and infinity, and stays
-  std::size_t i = 0;
-  for (; i + lanes <= size; i += lanes) {
-    const auto w = hn::LoadU(d, weights + i);
-    low = hn::Min(low, w);
-    high = hn::Max(high, w);
-    not_finite = hn::Add(not_finite, hn::Mul(w, hn::Zero(d)));
-  }
-  WeightRange range{hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high)),
-                    hn::AllTrue(d, hn::Eq(not_finite, not_finite))};
-  for (; i < size; ++i) {
-    range.low = std::min(range.low, weights[i]);
-    range.high = std::max(range.high, weights[i]);
-    range.finite = range.finite && std::isfinite(weights[i]);
-  }
-  return range;
-}
-
 // A zero point as an integer and the rest, which is 0 for most.
 struct SplitZeroPoint {
   explicit SplitZeroPoint(float zero_point) : whole(std::nearbyint(zero_point)), rest(zero_point - whole) {}
@@ -115,13 +92,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lcomp {
 
-HWY_EXPORT(weight_range_vector);
 HWY_EXPORT(round_codes_vector);
 HWY_EXPORT(rounding_error_vector);
-
-WeightRange weight_range(const float* weights, std::size_t size) {
-  return HWY_DYNAMIC_DISPATCH(weight_range_vector)(weights, size);
-}
 
 void round_codes(const float* weights, std::size_t size, float scale, float zero_point, float highest,
                  std::uint8_t* codes) {

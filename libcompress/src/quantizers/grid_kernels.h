@@ -9,13 +9,6 @@ namespace lcomp {
 // computes the same float32 operations; sums run in sixteen lanes whatever the width of the vectors, so that results
 // don't depend on it.
 
-struct WeightRange {
-  float low = 0;   // least weight, at most 0
-  float high = 0;  // greatest weight, at least 0
-  bool finite = true;
-};
-WeightRange weight_range(const float* weights, std::size_t size);
-
 // codes[j] = clamp(round(weights[j] / scale + z - [z]) + [z], 0, highest), scale > 0, z: zero_point, [z]: the integer
 // nearest to it.
 void round_codes(const float* weights, std::size_t size, float scale, float zero_point, float highest,

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "grid_kernels.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/value_range.h"
 
 namespace lcomp {
 namespace {
@@ -26,7 +26,7 @@ void check(ConstMatrixView hessian, const HessianFactorOptions& options, const s
   }
   parallel_chunks(0, hessian.rows(), rows_together, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
-      const bool finite = weight_range(hessian.row(i).data(), hessian.cols()).finite;
+      const bool finite = value_range(hessian.row(i)).finite;
       if (finite && hessian(i, i) >= 0) continue;
       throw Error({component,
                    fmt::format("a Hessian with {} in row {}", finite ? "a negative diagonal" : "NaN or infinity", i),

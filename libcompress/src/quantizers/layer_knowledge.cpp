@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "lcomp/core/error.h"
-#include "lcomp/core/parallel.h"
 #include "lcomp/quantizers/uniform_grid.h"
 
 namespace lcomp {
@@ -38,12 +37,6 @@ void require_hessian(ConstMatrixView weight, const LayerStats& stats, const std:
                  "calibrate the model first, or use a method without statistics, such as rtn"});
   }
   check_size(weight, stats, component);
-}
-
-void require_finite(ConstMatrixView weight, const std::string& component) {
-  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
-  });
 }
 
 LayerKnowledge learn_from_statistics(ConstMatrixView weight, const LayerStats& stats, const FeedbackSetting& feedback,

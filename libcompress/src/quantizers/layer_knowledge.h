@@ -24,9 +24,6 @@ struct LayerKnowledge {
   std::vector<float> column_weights;
 };
 
-// Throws Error naming `component`, row and column for NaN and infinity.
-void require_finite(ConstMatrixView weight, const std::string& component);
-
 // Throws Error naming `component`: NaN or infinity in the weight (with row and column); feedback without a Hessian; a
 // Hessian of another size or with NaN, infinity or a negative diagonal. Where calibration saw no token (all of the
 // Hessian's diagonal is zero) the result is empty and a warning says so.

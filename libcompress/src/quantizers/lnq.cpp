@@ -9,6 +9,7 @@
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/alternating_levels.h"
+#include "lcomp/quantizers/uniform_grid.h"
 #include "level_rounding.h"
 #include "method_string.h"
 

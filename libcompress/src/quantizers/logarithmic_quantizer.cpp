@@ -13,6 +13,7 @@
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/logarithmic.h"
+#include "lcomp/quantizers/uniform_grid.h"
 #include "level_rounding.h"
 #include "method_string.h"
 #include "scaled_table_groups.h"

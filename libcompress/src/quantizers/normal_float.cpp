@@ -5,6 +5,7 @@
 #include "lcomp/core/float16.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
+#include "lcomp/quantizers/uniform_grid.h"
 #include "level_rounding.h"
 #include "method_string.h"
 #include "scaled_table_groups.h"

@@ -94,9 +94,7 @@ RoundToNearest::RoundToNearest(const RoundToNearestOptions& options) : options_(
 
 CompressedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerStats& /*stats*/,
                                           const std::string& component) const {
-  parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
-  });
+  require_finite(weight, component);
   GroupedIntegerWeight out = make_grouped_integer(layout_of(options_, weight.rows(), weight.cols()), component);
   out.per_tensor ? quantize_as_one_group(weight, options_, component, out)
                  : quantize_by_rows(weight, options_, component, out);

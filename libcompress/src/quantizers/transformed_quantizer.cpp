@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
-#include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/proxy_error.h"
@@ -15,12 +14,6 @@
 
 namespace lcomp {
 namespace {
-
-void require_all_finite(ConstMatrixView weight, const std::string& component) {
-  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
-  });
-}
 
 LayerTransform rotation_of(const TransformOptions& options, std::size_t rows, std::size_t cols) {
   return options.rotate ? make_rotation(*options.rotate, rows, cols) : LayerTransform{};
@@ -90,7 +83,7 @@ CompressedWeight TransformedQuantizer::quantize_transformed(ConstMatrixView weig
 
 CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
                                                 const std::string& component) const {
-  require_all_finite(weight, component);
+  require_finite(weight, component);
   LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
   if (!options_.scale) return quantize_transformed(weight, stats, transform, component);
 
@@ -123,7 +116,7 @@ CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const La
 
 CompressedWeight TransformedQuantizer::quantize_without_statistics(ConstMatrixView weight,
                                                                    const std::string& component) const {
-  require_all_finite(weight, component);
+  require_finite(weight, component);
   LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
   if (options_.scale) transform.input_scales.assign(weight.cols(), 1.0f);
   if (transform.is_identity()) return inner_->quantize_without_statistics(weight, component);

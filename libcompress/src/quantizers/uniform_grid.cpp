@@ -10,6 +10,8 @@
 #include "grid_kernels.h"
 #include "half_quadratic.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/core/value_range.h"
 #include "lcomp/formats/grouped_integer.h"
 
 namespace lcomp {
@@ -63,7 +65,7 @@ UniformGrid grid_of_signs(std::span<const float> weights, std::span<const float>
 // The search of GridFit::mse. A candidate is the share of the range that is kept at either end.
 class RangeSearch {
  public:
-  RangeSearch(std::span<const float> weights, std::span<const float> column_weights, const WeightRange& range,
+  RangeSearch(std::span<const float> weights, std::span<const float> column_weights, const ValueRange& range,
               const GridSetting& setting, const ScaleValues& scales, const UniformGrid& whole_range)
       : weights_(weights), column_weights_(column_weights), range_(range), setting_(setting), scales_(scales) {
     if (usable(whole_range)) {
@@ -110,7 +112,7 @@ class RangeSearch {
   }
 
   std::span<const float> weights_, column_weights_;
-  WeightRange range_;
+  ValueRange range_;
   GridSetting setting_;
   ScaleValues scales_;
   UniformGrid best_;
@@ -148,7 +150,7 @@ UniformGrid fit_grid(std::span<const float> weights, const GridSetting& setting,
                      std::span<const float> column_weights) {
   assert(column_weights.empty() || column_weights.size() == weights.size());
   if (is_one_symmetric_bit(setting)) return grid_of_signs(weights, column_weights, scales);
-  const WeightRange range = weight_range(weights.data(), weights.size());
+  const ValueRange range = value_range(weights);
   if (range.low == 0 && range.high == 0) return grid_of_zeros(setting, scales);
   const UniformGrid whole = grid_of_range(range.low, range.high, setting, scales);
   switch (setting.fit) {
@@ -193,7 +195,7 @@ RowGrids fit_row(std::span<const float> row, std::size_t group_size, const GridS
     fit_groups({ScaleStorage::f32, 0}, how);
     float largest = 0;
     for (std::size_t g = 0, j = 0; j < row.size(); ++g, j += group_size) {
-      const WeightRange range = weight_range(row.data() + j, std::min(group_size, row.size() - j));
+      const ValueRange range = value_range(row.subspan(j, std::min(group_size, row.size() - j)));
       if (range.low != 0 || range.high != 0) largest = std::max(largest, out.grids[g].scale);
     }
     out.row_scale = round_row_scale(largest);
@@ -249,10 +251,16 @@ double grid_error(std::span<const float> weights, const UniformGrid& grid, const
 }
 
 void require_finite(std::span<const float> row, const std::string& component, std::size_t row_index) {
-  if (weight_range(row.data(), row.size()).finite) return;
+  if (value_range(row).finite) return;
   const auto at = std::find_if(row.begin(), row.end(), [](float w) { return !std::isfinite(w); });
   throw Error({fmt::format("{}, row {}, column {}", component, row_index, at - row.begin()),
                fmt::format("the weight {}", *at), "a finite number", ""});
+}
+
+void require_finite(ConstMatrixView weight, const std::string& component) {
+  parallel_chunks(0, weight.rows(), 64, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) require_finite(weight.row(i), component, i);
+  });
 }
 
 }  // namespace lcomp

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
 
 namespace lcomp {
@@ -92,5 +93,6 @@ double grid_error(std::span<const float> weights, const UniformGrid& grid, const
 
 // Throws Error naming `component`, row and column at the first value that is NaN or infinite.
 void require_finite(std::span<const float> row, const std::string& component, std::size_t row_index);
+void require_finite(ConstMatrixView weight, const std::string& component);  // all rows, on all threads
 
 }  // namespace lcomp
