@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 #include <vector>
 
 #include "feedback_kernels.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
 #include "single_threaded_blas.h"
 
 namespace lcomp {
@@ -19,6 +21,16 @@ std::size_t rows_of_slab(std::size_t rows) { return rows >= 1024 ? 256 : 128; }
 
 constexpr std::size_t row_padding = 16;       // every row goes through whole vectors, wherever it lies in its slab
 constexpr std::size_t columns_together = 16;  // whose errors go to the rest of the block at once
+constexpr std::size_t wide_stretch = 512;     // columns whose errors go to all later ones at once
+
+// Columns whose errors reach those after the stretch only when it is finished: whole blocks and whole groups (a group's
+// grid is fitted when it begins, to columns that have all errors before it), or else one block.
+std::size_t stretch_of(const FeedbackOptions& options) {
+  const std::size_t unit =
+      options.group_size == 0 ? options.block_size : std::lcm(options.block_size, options.group_size);
+  if (unit > 2 * wide_stretch) return options.block_size;
+  return divide_up(wide_stretch, unit) * unit;
+}
 
 int blas_int(std::size_t n) { return static_cast<int>(n); }
 
@@ -42,11 +54,18 @@ class Slab {
 
   // False when the feedback overflows.
   bool run(ColumnRounder& rounder) {
-    for (std::size_t begin = 0; begin < cols_; begin += std::min(options_.block_size, cols_ - begin)) {
-      const std::size_t end = begin + std::min(options_.block_size, cols_ - begin);
-      update_groups_that_begin_in(begin, end);
-      if (!round_block(rounder, begin, end)) return false;
-      update_later_columns(begin, end);
+    const std::size_t stretch = stretch_of(options_);
+    for (std::size_t stretch_begin = 0; stretch_begin < cols_;
+         stretch_begin += std::min(stretch, cols_ - stretch_begin)) {
+      const std::size_t stretch_end = stretch_begin + std::min(stretch, cols_ - stretch_begin);
+      for (std::size_t begin = stretch_begin; begin < stretch_end;
+           begin += std::min(options_.block_size, stretch_end - begin)) {
+        const std::size_t end = begin + std::min(options_.block_size, stretch_end - begin);
+        update_groups_that_begin_in(begin, end);
+        if (!round_block(rounder, begin, end)) return false;
+        update_sums(begin, end, end, stretch == options_.block_size ? cols_ : stretch_end);
+      }
+      if (stretch != options_.block_size) update_sums(stretch_begin, stretch_end, stretch_end, cols_);
     }
     return true;
   }
@@ -59,7 +78,7 @@ class Slab {
   void update_groups_that_begin_in(std::size_t begin, std::size_t end);
   bool round_block(ColumnRounder& rounder, std::size_t begin, std::size_t end);
   bool round_column(ColumnRounder& rounder, std::size_t j, std::size_t block_begin);
-  void update_later_columns(std::size_t begin, std::size_t end);
+  void update_sums(std::size_t done_begin, std::size_t done_end, std::size_t begin, std::size_t end);
 
   const HessianFactor& factor_;
   const FeedbackOptions options_;
@@ -133,10 +152,12 @@ bool Slab::round_column(ColumnRounder& rounder, std::size_t j, std::size_t block
   return subtract(errors(j), decoded_.data(), stride_, errors(j));
 }
 
-void Slab::update_later_columns(std::size_t begin, std::size_t end) {
-  if (end == cols_) return;
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(cols_ - end), blas_int(stride_), blas_int(end - begin),
-              1, root(begin, end), blas_int(cols_), errors(begin), blas_int(stride_), 1, sums(end), blas_int(stride_));
+// Adds what columns done_begin ... done_end - 1 give to the sums of columns begin ... end - 1.
+void Slab::update_sums(std::size_t done_begin, std::size_t done_end, std::size_t begin, std::size_t end) {
+  if (begin >= end) return;
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(end - begin), blas_int(stride_),
+              blas_int(done_end - done_begin), 1, root(done_begin, begin), blas_int(cols_), errors(done_begin),
+              blas_int(stride_), 1, sums(begin), blas_int(stride_));
 }
 
 }  // namespace
