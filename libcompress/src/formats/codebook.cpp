@@ -19,6 +19,17 @@ ScaleShape scale_shape(const CodebookLayout& layout) {
   return {layout.rows, groups_per_row(layout), layout.scale_storage.value()};
 }
 
+// The bytes of a part, of a weight or a view.
+template <typename Weight>
+auto& part_of(Weight& weight, std::string_view suffix) {
+  if (suffix == ".codes") return weight.codes;
+  if (suffix == ".scales") return weight.scales;
+  if (suffix == ".row_scales") return weight.row_scales;
+  if (suffix == ".permutation") return weight.permutation;
+  assert(suffix == ".codebooks");
+  return weight.codebooks;
+}
+
 }  // namespace
 
 void check_layout(const CodebookLayout& layout, const std::string& where) {
@@ -55,26 +66,22 @@ CodebookView view(const CodebookWeight& weight) {
 
 CodebookView empty_view(const CodebookLayout& layout) { return {layout, {}, {}, {}, {}, {}}; }
 
+CodebookWeight empty_weight(const CodebookLayout& layout) {
+  CodebookWeight weight;
+  static_cast<CodebookLayout&>(weight) = layout;
+  return weight;
+}
+
 std::span<const std::uint8_t>& part_data(CodebookView& weight, std::string_view suffix) {
-  if (suffix == ".codes") return weight.codes;
-  if (suffix == ".scales") return weight.scales;
-  if (suffix == ".row_scales") return weight.row_scales;
-  if (suffix == ".permutation") return weight.permutation;
-  assert(suffix == ".codebooks");
-  return weight.codebooks;
+  return part_of(weight, suffix);
+}
+std::vector<std::uint8_t>& part_data(CodebookWeight& weight, std::string_view suffix) {
+  return part_of(weight, suffix);
 }
 
 CodebookWeight make_codebook(const CodebookLayout& layout, const std::string& where) {
-  CodebookWeight weight;
-  static_cast<CodebookLayout&>(weight) = layout;
-  for (const PartDeclaration& part : declared_parts(layout, where)) {
-    auto& buffer = part.suffix == ".codes"         ? weight.codes
-                   : part.suffix == ".scales"      ? weight.scales
-                   : part.suffix == ".row_scales"  ? weight.row_scales
-                   : part.suffix == ".permutation" ? weight.permutation
-                                                   : weight.codebooks;
-    buffer.resize(part.bytes);
-  }
+  CodebookWeight weight = empty_weight(layout);
+  for (const PartDeclaration& part : declared_parts(layout, where)) part_data(weight, part.suffix).resize(part.bytes);
   return weight;
 }
 

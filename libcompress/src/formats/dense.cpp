@@ -75,6 +75,12 @@ bool holds_exactly(ConstMatrixView weight, DenseType type) {
   return true;
 }
 
+template <typename Weight>
+auto& part_of(Weight& weight, std::string_view suffix) {
+  assert(suffix.empty());
+  return weight.values;
+}
+
 }  // namespace
 
 std::size_t bytes_per_value(DenseType type) { return type == DenseType::f32 ? 4 : 2; }
@@ -102,10 +108,14 @@ DenseView view(const DenseWeight& weight) { return {static_cast<const DenseLayou
 
 DenseView empty_view(const DenseLayout& layout) { return {layout, {}}; }
 
-std::span<const std::uint8_t>& part_data(DenseView& weight, std::string_view suffix) {
-  assert(suffix.empty());
-  return weight.values;
+DenseWeight empty_weight(const DenseLayout& layout) {
+  DenseWeight weight;
+  static_cast<DenseLayout&>(weight) = layout;
+  return weight;
 }
+
+std::span<const std::uint8_t>& part_data(DenseView& weight, std::string_view suffix) { return part_of(weight, suffix); }
+std::vector<std::uint8_t>& part_data(DenseWeight& weight, std::string_view suffix) { return part_of(weight, suffix); }
 
 DenseWeight encode_dense(ConstMatrixView weight, DenseType type, const std::string& component) {
   DenseWeight out;

@@ -178,6 +178,16 @@ std::vector<WeightPart> to_parts(const CompressedWeightView& weight) {
   return parts;
 }
 
+CompressedWeight copy(const CompressedWeightView& weight) {
+  CompressedWeight out =
+      std::visit([](const auto& of_format) -> CompressedWeight { return empty_weight(of_format); }, layout(weight));
+  for (const WeightPart& part : to_parts(weight)) {
+    std::visit([&](auto& of_format) { part_data(of_format, part.suffix).assign(part.data.begin(), part.data.end()); },
+               out);
+  }
+  return out;
+}
+
 CompressedWeightView from_parts(const WeightLayout& layout, std::span<const WeightPart> parts,
                                 const std::string& where) {
   const std::vector<PartDeclaration> declared = declared_parts(layout, where);

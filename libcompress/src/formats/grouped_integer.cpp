@@ -36,6 +36,17 @@ void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std
   for (std::size_t g = 0; g < out.size(); ++g) out[g] = static_cast<float>(codes[g]);
 }
 
+// The bytes of a part, of a weight or a view.
+template <typename Weight>
+auto& part_of(Weight& weight, std::string_view suffix) {
+  if (suffix == ".codes") return weight.codes;
+  if (suffix == ".scales") return weight.scales;
+  if (suffix == ".row_scales") return weight.row_scales;
+  if (suffix == ".permutation") return weight.permutation;
+  assert(suffix == ".zeros");
+  return weight.zeros;
+}
+
 }  // namespace
 
 std::string_view name(ZeroStorage storage) {
@@ -99,26 +110,22 @@ GroupedIntegerView view(const GroupedIntegerWeight& weight) {
 
 GroupedIntegerView empty_view(const GroupedIntegerLayout& layout) { return {layout, {}, {}, {}, {}, {}}; }
 
+GroupedIntegerWeight empty_weight(const GroupedIntegerLayout& layout) {
+  GroupedIntegerWeight weight;
+  static_cast<GroupedIntegerLayout&>(weight) = layout;
+  return weight;
+}
+
 std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix) {
-  if (suffix == ".codes") return weight.codes;
-  if (suffix == ".scales") return weight.scales;
-  if (suffix == ".row_scales") return weight.row_scales;
-  if (suffix == ".permutation") return weight.permutation;
-  assert(suffix == ".zeros");
-  return weight.zeros;
+  return part_of(weight, suffix);
+}
+std::vector<std::uint8_t>& part_data(GroupedIntegerWeight& weight, std::string_view suffix) {
+  return part_of(weight, suffix);
 }
 
 GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, const std::string& where) {
-  GroupedIntegerWeight weight;
-  static_cast<GroupedIntegerLayout&>(weight) = layout;
-  for (const PartDeclaration& part : declared_parts(layout, where)) {
-    auto& buffer = part.suffix == ".codes"         ? weight.codes
-                   : part.suffix == ".scales"      ? weight.scales
-                   : part.suffix == ".row_scales"  ? weight.row_scales
-                   : part.suffix == ".permutation" ? weight.permutation
-                                                   : weight.zeros;
-    buffer.resize(part.bytes);
-  }
+  GroupedIntegerWeight weight = empty_weight(layout);
+  for (const PartDeclaration& part : declared_parts(layout, where)) part_data(weight, part.suffix).resize(part.bytes);
   return weight;
 }
 

@@ -21,6 +21,17 @@ ScaleShape scale_shape(const LogarithmicLayout& layout) {
 
 bool is_base(float value) { return value > 1 && value <= largest_logarithm_base; }
 
+// The bytes of a part, of a weight or a view.
+template <typename Weight>
+auto& part_of(Weight& weight, std::string_view suffix) {
+  if (suffix == ".codes") return weight.codes;
+  if (suffix == ".scales") return weight.scales;
+  if (suffix == ".row_scales") return weight.row_scales;
+  if (suffix == ".permutation") return weight.permutation;
+  assert(suffix == ".base");
+  return weight.base;
+}
+
 }  // namespace
 
 void check_layout(const LogarithmicLayout& layout, const std::string& where) {
@@ -63,26 +74,22 @@ LogarithmicView view(const LogarithmicWeight& weight) {
 
 LogarithmicView empty_view(const LogarithmicLayout& layout) { return {layout, {}, {}, {}, {}, {}}; }
 
+LogarithmicWeight empty_weight(const LogarithmicLayout& layout) {
+  LogarithmicWeight weight;
+  static_cast<LogarithmicLayout&>(weight) = layout;
+  return weight;
+}
+
 std::span<const std::uint8_t>& part_data(LogarithmicView& weight, std::string_view suffix) {
-  if (suffix == ".codes") return weight.codes;
-  if (suffix == ".scales") return weight.scales;
-  if (suffix == ".row_scales") return weight.row_scales;
-  if (suffix == ".permutation") return weight.permutation;
-  assert(suffix == ".base");
-  return weight.base;
+  return part_of(weight, suffix);
+}
+std::vector<std::uint8_t>& part_data(LogarithmicWeight& weight, std::string_view suffix) {
+  return part_of(weight, suffix);
 }
 
 LogarithmicWeight make_logarithmic(const LogarithmicLayout& layout, const std::string& where) {
-  LogarithmicWeight weight;
-  static_cast<LogarithmicLayout&>(weight) = layout;
-  for (const PartDeclaration& part : declared_parts(layout, where)) {
-    auto& buffer = part.suffix == ".codes"         ? weight.codes
-                   : part.suffix == ".scales"      ? weight.scales
-                   : part.suffix == ".row_scales"  ? weight.row_scales
-                   : part.suffix == ".permutation" ? weight.permutation
-                                                   : weight.base;
-    buffer.resize(part.bytes);
-  }
+  LogarithmicWeight weight = empty_weight(layout);
+  for (const PartDeclaration& part : declared_parts(layout, where)) part_data(weight, part.suffix).resize(part.bytes);
   return weight;
 }
 

@@ -69,6 +69,17 @@ Matrix decode_output_block(const TransformedView& weight, std::size_t block_begi
   return rows;
 }
 
+// The bytes of a part, of a weight or a view.
+template <typename Bytes, typename Weight>
+Bytes& part_of(Weight& weight, std::string_view suffix) {
+  if (suffix == ".input_scales") return weight.input_scales;
+  if (suffix == ".input_signs") return weight.input_signs;
+  if (suffix == ".output_signs") return weight.output_signs;
+  constexpr std::size_t dense = 0;  // the first of the plain formats
+  if (suffix == dense_base_suffix && weight.base.index() == dense) suffix = "";
+  return std::visit([suffix](auto& base) -> Bytes& { return part_data(base, suffix); }, weight.base);
+}
+
 }  // namespace
 
 void check_layout(const TransformedLayout& layout, const std::string& where) {
@@ -113,13 +124,17 @@ TransformedView empty_view(const TransformedLayout& layout) {
   return {layout.rows, layout.cols, layout.transform, base, {}, {}, {}};
 }
 
+TransformedWeight empty_weight(const TransformedLayout& layout) {
+  const auto base =
+      std::visit([](const auto& of_format) -> PlainWeight { return empty_weight(of_format); }, layout.base);
+  return {layout.rows, layout.cols, layout.transform, base, {}, {}, {}};
+}
+
 std::span<const std::uint8_t>& part_data(TransformedView& weight, std::string_view suffix) {
-  if (suffix == ".input_scales") return weight.input_scales;
-  if (suffix == ".input_signs") return weight.input_signs;
-  if (suffix == ".output_signs") return weight.output_signs;
-  if (suffix == dense_base_suffix && std::holds_alternative<DenseView>(weight.base)) suffix = "";
-  return std::visit([suffix](auto& base) -> std::span<const std::uint8_t>& { return part_data(base, suffix); },
-                    weight.base);
+  return part_of<std::span<const std::uint8_t>>(weight, suffix);
+}
+std::vector<std::uint8_t>& part_data(TransformedWeight& weight, std::string_view suffix) {
+  return part_of<std::vector<std::uint8_t>>(weight, suffix);
 }
 
 void check_contents(const TransformedView& weight, const std::string& where) {

@@ -34,8 +34,10 @@ std::vector<PartDeclaration> declared_parts(const CodebookLayout& layout, const 
 
 CodebookView view(const CodebookWeight& weight);
 CodebookView empty_view(const CodebookLayout& layout);
+CodebookWeight empty_weight(const CodebookLayout& layout);
 // The bytes of the part of that suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(CodebookView& weight, std::string_view suffix);
+std::vector<std::uint8_t>& part_data(CodebookWeight& weight, std::string_view suffix);
 
 // Buffers of the right sizes, all zero. Throws as declared_parts.
 CodebookWeight make_codebook(const CodebookLayout& layout, const std::string& where);

@@ -32,6 +32,7 @@ std::size_t rows(const WeightLayout& layout);
 std::size_t cols(const WeightLayout& layout);
 
 CompressedWeightView view(const CompressedWeight& weight);
+CompressedWeight copy(const CompressedWeightView& weight);  // owns its bytes
 
 // Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values. Throws Error for rows out of range
 // or another size of out. One thread; thread-safe.

@@ -43,8 +43,10 @@ std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, 
 
 GroupedIntegerView view(const GroupedIntegerWeight& weight);
 GroupedIntegerView empty_view(const GroupedIntegerLayout& layout);
+GroupedIntegerWeight empty_weight(const GroupedIntegerLayout& layout);
 // The bytes of the part of that suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix);
+std::vector<std::uint8_t>& part_data(GroupedIntegerWeight& weight, std::string_view suffix);
 
 // Buffers of the right sizes, all zero. Throws as declared_parts.
 GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, const std::string& where);

@@ -40,8 +40,10 @@ std::vector<PartDeclaration> declared_parts(const LogarithmicLayout& layout, con
 
 LogarithmicView view(const LogarithmicWeight& weight);
 LogarithmicView empty_view(const LogarithmicLayout& layout);
+LogarithmicWeight empty_weight(const LogarithmicLayout& layout);
 // The bytes of the part of that suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(LogarithmicView& weight, std::string_view suffix);
+std::vector<std::uint8_t>& part_data(LogarithmicWeight& weight, std::string_view suffix);
 
 // Buffers of the right sizes, all zero. Throws as declared_parts.
 LogarithmicWeight make_logarithmic(const LogarithmicLayout& layout, const std::string& where);

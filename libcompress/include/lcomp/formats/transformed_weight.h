@@ -37,8 +37,10 @@ std::vector<PartDeclaration> declared_parts(const TransformedLayout& layout, con
 TransformedLayout layout(const TransformedView& weight);
 TransformedView view(const TransformedWeight& weight);
 TransformedView empty_view(const TransformedLayout& layout);
+TransformedWeight empty_weight(const TransformedLayout& layout);
 // The bytes of the part of that suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(TransformedView& weight, std::string_view suffix);
+std::vector<std::uint8_t>& part_data(TransformedWeight& weight, std::string_view suffix);
 
 // What a file may have wrong that sizes don't show: the base's contents, input scales that are not positive and finite,
 // signs beyond the last. Throws Error naming `where`.
