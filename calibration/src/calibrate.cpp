@@ -87,19 +87,20 @@ class Calibration {
 
 }  // namespace
 
-CalibrationKey calibration_key(const Decoder& decoder, const TokenBatch& batch, const CalibrationOptions& options) {
+CalibrationKey calibration_key(const ModelFolder& model, ComputeType compute, const TokenBatch& batch,
+                               const CalibrationOptions& options) {
   CalibrationKey key;
-  key.model = hash_model_content(decoder.model());
+  key.model = hash_model_content(model);
   key.texts = hash_tokens(batch);
-  key.options = fmt::format("storage {}, compute {}, {} tokens at once, version {}", name(options.storage),
-                            decoder.compute() == ComputeType::bfloat16 ? "bfloat16" : "float32", options.tokens_at_once,
-                            values_version);
+  key.options =
+      fmt::format("storage {}, compute {}, {} tokens at once, version {}", name(options.storage),
+                  compute == ComputeType::bfloat16 ? "bfloat16" : "float32", options.tokens_at_once, values_version);
   return key;
 }
 
 CalibrationArchive calibrate(Decoder& decoder, const TokenBatch& batch, const std::filesystem::path& archive,
                              const CalibrationOptions& options) {
-  const CalibrationKey key = calibration_key(decoder, batch, options);
+  const CalibrationKey key = calibration_key(decoder.model(), decoder.compute(), batch, options);
   const auto found = read_key(archive);
   if (found) require_same(*found, key, archive.string());
   if (!found || !Archive::open(archive, key.text()).contains(head_item)) {

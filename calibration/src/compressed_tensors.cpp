@@ -12,7 +12,7 @@ void CompressedTensors::replace(const std::string& tensor, CompressedWeight weig
   replaced_.insert_or_assign(tensor, std::move(weight));
 }
 
-void CompressedTensors::restore_all() { replaced_.clear(); }
+void CompressedTensors::restore(const std::string& tensor) { replaced_.erase(tensor); }
 
 const std::string& CompressedTensors::where() const { return original_->where(); }
 

@@ -15,7 +15,7 @@ class CompressedTensors : public TensorSource {
   explicit CompressedTensors(std::shared_ptr<const TensorSource> original);
 
   void replace(const std::string& tensor, CompressedWeight weight);
-  void restore_all();  // the original's again; their memory is free
+  void restore(const std::string& tensor);  // the original's again; its memory is free
 
   const std::string& where() const override;
   const std::vector<TensorInfo>& tensors() const override;

@@ -1,7 +1,8 @@
 #include "lcomp/calibration/compression_statistics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cassert>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -10,6 +11,8 @@
 
 #include "compressed_tensors.h"
 #include "input_groups.h"
+#include "lcomp/calibration/calibrate.h"
+#include "lcomp/core/error.h"
 
 namespace lcomp {
 namespace {
@@ -46,12 +49,13 @@ class ArchivedStatistics : public StatisticsProvider {
 class SequentialStatistics : public StatisticsProvider {
  public:
   SequentialStatistics(const ModelFolder& model, CalibrationTexts texts, BlockOrder order,
-                       const CalibrationOptions& options, ComputeType compute)
+                       const CalibrationOptions& options, ComputeType compute, SequentialWork work)
       : model_(model),
         texts_(std::move(texts)),
         order_(order),
         options_(options),
         compute_(compute),
+        work_(std::move(work)),
         tensors_(std::make_shared<CompressedTensors>(model.tensors)) {
     for (std::size_t layer = 0; layer < model.slices.blocks.size(); ++layer) {
       for (const InputGroup& group : input_groups(model.slices.blocks[layer])) {
@@ -80,7 +84,9 @@ class SequentialStatistics : public StatisticsProvider {
     const std::size_t stage = order_ == BlockOrder::by_stage ? place->second.stage : 0;
     if (collected_stage_ != stage) {
       collected_.clear();
-      for (InputStatistics& input : calibration().collect(stage, *tensors_)) {
+      // Of a whole block: none of its own weights is replaced, even those that were finished before an interruption.
+      const TensorSource& weights = order_ == BlockOrder::by_stage ? *tensors_ : *model_.tensors;
+      for (InputStatistics& input : calibration().collect(stage, weights)) {
         collected_.push_back(std::make_shared<InputStatistics>(std::move(input)));
       }
       collected_stage_ = stage;
@@ -92,7 +98,11 @@ class SequentialStatistics : public StatisticsProvider {
   }
 
   void compressed(const ModelComponent& component, const CompressedWeight& weight) override {
-    if (component.name != head_ || !model_.config.tied_head) tensors_->replace(component.tensor, weight);
+    if (component.name == head_) return;
+    tensors_->replace(component.tensor, weight);
+    if (const auto place = places_.find(component.name); place != places_.end()) {
+      replaced_[place->second.layer].push_back(component.tensor);
+    }
   }
 
   nlohmann::json description() const override {
@@ -121,19 +131,35 @@ class SequentialStatistics : public StatisticsProvider {
       model.tensors = tensors_;
       model.activations.reset();  // of the model that is compressed: the result's are not chosen yet
       decoder_.emplace(std::move(model), compute_);
-      calibration_.emplace(*decoder_, texts_.batch, order_, options_);
+      if (work_.folder.empty()) {
+        calibration_.emplace(*decoder_, texts_.batch, order_, options_);
+      } else {
+        calibration_.emplace(*decoder_, texts_.batch, order_, options_, work_.folder,
+                             calibration_key(model_, compute_, texts_.batch, options_), work_.key);
+      }
+      for (std::size_t layer = 0; layer < calibration_->layer(); ++layer) forget(layer);
     }
     return *calibration_;
   }
 
   // All components of the layers before are compressed: their outputs are known.
   void advance_to(std::size_t layer) {
-    assert(calibration().layer() <= layer);
+    if (calibration().layer() > layer) {
+      throw Error({work_.folder.string(), fmt::format("unfinished work at layer {}", calibration().layer()),
+                   fmt::format("at most layer {}, whose weights are not compressed", layer), "delete the folder"});
+    }
     while (calibration().layer() < layer) {
       collected_.clear();
       collected_stage_.reset();
       calibration().advance(*tensors_);
+      forget(calibration().layer() - 1);
     }
+  }
+
+  // The compressed weights of a block that is behind: their memory is free.
+  void forget(std::size_t layer) {
+    for (const std::string& tensor : replaced_[layer]) tensors_->restore(tensor);
+    replaced_.erase(layer);
   }
 
   const ModelFolder& model_;
@@ -141,7 +167,9 @@ class SequentialStatistics : public StatisticsProvider {
   BlockOrder order_;
   CalibrationOptions options_;
   ComputeType compute_;
+  SequentialWork work_;
   std::shared_ptr<CompressedTensors> tensors_;
+  std::map<std::size_t, std::vector<std::string>> replaced_;  // tensors by layer
   std::map<std::string, Place> places_;
   std::string head_;
   std::optional<Decoder> decoder_;
@@ -159,8 +187,8 @@ std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model
 
 std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
                                                           BlockOrder order, const CalibrationOptions& options,
-                                                          ComputeType compute) {
-  return std::make_unique<SequentialStatistics>(model, std::move(texts), order, options, compute);
+                                                          ComputeType compute, SequentialWork work) {
+  return std::make_unique<SequentialStatistics>(model, std::move(texts), order, options, compute, std::move(work));
 }
 
 }  // namespace lcomp

@@ -9,7 +9,6 @@
 
 #include "archive_layout.h"
 #include "block_pass.h"
-#include "lcomp/calibration/calibrate.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
@@ -85,8 +84,7 @@ SequentialCalibration::SequentialCalibration(Decoder& decoder, TokenBatch batch,
 
 SequentialCalibration::SequentialCalibration(Decoder& decoder, TokenBatch batch, BlockOrder order,
                                              const CalibrationOptions& options, const std::filesystem::path& folder,
-                                             const std::string& work) {
-  CalibrationKey key = calibration_key(decoder, batch, options);
+                                             CalibrationKey key, const std::string& work) {
   key.options += fmt::format(", {}, {}", order == BlockOrder::by_stage ? "by stage" : "whole block", work);
   claim_folder(folder, key);
   state_ = std::make_unique<State>(decoder, std::move(batch), order, options, folder);

@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "lcomp/calibration/calibrate.h"
-#include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/config_reader.h"
@@ -50,20 +49,19 @@ CalibrationTexts calibration_texts(const CalibrationSetting& setting, const Mode
   return read_calibration_texts(setting.texts, *load_model_tokenizer(model));
 }
 
-std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const ModelFolder& model,
-                                                    ComputeType compute, const std::filesystem::path& archive,
-                                                    const ProgressCallback& progress) {
+std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
+                                                    const ModelFolder& model, ComputeType compute,
+                                                    const StatisticsPlaces& places, const ProgressCallback& progress) {
   CalibrationOptions options;
   options.memory_limit = setting.memory;
   options.progress = progress;
-  CalibrationTexts texts = calibration_texts(setting, model);
   if (setting.order != CalibrationSetting::Order::original) {
     const BlockOrder order =
         setting.order == CalibrationSetting::Order::stage ? BlockOrder::by_stage : BlockOrder::whole_block;
-    return sequential_statistics(model, std::move(texts), order, options, compute);
+    return sequential_statistics(model, texts, order, options, compute, places.work);
   }
   Decoder decoder(model, compute);
-  return archived_statistics(model, calibrate(decoder, texts.batch, archive, options));
+  return archived_statistics(model, calibrate(decoder, texts.batch, places.archive, options));
 }
 
 }  // namespace lcomp

@@ -10,6 +10,7 @@
 #include "lcomp/calibration/calibration_archive.h"
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/calibration_texts.h"
+#include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/statistics_provider.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
@@ -36,10 +37,15 @@ struct CalibrationSetting {
 // The texts of a setting as tokens of the model.
 CalibrationTexts calibration_texts(const CalibrationSetting& setting, const ModelFolder& model);
 
-// Statistics as compress_model() needs them. With Order::original they are kept in the folder `archive`, or taken from
-// there where they are there already; else nothing is written. `model` must outlive the result.
-std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const ModelFolder& model,
-                                                    ComputeType compute, const std::filesystem::path& archive,
-                                                    const ProgressCallback& progress);
+// Statistics as compress_model() needs them, for the texts that calibration_texts() gave. With Order::original they are
+// kept in the folder `archive`, or taken from there where they are there already; else `work` keeps what an interrupted
+// compression goes on with. `model` must outlive the result.
+struct StatisticsPlaces {
+  std::filesystem::path archive;
+  SequentialWork work;
+};
+std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
+                                                    const ModelFolder& model, ComputeType compute,
+                                                    const StatisticsPlaces& places, const ProgressCallback& progress);
 
 }  // namespace lcomp

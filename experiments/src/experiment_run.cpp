@@ -142,7 +142,8 @@ class Experiment {
         nlohmann::json identity = plan;
         if (uses_statistics(CompressionPlan::from_json(plan, method.name))) {
           cell.calibration = method.calibration;
-          identity = {{"plan", plan}, {"calibration", method.calibration}, {"texts", token_hash(method)}};
+          identity = {
+              {"plan", plan}, {"calibration", method.calibration}, {"texts", calibration_tokens(method).token_hash}};
         }
         cell.folder = folder(identity);
         cells_.push_back(std::move(cell));
@@ -154,23 +155,38 @@ class Experiment {
     return CalibrationSetting::from_json(method.calibration, method.name + ": calibration", config_.data);
   }
 
-  // Of the calibration tokens: computed once for each different setting.
-  const std::string& token_hash(const ExperimentMethod& method) {
-    std::string& hash = token_hashes_[method.calibration.dump()];
-    if (hash.empty()) hash = hash_tokens(calibration_texts(calibration_of(method), original_).batch);
-    return hash;
+  struct Calibration {
+    CalibrationTexts texts;
+    std::string token_hash;
+  };
+
+  // Computed once for each different setting.
+  const Calibration& calibration_tokens(const ExperimentMethod& method) {
+    Calibration& calibration = calibrations_[method.calibration.dump()];
+    if (calibration.token_hash.empty()) {
+      calibration.texts = calibration_texts(calibration_of(method), original_);
+      calibration.token_hash = hash_tokens(calibration.texts.batch);
+    }
+    return calibration;
   }
 
   // Statistics for a cell, null where its method uses none. Those of the original are kept for all cells.
   std::unique_ptr<StatisticsProvider> statistics(const Cell& cell) {
     if (cell.calibration.is_null()) return nullptr;
+    const Calibration& calibration = calibration_tokens(*cell.method);
     Hasher hasher;
-    hasher.update(token_hash(*cell.method));
+    hasher.update(calibration.token_hash);
     hasher.update(name(config_.compute));
-    const fs::path archive = config_.output / "calibration" / hasher.hex().substr(0, 16);
-    fs::create_directories(archive.parent_path());
-    return make_statistics(calibration_of(*cell.method), original_, config_.compute, archive, labelled(""));
+    StatisticsPlaces places;
+    places.archive = config_.output / "calibration" / hasher.hex().substr(0, 16);
+    places.work = {work_folder(cell) / "stream", cell.folder.filename().string()};
+    fs::create_directories(places.archive.parent_path());
+    return make_statistics(calibration_of(*cell.method), calibration.texts, original_, config_.compute, places,
+                           labelled(""));
   }
+
+  // What an interrupted compression goes on with.
+  static fs::path work_folder(const Cell& cell) { return cell.folder / "work"; }
 
   static fs::path score_file(const Cell& cell, const Task& task) {
     return cell.folder / ("score-" + task.id + ".json");
@@ -233,6 +249,10 @@ class Experiment {
       const auto start = std::chrono::steady_clock::now();
       const auto known = statistics(cell);
       options.statistics = known.get();
+      if (known != nullptr) {
+        options.work = work_folder(cell);
+        options.work_key = cell.folder.filename().string();
+      }
       // One progress bar at a time: calibration as it goes has its own.
       const bool calibrates_meanwhile =
           known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
@@ -245,6 +265,7 @@ class Experiment {
       json["size"] = cell.size->json;
       json["plan"] = cell.plan;
       write_text_file(cell.folder / "cell.json", json.dump(2) + "\n");
+      fs::remove_all(work_folder(cell));
       computed = true;
     };
     if (!fs::exists(cell.folder / "cell.json")) make_model();
@@ -323,7 +344,7 @@ class Experiment {
   std::optional<Decoder> original_decoder_;
   std::vector<Task> tasks_;
   std::vector<Cell> cells_;
-  std::map<std::string, std::string> token_hashes_;
+  std::map<std::string, Calibration> calibrations_;
   std::string position_;
   ExperimentResult result_;
 };

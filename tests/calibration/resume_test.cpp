@@ -149,7 +149,7 @@ TEST_F(Interruption, AHalfWrittenFileIsRemoved) {
 }
 
 TEST_F(Interruption, TwoAtOnceAreRefused) {
-  Archive other = Archive::open(archive(), calibration_key(Decoder(open_model(testing::tiny_model())),
+  Archive other = Archive::open(archive(), calibration_key(open_model(testing::tiny_model()), ComputeType::float32,
                                                            testing::random_tokens(tokens, 137), testing::in_slices())
                                                .text());
   other.lock();

@@ -22,6 +22,7 @@ struct SequentialCalibrationTest : ::testing::TestWithParam<BlockOrder> {
     LCOMP_REQUIRE(testing::tiny_model());
     model = open_model(testing::tiny_model());
   }
+  CalibrationKey key(const Decoder& decoder) const { return calibration_key(model, decoder.compute(), batch, options); }
   static void finish_block(SequentialCalibration& calibration, const TensorSource& weights) {
     for (std::size_t stage = 0; stage < calibration.stages(); ++stage) calibration.collect(stage, weights);
     calibration.advance(weights);
@@ -95,7 +96,7 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
                   testing::scaled_weight(model, "model.layers.0.mlp.up_proj", 0.9F));
   const auto work = folder / "work";
   {
-    SequentialCalibration calibration(decoder, batch, GetParam(), options, work, "plan 1");
+    SequentialCalibration calibration(decoder, batch, GetParam(), options, work, key(decoder), "plan 1");
     EXPECT_EQ(calibration.layer(), 0U);
     finish_block(calibration, weights);
     finish_block(calibration, weights);
@@ -104,7 +105,7 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
   SequentialCalibration whole(decoder, batch, GetParam(), options);
   whole.advance(weights);
   whole.advance(weights);
-  SequentialCalibration resumed(decoder, batch, GetParam(), options, work, "plan 1");
+  SequentialCalibration resumed(decoder, batch, GetParam(), options, work, key(decoder), "plan 1");
   EXPECT_EQ(resumed.layer(), 2U);
   while (!resumed.finished()) {
     const auto a = whole.collect(0, weights), b = resumed.collect(0, weights);
@@ -113,17 +114,17 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
     resumed.advance(weights);
   }
   EXPECT_TRUE(testing::same(whole.collect_head(), resumed.collect_head()));
-  SequentialCalibration done(decoder, batch, GetParam(), options, work, "plan 1");
+  SequentialCalibration done(decoder, batch, GetParam(), options, work, key(decoder), "plan 1");
   EXPECT_TRUE(done.finished());
   done.discard_checkpoint();
-  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), options, work, "plan 1").layer(), 0U);
+  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), options, work, key(decoder), "plan 1").layer(), 0U);
 }
 
 TEST_P(SequentialCalibrationTest, OtherWorkIsRefused) {
   Decoder decoder(model);
-  SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", "plan 1");
+  SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", key(decoder), "plan 1");
   try {
-    SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", "plan 2");
+    SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", key(decoder), "plan 2");
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.parts().found, ::testing::HasSubstr("other options"));

@@ -1,16 +1,22 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "calibration_option.h"
 #include "command_context.h"
 #include "compute_option.h"
+#include "content_hash.h"
+#include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "version.h"
 
 namespace lcomp {
 namespace {
@@ -83,21 +89,42 @@ nlohmann::json setting_of(const CompressCommand& command) {
   return setting;
 }
 
+// What an interrupted compression goes on with; deleted when it is done.
+std::filesystem::path work_folder(const CompressCommand& command) {
+  std::filesystem::path out = std::filesystem::path(command.out).lexically_normal();
+  if (!out.has_filename()) out = out.parent_path();
+  return out.string() + ".unfinished";
+}
+
+struct Statistics {
+  std::unique_ptr<StatisticsProvider> provider;
+  std::string key;  // of all that decides them
+};
+
 // Statistics for the plan: of --statistics, or of the calibration texts; null where it needs none.
-std::unique_ptr<StatisticsProvider> statistics_of(const CompressCommand& command, const CompressionPlan& plan,
-                                                  const nlohmann::json& calibration, const std::string& where,
-                                                  const ModelFolder& model, const CommandContext& context) {
-  if (!uses_statistics(plan)) return nullptr;
+Statistics statistics_of(const CompressCommand& command, const CompressionPlan& plan, const nlohmann::json& calibration,
+                         const std::string& where, const ModelFolder& model, const CommandContext& context) {
+  if (!uses_statistics(plan)) return {};
   if (!command.statistics.empty()) {
-    return archived_statistics(model, CalibrationArchive::open(command.statistics));
+    CalibrationArchive archive = CalibrationArchive::open(command.statistics);
+    const std::string key = archive.key().text();
+    return {archived_statistics(model, std::move(archive)), key};
   }
-  if (calibration.empty()) return nullptr;  // compress_model() says which component lacks them
+  if (calibration.empty()) return {};  // compress_model() says which component lacks them
   const auto setting = CalibrationSetting::from_json(calibration, where, context.data);
   if (setting.order == CalibrationSetting::Order::original) {
     throw Error({where, "order original", "block or stage",
                  "for the original's statistics use lcomp calibrate, then --statistics"});
   }
-  return make_statistics(setting, model, command.compute, {}, context.progress());
+  const CalibrationTexts texts = calibration_texts(setting, model);
+  Hasher hasher;
+  hasher.update(hash_tokens(texts.batch));
+  hasher.update(calibration.dump());
+  hasher.update(name(command.compute));
+  Hasher work;
+  work.update(to_json(plan).dump());
+  const StatisticsPlaces places = {{}, {work_folder(command) / "stream", work.hex()}};
+  return {make_statistics(setting, texts, model, command.compute, places, context.progress()), hasher.hex()};
 }
 
 void run(const CompressCommand& command, const CommandContext& context) {
@@ -112,9 +139,17 @@ void run(const CompressCommand& command, const CommandContext& context) {
   const auto plan = CompressionPlan::from_json(setting, where);
   const ModelFolder model = open_model(command.model);
   const bool calibrates_meanwhile = uses_statistics(plan) && command.statistics.empty();  // and shows its own progress
-  const auto statistics = statistics_of(command, plan, calibration, where + ": calibration", model, context);
-  const CompressionReport report = compress_model(model, plan, command.out, {command.replace, statistics.get()},
-                                                  calibrates_meanwhile ? ProgressCallback() : context.progress());
+  const Statistics statistics = statistics_of(command, plan, calibration, where + ": calibration", model, context);
+  CompressOptions options;
+  options.replace = command.replace;
+  options.statistics = statistics.provider.get();
+  if (options.statistics != nullptr) {
+    options.work = work_folder(command);
+    options.work_key = fmt::format("{} {} {}", program_version(), hash_model(command.model), statistics.key);
+  }
+  const CompressionReport report =
+      compress_model(model, plan, command.out, options, calibrates_meanwhile ? ProgressCallback() : context.progress());
+  if (!options.work.empty()) std::filesystem::remove_all(options.work);
   nlohmann::json json = to_json(report);
   std::string warnings;
   for (const ComponentReport& line : report.components) {

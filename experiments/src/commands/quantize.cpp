@@ -12,6 +12,7 @@
 #include "lcomp/models/model_folder.h"
 #include "lcomp/quantizers/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "lcomp/quantizers/squared_error.h"
 #include "result_table.h"
 
 namespace lcomp {
@@ -72,14 +73,9 @@ Result quantize(const NamedMatrix& weight, const Matrix* hessian, const std::str
   result.compressed = quantizer->quantize(weight.values.view(), stats, weight.name);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.decoded = decode(result.compressed);
-  double squares = 0;
-  for (std::size_t i = 0; i < result.decoded.size(); ++i) {
-    const auto w = static_cast<double>(weight.values.span()[i]);
-    const double difference = w - static_cast<double>(result.decoded.span()[i]);
-    result.squared_error += difference * difference;
-    squares += w * w;
-  }
-  result.relative_error = squares > 0 ? result.squared_error / squares : 0;
+  const SquaredError error = squared_error(weight.values.view(), result.compressed);
+  result.squared_error = error.error;
+  result.relative_error = error.relative();
   if (hessian != nullptr) {
     result.proxy_error = proxy_error(weight.values.view(), result.decoded.view(), hessian->view());
   }

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cassert>
 #include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
+#include "compression_checkpoint.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -18,41 +20,10 @@
 #include "lcomp/kernels/integer_matmul.h"
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "lcomp/quantizers/squared_error.h"
 
 namespace lcomp {
 namespace {
-
-// sum (w - w^)^2 and sum w^2, per chunk of rows and then in order, so that they don't depend on the number of threads.
-struct SquaredError {
-  double error = 0;
-  double weights = 0;
-};
-
-SquaredError squared_error(const Matrix& weight, const CompressedWeight& compressed) {
-  const std::size_t alignment = rows_together(layout(compressed));
-  const std::size_t worth_a_thread = divide_up(std::size_t{32768}, std::max<std::size_t>(weight.cols(), 1));
-  const std::size_t chunk_rows = divide_up(worth_a_thread, alignment) * alignment;
-  std::vector<SquaredError> chunks(divide_up(weight.rows(), chunk_rows));
-  parallel_chunks(0, weight.rows(), chunk_rows, [&](std::size_t first, std::size_t last) {
-    std::vector<float> decoded((last - first) * weight.cols());
-    decode_rows(view(compressed), first, last - first, decoded);
-    const float* original = weight.row(first).data();
-    SquaredError sum;
-    for (std::size_t i = 0; i < decoded.size(); ++i) {
-      const double w = static_cast<double>(original[i]);
-      const double difference = w - static_cast<double>(decoded[i]);
-      sum.error += difference * difference;
-      sum.weights += w * w;
-    }
-    chunks[first / chunk_rows] = sum;
-  });
-  SquaredError total;
-  for (const SquaredError& chunk : chunks) {
-    total.error += chunk.error;
-    total.weights += chunk.weights;
-  }
-  return total;
-}
 
 std::unique_ptr<Quantizer> quantizer_at(const nlohmann::json& setting, int bits, const std::string& where) {
   nlohmann::json complete = setting;
@@ -84,6 +55,10 @@ class Compression {
     if (plan.activations) activations_.setting = *plan.activations;
     if (plan.target) allocate();
     if (options.statistics == nullptr) require_no_statistics();
+    if (!options.work.empty()) {
+      const std::string key = options.work_key + "\n" + to_json(plan).dump();
+      checkpoint_.emplace(options.work / "weights", key, options.replace);
+    }
   }
 
   CompressionReport run(const std::filesystem::path& out) {
@@ -124,10 +99,7 @@ class Compression {
 
  private:
   std::vector<std::size_t> order() const {
-    if (options_.statistics != nullptr) return options_.statistics->order(components_);
-    std::vector<std::size_t> indices(components_.size());
-    std::iota(indices.begin(), indices.end(), std::size_t{0});
-    return indices;
+    return options_.statistics != nullptr ? options_.statistics->order(components_) : forward_order(components_);
   }
 
   void require_no_statistics() const {
@@ -154,7 +126,7 @@ class Compression {
     return rounds_input(component) && plan_.activations->is_static();
   }
 
-  void add_input_grid(const ModelComponent& component, const LayerStats* known) {
+  InputGrid input_grid(const ModelComponent& component, const LayerStats* known) const {
     if (known == nullptr) {
       throw Error({component.name, "no calibration token reached it: the range of its input is not known",
                    "statistics, for activations " + describe(*plan_.activations),
@@ -164,7 +136,7 @@ class Compression {
       throw Error({component.name, "statistics without the distribution of its input's values", "",
                    "calibrate again, into another folder"});
     }
-    activations_.inputs.emplace(component.tensor, choose_input_grid(*known->histogram, *plan_.activations));
+    return choose_input_grid(*known->histogram, *plan_.activations);
   }
 
   // known: null where there are no statistics.
@@ -185,30 +157,43 @@ class Compression {
     return quantizer->quantize(weight.view(), stats, component.name);
   }
 
-  ComponentReport add_component(std::size_t i, CompressedFolderWriter& writer) {
+  FinishedComponent finish_component(std::size_t i) {
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
     const Quantizer* quantizer = quantizers_[i].get();
-    ComponentReport line;
+    FinishedComponent finished;
     std::shared_ptr<const LayerStats> known;
     if ((quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component)) {
       known = options_.statistics->statistics(component);
     }
-    const CompressedWeight compressed = compress(i, weight, known, line.warnings);
-    if (rounds_input(component)) IntegerWeight::require_packable(view(compressed), component.name);
-    if (has_input_grid(component)) add_input_grid(component, known.get());
-    const SquaredError error = squared_error(weight, compressed);
-    writer.add(component.tensor, model_.tensors->info(component.tensor).shape, compressed);
-    if (options_.statistics != nullptr) options_.statistics->compressed(component, compressed);
+    finished.weight = compress(i, weight, known, finished.warnings);
+    if (rounds_input(component)) IntegerWeight::require_packable(view(finished.weight), component.name);
+    if (has_input_grid(component)) finished.input = input_grid(component, known.get());
+    finished.relative_error = squared_error(weight.view(), finished.weight).relative();
+    return finished;
+  }
 
+  ComponentReport add_component(std::size_t i, CompressedFolderWriter& writer) {
+    const ModelComponent& component = components_[i];
+    const bool found = checkpoint_ && checkpoint_->contains(component.name);
+    const FinishedComponent finished = found ? checkpoint_->load(component.name) : finish_component(i);
+    if (checkpoint_ && !found) checkpoint_->store(component.name, finished);
+    if (finished.input) activations_.inputs.emplace(component.tensor, *finished.input);
+    writer.add(component.tensor, model_.tensors->info(component.tensor).shape, finished.weight);
+    if (options_.statistics != nullptr) options_.statistics->compressed(component, finished.weight);
+
+    const Quantizer* quantizer = quantizers_[i].get();
+    const WeightLayout shape = layout(finished.weight);
+    ComponentReport line;
     line.name = component.name;
     line.kind = component.kind;
-    line.format = describe(layout(compressed));
+    line.format = describe(shape);
     line.quantizer = quantizer != nullptr ? quantizer->name() : line.format;
     line.parameters = component.parameters();
-    line.bytes = payload_bytes(compressed);
-    line.bits_per_weight = bits_per_weight(layout(compressed));
-    line.relative_error = error.weights > 0 ? error.error / error.weights : 0;
+    line.bytes = payload_bytes(shape);
+    line.bits_per_weight = bits_per_weight(shape);
+    line.relative_error = finished.relative_error;
+    line.warnings = finished.warnings;
     assert(quantizer == nullptr || line.bytes == quantizer->predicted_bytes(component.rows, component.cols));
     return line;
   }
@@ -262,7 +247,7 @@ class Compression {
       const Matrix weight = model_.tensors->read(component.tensor);
       const auto quantizer = quantizer_at(settings_[open[index]].setting, bits, component.name);
       const double error =
-          squared_error(weight, quantizer->quantize_without_statistics(weight.view(), component.name)).error;
+          squared_error(weight.view(), quantizer->quantize_without_statistics(weight.view(), component.name)).error;
       progress.advance(component.parameters());
       return error;
     });
@@ -292,6 +277,7 @@ class Compression {
   std::vector<ComponentSetting> settings_;              // as components_
   std::vector<std::unique_ptr<Quantizer>> quantizers_;  // as components_; null: kept exactly
   ActivationQuantization activations_;
+  std::optional<CompressionCheckpoint> checkpoint_;
   CompressionReport report_;
 };
 

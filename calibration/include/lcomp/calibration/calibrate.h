@@ -37,6 +37,7 @@ CalibrationArchive calibrate(Decoder& decoder, const TokenBatch& batch, const st
                              const CalibrationOptions& options = {});
 
 // What an archive made by calibrate() with these arguments belongs to.
-CalibrationKey calibration_key(const Decoder& decoder, const TokenBatch& batch, const CalibrationOptions& options = {});
+CalibrationKey calibration_key(const ModelFolder& model, ComputeType compute, const TokenBatch& batch,
+                               const CalibrationOptions& options = {});
 
 }  // namespace lcomp

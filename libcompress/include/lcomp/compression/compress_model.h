@@ -17,6 +17,11 @@ namespace lcomp {
 struct CompressOptions {
   bool replace = false;                      // replace an existing model of that name
   StatisticsProvider* statistics = nullptr;  // for quantizers that use statistics; null: there are none
+  // A folder that finished components are kept in until the caller deletes it: called again after kill -9 with the same
+  // arguments, they are taken from there, and the result is the same. Empty: none is kept. `work_key` says what else
+  // than the plan decides the result: the model's content, the calibration.
+  std::filesystem::path work = {};
+  std::string work_key = {};
 };
 
 struct ComponentReport {

@@ -13,6 +13,9 @@
 namespace lcomp {
 
 // Where compress_model() gets what quantizers know of the inputs of a component; calibration implements it.
+// 0, 1, ...: components as model_components() orders them.
+std::vector<std::size_t> forward_order(const std::vector<ModelComponent>& components);
+
 class StatisticsProvider {
  public:
   virtual ~StatisticsProvider() = default;

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lcomp/formats/activation_quantization.h"
+#include "lcomp/formats/compressed_weight.h"
+#include "lcomp/io/archive.h"
+
+namespace lcomp {
+
+// What a component became, and what can't be told from that.
+struct FinishedComponent {
+  CompressedWeight weight;
+  double relative_error = 0;
+  std::vector<std::string> warnings;
+  std::optional<InputGrid> input;  // of its activations, where they have fixed ranges
+};
+
+// The finished components of a compression, on disk, so that it can go on after its process died: an archive
+// (io/archive.h) with an item a component, the bytes of its parts one after the other and the rest as attributes.
+// Whatever moment the process dies at, components whose store() returned are there.
+class CompressionCheckpoint {
+ public:
+  // Throws Error for a folder with the components of another compression, as `key` tells, unless `replace`: then they
+  // are deleted.
+  CompressionCheckpoint(const std::filesystem::path& folder, const std::string& key, bool replace);
+
+  bool contains(const std::string& component) const { return archive_.contains(component); }
+  // Throws Error for a damaged item.
+  FinishedComponent load(const std::string& component) const;
+  void store(const std::string& component, const FinishedComponent& finished);
+
+ private:
+  Archive archive_;
+};
+
+}  // namespace lcomp
