@@ -35,6 +35,25 @@ void rotate_head(const float* cosines, const float* sines, float* low, float* hi
   }
 }
 
+void rotate_head_back(const float* cosines, const float* sines, float* low, float* high, std::size_t half) {
+  const hn::ScalableTag<float> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= half; i += lanes) {
+    const auto c = hn::LoadU(d, cosines + i);
+    const auto s = hn::LoadU(d, sines + i);
+    const auto a = hn::LoadU(d, low + i);
+    const auto b = hn::LoadU(d, high + i);
+    hn::StoreU(hn::MulAdd(b, s, hn::Mul(a, c)), d, low + i);
+    hn::StoreU(hn::NegMulAdd(a, s, hn::Mul(b, c)), d, high + i);
+  }
+  for (; i < half; ++i) {
+    const float a = low[i], b = high[i];
+    low[i] = a * cosines[i] + b * sines[i];
+    high[i] = b * cosines[i] - a * sines[i];
+  }
+}
+
 }  // namespace lcomp::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -42,6 +61,7 @@ HWY_AFTER_NAMESPACE();
 namespace lcomp {
 
 HWY_EXPORT(rotate_head);
+HWY_EXPORT(rotate_head_back);
 
 std::vector<float> rope_frequencies(const RopeConfig& config, bool long_sequence) {
   const std::size_t half = config.rotary_dim / 2;
@@ -95,6 +115,13 @@ void RopeTable::rotate(std::size_t position, float* head) const {
   assert((position + 1) * 2 * half <= table_.size());
   const float* row = table_.data() + position * 2 * half;
   HWY_DYNAMIC_DISPATCH(rotate_head)(row, row + half, head, head + half, half);
+}
+
+void RopeTable::rotate_back(std::size_t position, float* head_gradient) const {
+  const std::size_t half = frequencies_.size();
+  assert((position + 1) * 2 * half <= table_.size());
+  const float* row = table_.data() + position * 2 * half;
+  HWY_DYNAMIC_DISPATCH(rotate_head_back)(row, row + half, head_gradient, head_gradient + half, half);
 }
 
 }  // namespace lcomp

@@ -27,6 +27,10 @@ class RopeTable {
   // lies rotary_dim / 2 behind x1.
   void rotate(std::size_t position, float* head) const;
 
+  // The gradient with respect to rotate()'s input from the one with respect to its output, in place: rotate()
+  // transposed, (g1, g2) -> (g1 cos + g2 sin, g2 cos - g1 sin). It undoes rotate() only where attention_factor is 1.
+  void rotate_back(std::size_t position, float* head_gradient) const;
+
  private:
   std::vector<float> frequencies_;
   float factor_ = 1;
