@@ -1,5 +1,4 @@
-// Compiled once per instruction set by Highway's foreach_target. Registers are kept in arrays of vectors, which the
-// types of SVE and RISC-V do not allow.
+// Compiled once per instruction set by Highway's foreach_target, but for those that tile_product-inl.h excludes.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "attention.cpp"
@@ -9,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include "attention.h"
+#include "tile_product-inl.h"
 
 #include <algorithm>
 #include <atomic>
@@ -52,74 +52,6 @@ std::size_t scratch_size(const AttentionShape& shape, std::size_t value_stride) 
 HWY_BEFORE_NAMESPACE();
 namespace lcomp::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using Tag = hn::CappedTag<float, 16>;  // widths are multiples of 16
-
-// Registers: kRows * kVectors sums, kVectors of b, one of a.
-#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3
-constexpr std::size_t kVectors = 2;
-#else
-constexpr std::size_t kVectors = 4;
-#endif
-constexpr std::size_t kRows = 6;
-
-// c[R, V vectors] (+)= a[R, inner] b[inner, V vectors]
-template <std::size_t R, std::size_t V, bool accumulate>
-HWY_INLINE void multiply_block(const float* HWY_RESTRICT a, std::size_t a_stride, const float* HWY_RESTRICT b,
-                               std::size_t b_stride, float* HWY_RESTRICT c, std::size_t c_stride, std::size_t inner) {
-  const Tag d;
-  const std::size_t lanes = hn::Lanes(d);
-  hn::Vec<Tag> sums[R][V];
-  HWY_UNROLL(8)
-  for (std::size_t r = 0; r < R; ++r) {
-    HWY_UNROLL(8)
-    for (std::size_t v = 0; v < V; ++v)
-      sums[r][v] = accumulate ? hn::LoadU(d, c + r * c_stride + v * lanes) : hn::Zero(d);
-  }
-  for (std::size_t k = 0; k < inner; ++k) {
-    hn::Vec<Tag> row[V];
-    HWY_UNROLL(8)
-    for (std::size_t v = 0; v < V; ++v) row[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
-    HWY_UNROLL(8)
-    for (std::size_t r = 0; r < R; ++r) {
-      const auto factor = hn::Set(d, a[r * a_stride + k]);
-      HWY_UNROLL(8)
-      for (std::size_t v = 0; v < V; ++v) sums[r][v] = hn::MulAdd(factor, row[v], sums[r][v]);
-    }
-  }
-  HWY_UNROLL(8)
-  for (std::size_t r = 0; r < R; ++r) {
-    HWY_UNROLL(8)
-    for (std::size_t v = 0; v < V; ++v) hn::StoreU(sums[r][v], d, c + r * c_stride + v * lanes);
-  }
-}
-
-template <std::size_t R, bool accumulate>
-HWY_INLINE void multiply_rows(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, float* c,
-                              std::size_t c_stride, std::size_t inner, std::size_t width) {
-  const std::size_t lanes = hn::Lanes(Tag());
-  std::size_t j = 0;
-  for (; j + kVectors * lanes <= width; j += kVectors * lanes) {
-    multiply_block<R, kVectors, accumulate>(a, a_stride, b + j, b_stride, c + j, c_stride, inner);
-  }
-  for (; j < width; j += lanes) multiply_block<R, 1, accumulate>(a, a_stride, b + j, b_stride, c + j, c_stride, inner);
-}
-
-// c[rows, width] (+)= a[rows, inner] b[inner, width]; width a multiple of 16.
-template <bool accumulate>
-void multiply(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, float* c,
-              std::size_t c_stride, std::size_t rows, std::size_t inner, std::size_t width) {
-  std::size_t r = 0;
-  for (; r + kRows <= rows; r += kRows) {
-    multiply_rows<kRows, accumulate>(a + r * a_stride, a_stride, b, b_stride, c + r * c_stride, c_stride, inner, width);
-  }
-  for (; r + 3 <= rows; r += 3) {
-    multiply_rows<3, accumulate>(a + r * a_stride, a_stride, b, b_stride, c + r * c_stride, c_stride, inner, width);
-  }
-  for (; r < rows; ++r) {
-    multiply_rows<1, accumulate>(a + r * a_stride, a_stride, b, b_stride, c + r * c_stride, c_stride, inner, width);
-  }
-}
 
 // One step of the online softmax for one row: scores of a tile become weights relative to the new maximum; the row's
 // output and sum so far are rescaled to it. Only keys begin ... end - 1 of the tile are seen; the other weights become
@@ -189,8 +121,9 @@ void run_task(const AttentionShape& shape, const Task& task, ConstMatrixView que
     const std::size_t first_key = tile * tile_tokens;
     // Rows of tokens before first_key see nothing of this tile.
     const std::size_t skipped = first_key > first_position ? (first_key - first_position) * group : 0;
-    multiply<false>(packed + skipped * query_stride, query_stride, cache.keys(tile, task.head), tile_tokens,
-                    scores + skipped * tile_tokens, tile_tokens, rows - skipped, shape.head_dim, tile_tokens);
+    tile_product<false, false>(packed + skipped * query_stride, query_stride, cache.keys(tile, task.head), tile_tokens,
+                               scores + skipped * tile_tokens, tile_tokens, rows - skipped, shape.head_dim,
+                               tile_tokens);
     for (std::size_t r = skipped; r < rows; ++r) {
       const std::size_t position = first_position + r / group;
       const std::size_t end = std::min(tile_tokens, position + 1 - first_key);
@@ -204,8 +137,8 @@ void run_task(const AttentionShape& shape, const Task& task, ConstMatrixView que
                    totals + r);
     }
     const std::size_t keys = std::min(tile_tokens, end_position - first_key);
-    multiply<true>(scores + skipped * tile_tokens, tile_tokens, cache.values(tile, task.head), width,
-                   sums + skipped * width, width, rows - skipped, keys, width);
+    tile_product<false, true>(scores + skipped * tile_tokens, tile_tokens, cache.values(tile, task.head), width,
+                              sums + skipped * width, width, rows - skipped, keys, width);
   }
   for (std::size_t r = 0; r < rows; ++r) {
     float* to = out.row(task.span->first_row + task.token + r / group).data() +
