@@ -8,8 +8,8 @@
 
 #include "lcomp/calibration/hessian_accumulator.h"
 #include "lcomp/calibration/input_statistics.h"
-#include "lcomp/calibration/residual_stream.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/models/residual_stream.h"
 
 namespace {
 

@@ -10,9 +10,9 @@
 #include "input_groups.h"
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
-#include "lcomp/calibration/residual_stream.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/models/decoder.h"
+#include "lcomp/models/residual_stream.h"
 
 namespace lcomp {
 

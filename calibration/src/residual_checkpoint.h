@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "lcomp/calibration/residual_stream.h"
+#include "lcomp/models/residual_stream.h"
 
 namespace lcomp {
 

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "lcomp/calibration/residual_stream.h"
 #include "lcomp/core/progress.h"
+#include "lcomp/models/residual_stream.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "lcomp/calibration/residual_stream.h"
+#include "lcomp/models/residual_stream.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "lcomp/calibration/residual_stream.h"
+#include "lcomp/models/residual_stream.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -89,7 +89,7 @@ ResidualStream::ResidualStream(std::size_t tokens, std::size_t hidden, ResidualS
   throw Error(ErrorKind::system,
               {folder_.string(), fmt::format("making a temporary file failed: {}", std::strerror(failure)),
                fmt::format("room for {} bytes, the activations that exceed the memory limit of {}", all, memory_limit),
-               "free space there, choose another folder, a larger memory limit or fewer calibration tokens"});
+               "free space there, choose another folder, a larger memory limit or fewer tokens"});
 }
 
 ResidualStream::~ResidualStream() {
