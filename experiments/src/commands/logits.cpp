@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "command_context.h"
 #include "compute_option.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/safetensors.h"
+#include "lcomp/models/cost.h"
 #include "lcomp/models/decoder.h"
+#include "lcomp/models/gradients.h"
 #include "model_tokenizer.h"
 
 namespace lcomp {
@@ -21,6 +24,8 @@ struct LogitsOptions {
   std::string text;
   std::string out;
   bool hidden_states = false;
+  bool loss = false;
+  bool gradients = false;
   ComputeType compute = ComputeType::float32;
 };
 
@@ -74,6 +79,31 @@ class HiddenStateWriter : public BlockVisitor {
   SafetensorsWriter& writer_;
 };
 
+// Writes the gradient of each tensor as the backward pass hands it over.
+class GradientWriter : public GradientVisitor {
+ public:
+  explicit GradientWriter(SafetensorsWriter& writer) : writer_(writer) {}
+  bool wants_tensor(const std::string&) override { return true; }
+  void tensor_gradient(const std::string& name, std::span<const std::size_t>,
+                       std::span<const float> gradient) override {
+    writer_.write_float("grad." + name, gradient);
+  }
+
+ private:
+  SafetensorsWriter& writer_;
+};
+
+double write_gradients(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, SafetensorsWriter& writer,
+                       const CommandContext& context) {
+  GradientWriter visitor(writer);
+  GradientOptions options;
+  options.progress = context.progress();
+  const auto padding = decoder.model().config_json.find("pad_token_id");
+  if (padding != decoder.model().config_json.end() && padding->is_number_unsigned())
+    options.padding_token = padding->get<std::int32_t>();
+  return gradients(decoder, batch, cost, visitor, options);
+}
+
 void run(const LogitsOptions& options, const CommandContext& context) {
   Decoder decoder(open_model(options.model), options.compute);
   const Input input = read_input(options, decoder.model());
@@ -89,29 +119,55 @@ void run(const LogitsOptions& options, const CommandContext& context) {
   }
   declared.push_back({"input_ids", DataType::i64, {input.rows, input.tokens}});
   declared.push_back({"logits", DataType::f32, {input.rows, input.tokens, config.vocab_size}});
+  // In the order in which they become known.
+  if (options.gradients) {
+    for (const std::string& tensor : gradient_order(decoder.model()))
+      declared.push_back({"grad." + tensor, DataType::f32, decoder.model().tensors->info(tensor).shape});
+  }
+  if (options.loss) declared.push_back({"loss", DataType::f32, {}});
+  std::optional<NextTokenCost> cost;
+  if (options.loss || options.gradients) cost.emplace(input.batch);
   SafetensorsWriter writer(options.out, declared);
 
   HiddenStateWriter hidden(writer);
   ForwardOptions forward;
   forward.progress = context.progress();
   if (options.hidden_states) forward.visitor = &hidden;
-  const Matrix normed = decoder.forward(input.batch, forward);
+  Matrix normed = decoder.forward(input.batch, forward);
   if (options.hidden_states) writer.write_float("hidden.norm", normed.span());
 
   const std::vector<std::int64_t> ids(input.batch.ids.begin(), input.batch.ids.end());
   writer.write("input_ids", std::as_bytes(std::span(ids)));
+  double loss = 0;
   Matrix logits(std::min(kRowsAtOnce, normed.rows()), config.vocab_size);
   for (std::size_t first = 0; first < normed.rows(); first += kRowsAtOnce) {
     const std::size_t count = std::min(kRowsAtOnce, normed.rows() - first);
     const auto rows = logits.view().rows_range(0, count);
     decoder.logits(normed.view().rows_range(first, count), rows);
     writer.write_float("logits", {rows.data(), rows.size()});
+    for (std::size_t i = 0; options.loss && !options.gradients && i < count; ++i) {
+      const std::size_t token = first + i;
+      if (cost->needs(token)) loss += cost->add_gradient({&token, 1}, rows.rows_range(i, 1));
+    }
+  }
+  normed = Matrix();
+  logits = Matrix();
+  if (options.gradients) loss = write_gradients(decoder, input.batch, *cost, writer, context);
+  if (options.loss) {
+    const auto value = static_cast<float>(loss);
+    writer.write_float("loss", {&value, 1});
   }
   writer.finish();
-  context.print(
-      {{"out", options.out}, {"sequences", input.rows}, {"tokens", input.tokens}, {"vocab_size", config.vocab_size}},
-      fmt::format("{}: logits [{}, {}, {}]{}\n", options.out, input.rows, input.tokens, config.vocab_size,
-                  options.hidden_states ? " and hidden states" : ""));
+  nlohmann::json result = {
+      {"out", options.out}, {"sequences", input.rows}, {"tokens", input.tokens}, {"vocab_size", config.vocab_size}};
+  std::string text =
+      fmt::format("{}: logits [{}, {}, {}]{}{}\n", options.out, input.rows, input.tokens, config.vocab_size,
+                  options.hidden_states ? ", hidden states" : "", options.gradients ? ", gradients" : "");
+  if (options.loss) {
+    result["loss"] = loss;
+    text += fmt::format("loss {:.6f}\n", loss);
+  }
+  context.print(result, text);
 }
 
 }  // namespace
@@ -121,15 +177,20 @@ void add_logits_command(CLI::App& app, CommandContext& context) {
   CLI::App* command =
       add_command(app, context, "logits", "Write a model's logits, to compare with another implementation",
                   "  lcomp logits models/smollm2 --text \"The capital of France is\" --out logits.safetensors\n"
-                  "  lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors");
+                  "  lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors\n"
+                  "  lcomp logits models/smollm2 --text \"The capital of France is Paris\" --loss --gradients --out "
+                  "gradients.safetensors");
   command->add_option("model", options->model, "model folder or GGUF file")->required();
   auto* input = command->add_option_group("input");
   input->add_option("--input-ids", options->input_ids, "safetensors file with input_ids [batch, tokens], I64 or I32");
   input->add_option("--text", options->text, "a text, tokenized with the model's tokenizer");
   input->require_option(1);
-  command->add_option("--out", options->out, "safetensors file to write: input_ids, logits, hidden.*")->required();
+  command->add_option("--out", options->out, "safetensors file to write: input_ids, logits, hidden.*, loss, grad.*")
+      ->required();
   command->add_flag("--hidden-states", options->hidden_states,
                     "also hidden.0 (input of the first block) ... hidden.L, and hidden.norm");
+  command->add_flag("--loss", options->loss, "also loss: the mean cross-entropy of each token given those before it");
+  command->add_flag("--gradients", options->gradients, "also grad.TENSOR: the gradient of that loss, for every tensor");
   add_compute_option(*command, options->compute);
   command->callback([options, &context] { run(*options, context); });
 }

@@ -9,63 +9,19 @@
 namespace lcomp {
 namespace {
 
-MatrixView<float> shaped(AlignedBuffer<float>& buffer, std::size_t rows, std::size_t cols) {
-  if (buffer.size() < rows * cols) buffer = AlignedBuffer<float>(rows * cols);
-  return {buffer.data(), rows, cols};
-}
-
-// Norms of q and k and the rotary embedding, in place, on rows [q | k | v] of the chunk.
-void position_queries_and_keys(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
-                               std::span<const ChunkPiece> pieces, const RopeTables& ropes,
-                               MatrixView<float> query_key_value) {
-  const std::size_t heads = config.num_attention_heads, kv_heads = config.num_key_value_heads;
-  for (const ChunkPiece& piece : pieces) {
-    const RopeTable& rope = ropes.table(layer.rope, piece.long_sequence);
-    parallel_for(
-        0, piece.rows,
-        [&](std::size_t i) {
-          float* row = query_key_value.row(piece.first_row + i).data();
-          for (std::size_t h = 0; h < heads + kv_heads; ++h) {
-            float* head = row + h * config.head_dim;
-            if (config.query_key_norm) {
-              const NormWeights& norm = h < heads ? weights.query_norm : weights.key_norm;
-              normalize_row(config.norm, config.norm_epsilon, norm, head, head, config.head_dim);
-            }
-            rope.rotate(piece.first_position + i, head);
-          }
-        },
-        32);
-  }
-}
-
-// The attention half up to its output projection: buffers.update = output(attention(normed)).
+// The attention half up to its output projection: update = output(attention(normed)).
 void compute_attention(const DecoderConfig& config, const LayerConfig& layer, const AttentionWeights& weights,
                        std::span<const ChunkPiece> pieces, const RopeTables& ropes, MatrixMultiplier& multiplier,
                        const InputReport& report, ChunkBuffers& buffers, ConstMatrixView normed,
                        MatrixView<float> update) {
   const std::size_t tokens = normed.rows();
-  const std::size_t q = config.query_size(), kv = config.key_value_size();
   report({&report.slices->query, &report.slices->key, &report.slices->value}, normed);
-  const MatrixView<float> qkv = shaped(buffers.query_key_value, tokens, q + 2 * kv);  // [tokens, q + k + v]
+  const MatrixView<float> qkv =
+      shaped(buffers.query_key_value, tokens, config.query_size() + 2 * config.key_value_size());
   multiplier.multiply(normed, weights.query_key_value, qkv);
-  position_queries_and_keys(config, layer, weights, pieces, ropes, qkv);
-
-  std::vector<AttentionSpan> spans;
-  for (const ChunkPiece& piece : pieces) {
-    assert(piece.cache->length() == piece.first_position);
-    const MatrixView<float> rows = qkv.rows_range(piece.first_row, piece.rows);
-    piece.cache->append(rows.cols_range(q, kv), rows.cols_range(q + kv, kv));
-    spans.push_back({piece.first_row, piece.rows, piece.first_position, piece.cache});
-  }
-  AttentionShape shape;
-  shape.num_heads = config.num_attention_heads;
-  shape.num_key_value_heads = config.num_key_value_heads;
-  shape.head_dim = config.head_dim;
-  shape.scale = static_cast<float>(config.attention_scale);
-  shape.softcap = static_cast<float>(config.attention_softcap);
-  shape.window = layer.sliding_window.value_or(0);
-  const MatrixView<float> attended = shaped(buffers.attended, tokens, q);  // [tokens, heads * head_dim]
-  attention(shape, spans, qkv.cols_range(0, q), attended, buffers.attention);
+  position_queries_and_keys(config, layer, weights.query_norm, weights.key_norm, pieces, ropes, qkv);
+  const MatrixView<float> attended = shaped(buffers.attended, tokens, config.query_size());
+  attend(config, layer, pieces, qkv, attended, buffers.attention);
   report({&report.slices->output}, attended);
   multiplier.multiply(attended, weights.output, update);
 }
@@ -77,6 +33,53 @@ void add_update(const DecoderConfig& config, const NormWeights& post_norm, Matri
 }
 
 }  // namespace
+
+void position_queries_and_keys(const DecoderConfig& config, const LayerConfig& layer, const NormWeights& query_norm,
+                               const NormWeights& key_norm, std::span<const ChunkPiece> pieces, const RopeTables& ropes,
+                               MatrixView<float> query_key_value) {
+  const std::size_t heads = config.num_attention_heads, kv_heads = config.num_key_value_heads;
+  for (const ChunkPiece& piece : pieces) {
+    const RopeTable& rope = ropes.table(layer.rope, piece.long_sequence);
+    parallel_for(
+        0, piece.rows,
+        [&](std::size_t i) {
+          float* row = query_key_value.row(piece.first_row + i).data();
+          for (std::size_t h = 0; h < heads + kv_heads; ++h) {
+            float* head = row + h * config.head_dim;
+            if (config.query_key_norm) {
+              const NormWeights& norm = h < heads ? query_norm : key_norm;
+              normalize_row(config.norm, config.norm_epsilon, norm, head, head, config.head_dim);
+            }
+            rope.rotate(piece.first_position + i, head);
+          }
+        },
+        32);
+  }
+}
+
+AttentionShape attention_shape(const DecoderConfig& config, const LayerConfig& layer) {
+  AttentionShape shape;
+  shape.num_heads = config.num_attention_heads;
+  shape.num_key_value_heads = config.num_key_value_heads;
+  shape.head_dim = config.head_dim;
+  shape.scale = static_cast<float>(config.attention_scale);
+  shape.softcap = static_cast<float>(config.attention_softcap);
+  shape.window = layer.sliding_window.value_or(0);
+  return shape;
+}
+
+void attend(const DecoderConfig& config, const LayerConfig& layer, std::span<const ChunkPiece> pieces,
+            ConstMatrixView query_key_value, MatrixView<float> attended, AttentionScratch& scratch) {
+  const std::size_t q = config.query_size(), kv = config.key_value_size();
+  std::vector<AttentionSpan> spans;
+  for (const ChunkPiece& piece : pieces) {
+    assert(piece.cache->length() == piece.first_position);
+    const ConstMatrixView rows = query_key_value.rows_range(piece.first_row, piece.rows);
+    piece.cache->append(rows.cols_range(q, kv), rows.cols_range(q + kv, kv));
+    spans.push_back({piece.first_row, piece.rows, piece.first_position, piece.cache});
+  }
+  attention(attention_shape(config, layer), spans, query_key_value.cols_range(0, q), attended, scratch);
+}
 
 void InputReport::operator()(std::initializer_list<const LinearSlices*> parts, ConstMatrixView input) const {
   if (visitor == nullptr) return;

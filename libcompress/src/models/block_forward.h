@@ -41,6 +41,12 @@ struct ChunkBuffers {
   AttentionScratch attention;
 };
 
+// The first rows * cols values of a buffer, which grows where it is too small and then loses what it held.
+inline MatrixView<float> shaped(AlignedBuffer<float>& buffer, std::size_t rows, std::size_t cols) {
+  if (buffer.size() < rows * cols) buffer = AlignedBuffer<float>(rows * cols);
+  return {buffer.data(), rows, cols};
+}
+
 // Where the linear layers of a block report what they are given.
 struct InputReport {
   BlockVisitor* visitor = nullptr;
@@ -51,6 +57,17 @@ struct InputReport {
 
   void operator()(std::initializer_list<const LinearSlices*> parts, ConstMatrixView input) const;
 };
+
+// Norms of q and k and the rotary embedding, in place, on rows [q | k | v] of a chunk.
+void position_queries_and_keys(const DecoderConfig& config, const LayerConfig& layer, const NormWeights& query_norm,
+                               const NormWeights& key_norm, std::span<const ChunkPiece> pieces, const RopeTables& ropes,
+                               MatrixView<float> query_key_value);
+
+AttentionShape attention_shape(const DecoderConfig& config, const LayerConfig& layer);
+
+// attended [tokens, query_size] = attention(q, k, v) of rows [q | k | v]. Keys and values are appended to the caches.
+void attend(const DecoderConfig& config, const LayerConfig& layer, std::span<const ChunkPiece> pieces,
+            ConstMatrixView query_key_value, MatrixView<float> attended, AttentionScratch& scratch);
 
 // states += attention(norm(states)) for a chunk: [tokens, hidden]. Keys and values of the pieces are appended to their
 // caches.

@@ -40,8 +40,7 @@ void WeightReader::read(const TensorSource& source, const TensorSlice& slice, st
   });
 }
 
-void WeightReader::read(const TensorSource& source, std::span<const LinearSlices* const> parts,
-                        const MatrixMultiplier& multiplier, LinearWeight& out) {
+ConstMatrixView WeightReader::read_weights(const TensorSource& source, std::span<const LinearSlices* const> parts) {
   std::size_t rows = 0;
   for (const LinearSlices* part : parts) rows += part->weight.rows;
   const std::size_t cols = parts.front()->weight.cols;
@@ -52,7 +51,19 @@ void WeightReader::read(const TensorSource& source, std::span<const LinearSlices
     read(source, part->weight, staging_.span().subspan(row * cols, part->weight.rows * cols));
     row += part->weight.rows;
   }
-  multiplier.pack({staging_.data(), rows, cols}, read_bias(source, parts), out);
+  return {staging_.data(), rows, cols};
+}
+
+void WeightReader::read(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                        const MatrixMultiplier& multiplier, LinearWeight& out) {
+  multiplier.pack(read_weights(source, parts), read_bias(source, parts), out);
+}
+
+void WeightReader::read(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                        const MatrixMultiplier& multiplier, LinearWeight& out, LinearWeight& transposed) {
+  const ConstMatrixView weights = read_weights(source, parts);
+  multiplier.pack(weights, read_bias(source, parts), out);
+  multiplier.pack_transposed(weights, transposed);
 }
 
 // All parts have a bias, or none.

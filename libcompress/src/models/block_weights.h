@@ -22,6 +22,9 @@ class WeightReader {
   // The parts one below the other, as one linear layer; each is [its rows, the same cols].
   void read(const TensorSource& source, std::span<const LinearSlices* const> parts, const MatrixMultiplier& multiplier,
             LinearWeight& out);
+  // The same, packed for both directions of a product.
+  void read(const TensorSource& source, std::span<const LinearSlices* const> parts, const MatrixMultiplier& multiplier,
+            LinearWeight& out, LinearWeight& transposed);
   // The same for a layer whose input is rounded where activations are. Throws Error naming the tensor for a source that
   // doesn't store it as integers, and for an input without the grid that it should have.
   void read_rounded(const TensorSource& source, std::span<const LinearSlices* const> parts,
@@ -32,6 +35,8 @@ class WeightReader {
   void read(const TensorSource& source, const NormSlices& slices, NormKind kind, NormWeights& out) const;
 
  private:
+  // The weights of the parts, in the working memory.
+  ConstMatrixView read_weights(const TensorSource& source, std::span<const LinearSlices* const> parts);
   IntegerPart integer_part(const TensorSource& source, const LinearSlices& linear) const;
   std::vector<float> read_bias(const TensorSource& source, std::span<const LinearSlices* const> parts) const;
 

@@ -93,7 +93,7 @@ void Decoder::State::load_final_norm() {
   reader.read(*model.tensors, model.slices.final_norm, model.config.norm, final_norm);
 }
 
-void Decoder::State::embed(std::span<const std::int32_t> ids, MatrixView<float> out) {
+void Decoder::State::embed(const TensorSource& source, std::span<const std::int32_t> ids, MatrixView<float> out) {
   const std::size_t hidden = model.config.hidden_size;
   const auto scale = static_cast<float>(model.config.embedding_scale);
   // In order of id, so that each row is read once and formats that decode many rows together meet them in order.
@@ -110,7 +110,7 @@ void Decoder::State::embed(std::span<const std::int32_t> ids, MatrixView<float> 
         continue;
       }
       const TensorSlice& slice = model.slices.embedding;
-      reader.read(*model.tensors, {slice.tensor, slice.row_begin + id, 1, hidden}, {row, hidden});
+      reader.read(source, {slice.tensor, slice.row_begin + id, 1, hidden}, {row, hidden});
       if (scale != 1) {
         for (std::size_t j = 0; j < hidden; ++j) row[j] *= scale;
       }
@@ -122,7 +122,7 @@ Matrix Decoder::embed(const TokenBatch& batch) {
   assert(batch.offsets.front() == 0 && batch.offsets.back() == batch.ids.size());
   check_ids(batch.ids, config(), model().path.string());
   Matrix states(batch.tokens(), config().hidden_size);
-  state_->embed(batch.ids, states.view());
+  state_->embed(*model().tensors, batch.ids, states.view());
   return states;
 }
 

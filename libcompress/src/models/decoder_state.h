@@ -32,7 +32,7 @@ struct Decoder::State {
   void load_head();
   void load_final_norm();
   // Rows of the embedding, scaled. Throws Error for an id outside the vocabulary.
-  void embed(std::span<const std::int32_t> ids, MatrixView<float> out);
+  void embed(const TensorSource& source, std::span<const std::int32_t> ids, MatrixView<float> out);
   // One block with resident weights on a chunk (generation).
   void run_resident_block(std::size_t layer, std::span<const ChunkPiece> pieces, MatrixView<float> states);
   void normalize(MatrixView<float> states);

@@ -8,16 +8,8 @@
 #include "token_chunks.h"
 
 namespace lcomp {
-namespace {
-
-// The tokens of one expert, ascending, and their share of it.
-struct Assignment {
-  std::vector<std::size_t> tokens;
-  std::vector<float> shares;
-};
-
 void choose_experts(ConstMatrixView logits, std::size_t first_token, std::size_t experts_per_token,
-                    std::vector<Assignment>& assignments) {
+                    std::vector<ExpertTokens>& experts) {
   std::vector<std::size_t> order(logits.cols());
   for (std::size_t i = 0; i < logits.rows(); ++i) {
     const std::span<const float> row = logits.row(i);
@@ -27,15 +19,12 @@ void choose_experts(ConstMatrixView logits, std::size_t first_token, std::size_t
     for (std::size_t k = 0; k < experts_per_token; ++k)
       sum += std::exp(static_cast<double>(row[order[k]]) - row[order[0]]);
     for (std::size_t k = 0; k < experts_per_token; ++k) {
-      Assignment& assignment = assignments[order[k]];
-      assignment.tokens.push_back(first_token + i);
-      assignment.shares.push_back(
-          static_cast<float>(std::exp(static_cast<double>(row[order[k]]) - row[order[0]]) / sum));
+      ExpertTokens& chosen = experts[order[k]];
+      chosen.tokens.push_back(first_token + i);
+      chosen.shares.push_back(static_cast<float>(std::exp(static_cast<double>(row[order[k]]) - row[order[0]]) / sum));
     }
   }
 }
-
-}  // namespace
 
 void run_experts(const DecoderConfig& config, const RouterWeights& weights,
                  const std::function<const MlpWeights&(std::size_t)>& expert, MatrixMultiplier& multiplier,
@@ -44,7 +33,7 @@ void run_experts(const DecoderConfig& config, const RouterWeights& weights,
   const std::size_t tokens = states.rows(), hidden = states.cols();
   Matrix normed(tokens, hidden);
   normalize(config.norm, config.norm_epsilon, weights.input_norm, states, normed.view());
-  std::vector<Assignment> assignments(config.num_experts);
+  std::vector<ExpertTokens> assignments(config.num_experts);
   InputReport report{visitor, layer, &slices};
   const std::size_t rows = std::min(chunk_tokens, tokens);
   Matrix logits(rows, config.num_experts), gathered(rows, hidden), update(rows, hidden);
@@ -56,7 +45,7 @@ void run_experts(const DecoderConfig& config, const RouterWeights& weights,
     choose_experts(logits.view().rows_range(0, count), begin, config.experts_per_token, assignments);
   }
   for (std::size_t e = 0; e < config.num_experts; ++e) {
-    const Assignment& assignment = assignments[e];
+    const ExpertTokens& assignment = assignments[e];
     if (assignment.tokens.empty()) continue;
     const MlpWeights& mlp = expert(e);
     for (std::size_t begin = 0; begin < assignment.tokens.size(); begin += chunk_tokens) {

@@ -73,7 +73,7 @@ std::span<const float> GenerationSession::append(std::span<const std::int32_t> i
     for (std::size_t begin = 0; begin < ids.size(); begin += chunk_tokens) {
       const std::span<const std::int32_t> chunk = ids.subspan(begin, std::min(chunk_tokens, ids.size() - begin));
       const MatrixView<float> states = s.states.view().rows_range(0, chunk.size());  // [chunk, hidden]
-      d.embed(chunk, states);
+      d.embed(*d.model.tensors, chunk, states);
       for (std::size_t layer = 0; layer < c.num_layers(); ++layer) {
         const bool long_sequence = needs_long_factors(c.ropes[c.layers[layer].rope], total);
         const ChunkPiece piece{0, chunk.size(), before + begin, long_sequence, &s.caches[layer]};

@@ -130,19 +130,30 @@ MatrixMultiplier& MatrixMultiplier::operator=(MatrixMultiplier&&) noexcept = def
 ComputeType MatrixMultiplier::compute() const { return state_->compute; }
 
 void MatrixMultiplier::pack(ConstMatrixView weight, std::span<const float> bias, LinearWeight& out) const {
-  assert(weight.contiguous() && (bias.empty() || bias.size() == weight.rows()));
+  assert(bias.empty() || bias.size() == weight.rows());
+  pack_floats(weight, false, out);
+  out.packed_->bias.assign(bias.begin(), bias.end());
+}
+
+void MatrixMultiplier::pack_transposed(ConstMatrixView weight, LinearWeight& out) const {
+  pack_floats(weight, true, out);
+  out.packed_->bias.clear();
+}
+
+void MatrixMultiplier::pack_floats(ConstMatrixView weight, bool transposed, LinearWeight& out) const {
+  assert(weight.contiguous());
   if (out.packed_ == nullptr) out.packed_ = std::make_unique<LinearWeight::Packed>();
   LinearWeight::Packed& packed = *out.packed_;
   out.integers_.reset();
-  out.out_features_ = weight.rows();
-  out.in_features_ = weight.cols();
-  packed.bias.assign(bias.begin(), bias.end());
+  out.out_features_ = transposed ? weight.cols() : weight.rows();
+  out.in_features_ = transposed ? weight.rows() : weight.cols();
   const ThreadCountScope threads(is_small(0, 4 * weight.size()) ? 1 : thread_count());
   guarded([&] {
-    packed.layout = state_->packed_layout(weight.rows(), weight.cols());
+    packed.layout = state_->packed_layout(out.out_features_, out.in_features_);
     if (packed.bytes.size() < packed.layout.get_size())
       packed.bytes = AlignedBuffer<std::uint8_t>(packed.layout.get_size());
-    const memory::desc rows({dim(weight.cols()), dim(weight.rows())}, memory::data_type::f32, memory::format_tag::ba);
+    const memory::desc rows({dim(out.in_features_), dim(out.out_features_)}, memory::data_type::f32,
+                            transposed ? memory::format_tag::ab : memory::format_tag::ba);
     // oneDNN's handles are not const; it only reads the weight.
     memory from(rows, state_->engine, const_cast<float*>(weight.data()));
     memory to(packed.layout, state_->engine, packed.bytes.data());
@@ -223,6 +234,20 @@ void MatrixMultiplier::multiply(ConstMatrixView x, const LinearWeight& weight, M
     product.execute(s.stream, arguments);
     s.stream.wait();
   });
+}
+
+void multiply_transposed(ConstMatrixView a, ConstMatrixView b, bool accumulate, MatrixView<float> sum) {
+  assert(a.rows() == b.rows() && sum.rows() == a.cols() && sum.cols() == b.cols());
+  if (a.rows() == 0) return;
+  const std::size_t multiplications = sum.size() * a.rows();
+  const ThreadCountScope threads(is_small(multiplications, a.size() + b.size()) ? 1 : thread_count());
+  const dnnl::status status =
+      dnnl::sgemm('T', 'N', dim(sum.rows()), dim(sum.cols()), dim(a.rows()), 1, a.data(), dim(a.stride()), b.data(),
+                  dim(b.stride()), accumulate ? 1.0F : 0.0F, sum.data(), dim(sum.stride()));
+  if (status != dnnl::status::success) {
+    throw Error(ErrorKind::system,
+                {"oneDNN", fmt::format("sgemm failed with status {}", static_cast<int>(status)), "", ""});
+  }
 }
 
 }  // namespace lcomp

@@ -67,6 +67,9 @@ class MatrixMultiplier {
   // held before: its memory is kept when it is large enough.
   void pack(ConstMatrixView weight, std::span<const float> bias, LinearWeight& out) const;
 
+  // The same for products the other way: multiply() then gives y = x W, [rows, in_features] from [rows, out_features].
+  void pack_transposed(ConstMatrixView weight, LinearWeight& out) const;
+
   // Packs the codes of the parts, one below the other; all have the same columns. Throws Error as IntegerWeight::pack.
   void pack(std::span<const IntegerPart> parts, std::span<const float> bias, LinearWeight& out) const;
 
@@ -74,10 +77,15 @@ class MatrixMultiplier {
   void multiply(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y);
 
  private:
+  void pack_floats(ConstMatrixView weight, bool transposed, LinearWeight& out) const;
   void multiply_integers(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y);
 
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// sum = a^T b, or += where `accumulate`. a: [rows, m], b: [rows, n], sum: [m, n]; float32 throughout. The same inputs
+// and thread count give the same bits. Throws Error (system) when oneDNN fails.
+void multiply_transposed(ConstMatrixView a, ConstMatrixView b, bool accumulate, MatrixView<float> sum);
 
 }  // namespace lcomp

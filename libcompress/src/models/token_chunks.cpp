@@ -32,4 +32,17 @@ std::vector<TokenChunk> cut_into_chunks(const TokenBatch& batch) {
   return chunks;
 }
 
+std::vector<TokenChunk> cut_between_sequences(const TokenBatch& batch, std::size_t tokens_at_once) {
+  std::vector<TokenChunk> chunks;
+  for (std::size_t s = 0; s < batch.sequences(); ++s) {
+    const std::size_t length = batch.sequence(s).size();
+    if (length == 0) continue;
+    if (chunks.empty() || chunks.back().tokens + length > tokens_at_once) chunks.push_back({batch.offsets[s], 0, {}});
+    TokenChunk& chunk = chunks.back();
+    chunk.pieces.push_back({s, chunk.tokens, length, 0, length});
+    chunk.tokens += length;
+  }
+  return chunks;
+}
+
 }  // namespace lcomp

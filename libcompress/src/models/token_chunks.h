@@ -29,4 +29,8 @@ struct TokenChunk {
 // Cuts a batch into chunks of chunk_tokens tokens, the last one shorter. Empty sequences have no piece.
 std::vector<TokenChunk> cut_into_chunks(const TokenBatch& batch);
 
+// Cuts a batch between sequences into chunks of at most `tokens_at_once` tokens; a longer sequence is a chunk of its
+// own.
+std::vector<TokenChunk> cut_between_sequences(const TokenBatch& batch, std::size_t tokens_at_once);
+
 }  // namespace lcomp

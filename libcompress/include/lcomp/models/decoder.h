@@ -109,6 +109,7 @@ class Decoder {
 
  private:
   friend class GenerationSession;
+  friend class GradientPass;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "decoder_state.h"
+#include "gradient_sums.h"
+#include "lcomp/models/gradients.h"
+#include "linear_backward.h"
+#include "token_chunks.h"
+
+namespace lcomp {
+
+// One call of gradients().
+class GradientPass {
+ public:
+  // Throws Error for what gradients() refuses before it begins.
+  GradientPass(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
+               const GradientOptions& options);
+  double run();
+
+ private:
+  BackwardContext context(std::size_t layer);
+  // The residual stream after the last block; the inputs of all blocks are in inputs_ then.
+  void forward();
+  // From states_ to gradient_; the cost.
+  double run_head();
+  void run_blocks();
+  void run_embedding();
+  void require_finite(ConstMatrixView values, const std::string& what) const;
+  std::size_t logit_rows() const;
+
+  Decoder::State& state_;
+  const DecoderConfig& config_;
+  const TokenBatch& batch_;
+  LogitCost& cost_;
+  GradientVisitor& visitor_;
+  const GradientOptions& options_;
+  const TensorSource& weights_;
+  const DecoderSlices& slices_;
+  Decoder& decoder_;
+  Progress progress_;
+  LinearSlices head_slices_;                // of a tied head: the embedding
+  std::vector<std::size_t> tokens_;         // 0, 1, ...
+  std::vector<std::size_t> scored_tokens_;  // those with a cost
+  ResidualStream inputs_;                   // [layers * tokens, hidden]: the input of every block
+  Matrix states_;                           // [tokens, hidden]
+  Matrix gradient_;                         // [tokens, hidden]
+  AlignedBuffer<float> embedding_sums_;     // [vocab, hidden], once there is something to add to
+};
+
+}  // namespace lcomp

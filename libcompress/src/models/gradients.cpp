@@ -1,0 +1,27 @@
+#include "lcomp/models/gradients.h"
+
+#include "block_backward.h"
+#include "gradient_pass.h"
+
+namespace lcomp {
+
+double gradients(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
+                 const GradientOptions& options) {
+  return GradientPass(decoder, batch, cost, visitor, options).run();
+}
+
+std::vector<std::string> gradient_order(const ModelFolder& model) {
+  std::vector<std::string> names;
+  const DecoderSlices& slices = model.slices;
+  if (!model.config.tied_head) {
+    const LinearSlices* head = &slices.head;
+    LinearGradientSums::append_names({&head, 1}, names);
+  }
+  NormGradientSums::append_names(slices.final_norm, names);
+  for (std::size_t layer = slices.blocks.size(); layer-- > 0;)
+    BlockBackward::append_names(model.config, slices.blocks[layer], names);
+  names.push_back(slices.embedding.tensor);
+  return names;
+}
+
+}  // namespace lcomp

@@ -1,0 +1,59 @@
+#include "linear_backward.h"
+
+#include <array>
+
+#include "norm_backward.h"
+
+namespace lcomp {
+
+void LinearBackward::read(const BackwardContext& context, std::span<const LinearSlices* const> parts) {
+  context.reader.read(context.weights, parts, context.multiplier, forward_, transposed_);
+  begin(context, parts);
+  components_.clear();
+  std::size_t begin = 0;
+  for (const LinearSlices* part : parts) {
+    const std::string name = component_names(std::array{part}).front();
+    if (components_.empty() || components_.back().component != name) components_.push_back({name, begin, 0});
+    components_.back().count += part->weight.rows;
+    begin += part->weight.rows;
+  }
+}
+
+void LinearBackward::begin(const BackwardContext& context, std::span<const LinearSlices* const> parts) {
+  sums_.begin(parts, context.visitor);
+}
+
+void LinearBackward::forward(const BackwardContext& context, ConstMatrixView x, MatrixView<float> y) const {
+  context.multiplier.multiply(x, forward_, y);
+}
+
+void LinearBackward::backward(const BackwardContext& context, std::span<const std::size_t> tokens, ConstMatrixView x,
+                              ConstMatrixView dy, MatrixView<float> dx) {
+  context.visitor.linear_gradient({context.layer, components_, tokens, x, dy});
+  sums_.add(x, dy);
+  context.multiplier.multiply(dy, transposed_, dx);
+}
+
+void LinearBackward::hand_over(const BackwardContext& context) const {
+  sums_.hand_over(context.weights, context.visitor);
+}
+
+void NormBackward::read(const BackwardContext& context, const NormSlices& slices) {
+  context.reader.read(context.weights, slices, context.config.norm, weights_);
+  sums_.begin(slices, context.visitor);
+}
+
+void NormBackward::forward(const BackwardContext& context, ConstMatrixView x, MatrixView<float> y) const {
+  normalize(context.config.norm, context.config.norm_epsilon, weights_, x, y);
+}
+
+void NormBackward::backward(const BackwardContext& context, ConstMatrixView x, ConstMatrixView dy,
+                            MatrixView<float> dx) {
+  normalize_backward(context.config.norm, context.config.norm_epsilon, weights_, x, dy, dx, sums_.gain(), sums_.bias());
+}
+
+void NormBackward::hand_over(const BackwardContext& context) const {
+  sums_.hand_over(context.weights, context.visitor);
+}
+
+}  // namespace lcomp
