@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
 
 #include "archive_layout.h"
 #include "lcomp/core/error.h"
+#include "sensitivity_layout.h"
 
 namespace lcomp {
 
@@ -23,6 +25,34 @@ struct CalibrationArchive::State {
   std::vector<double> token_counts;
   std::mutex mutex;
   std::map<std::size_t, std::weak_ptr<const InputStatistics>> held;
+  std::size_t layers = 0;
+
+  // What is stored of each component; nothing when the pass was not finished.
+  std::vector<StoredSensitivity> sensitivities(SensitivityCost cost) const {
+    std::vector<StoredSensitivity> all;
+    if (!archive.contains(embedding_item(cost))) return all;
+    const auto add_item = [&](const std::string& item) {
+      if (!archive.contains(item)) return;  // a tied head has none
+      for (StoredSensitivity& s : read_sensitivities(archive, item, path.string())) all.push_back(std::move(s));
+    };
+    for (std::size_t layer = 0; layer <= layers; ++layer) add_item(sensitivity_layer_item(cost, layer));
+    add_item(embedding_item(cost));
+    return all;
+  }
+
+  StoredSensitivity sensitivity(SensitivityCost cost, std::string_view component) const {
+    const std::vector<StoredSensitivity> all = sensitivities(cost);
+    if (all.empty()) {
+      throw Error({path.string(), fmt::format("no sensitivities ({})", name(cost)), "",
+                   fmt::format("calibrate with --sensitivity {}", name(cost))});
+    }
+    const auto found = std::ranges::find(all, component, &StoredSensitivity::component);
+    if (found == all.end()) {
+      throw Error({path.string(), fmt::format("no sensitivity of \"{}\"", component),
+                   fmt::format("a component such as \"{}\"", all.front().component), ""});
+    }
+    return *found;
+  }
 
   void add(std::vector<StoredInput> more) {
     for (StoredInput& input : more) {
@@ -44,11 +74,10 @@ CalibrationArchive CalibrationArchive::open(const std::filesystem::path& path) {
   CalibrationArchive opened;
   opened.state_ = std::make_unique<State>(path, *key);
   State& s = *opened.state_;
-  std::size_t layers = 0;
-  for (; s.archive.contains(layer_item(layers)); ++layers)
-    s.add(read_inputs(s.archive, layer_item(layers), path.string()));
+  for (; s.archive.contains(layer_item(s.layers)); ++s.layers)
+    s.add(read_inputs(s.archive, layer_item(s.layers), path.string()));
   if (!s.archive.contains(head_item)) {
-    throw Error({path.string(), fmt::format("calibration that is not finished: {} layers are done", layers), "",
+    throw Error({path.string(), fmt::format("calibration that is not finished: {} layers are done", s.layers), "",
                  "calibrate again with the same options, and it goes on there"});
   }
   s.add(read_inputs(s.archive, head_item, path.string()));
@@ -93,5 +122,32 @@ std::shared_ptr<const InputStatistics> CalibrationArchive::statistics(std::strin
 }
 
 const std::vector<double>& CalibrationArchive::token_counts() const { return state_->token_counts; }
+
+bool CalibrationArchive::has_sensitivities(SensitivityCost cost) const {
+  return state_->archive.contains(embedding_item(cost));
+}
+
+std::vector<std::string> CalibrationArchive::sensitive_components(SensitivityCost cost) const {
+  std::vector<std::string> names;
+  for (const StoredSensitivity& s : state_->sensitivities(cost)) names.push_back(s.component);
+  return names;
+}
+
+Sensitivity CalibrationArchive::sensitivity(SensitivityCost cost, std::string_view component) const {
+  return read_sensitivity(state_->archive, cost, state_->sensitivity(cost, component));
+}
+
+std::size_t CalibrationArchive::guided_groups(SensitivityCost cost, std::string_view component) const {
+  return state_->sensitivity(cost, component).groups;
+}
+
+Matrix CalibrationArchive::guided_hessian(SensitivityCost cost, std::string_view component, std::size_t group) const {
+  const StoredSensitivity stored = state_->sensitivity(cost, component);
+  if (group >= stored.groups) {
+    throw Error({state_->path.string(), fmt::format("row group {} of {}", group, stored.component),
+                 fmt::format("less than {}", stored.groups), ""});
+  }
+  return read_guided_hessian(state_->archive, cost, stored, group);
+}
 
 }  // namespace lcomp

@@ -6,6 +6,7 @@
 #include "command_context.h"
 #include "compute_option.h"
 #include "lcomp/calibration/calibrate.h"
+#include "lcomp/calibration/sensitivity.h"
 
 namespace lcomp {
 namespace {
@@ -15,7 +16,16 @@ struct CalibrateCommand {
   std::string out;
   ComputeType compute = ComputeType::float32;
   CalibrationOption calibration;
+  std::string sensitivity;  // empty: none
+  SensitivityOptions sensitivity_options;
 };
+
+SensitivityOptions sensitivity_options(const CalibrateCommand& command, const CommandContext& context) {
+  SensitivityOptions options = command.sensitivity_options;
+  options.cost = command.sensitivity == "divergence" ? SensitivityCost::divergence : SensitivityCost::cross_entropy;
+  options.progress = context.progress();
+  return options;
+}
 
 void run(const CalibrateCommand& command, const CommandContext& context) {
   const CalibrationSetting setting = command.calibration.setting(context.data);
@@ -26,12 +36,18 @@ void run(const CalibrateCommand& command, const CommandContext& context) {
   options.memory_limit = setting.memory;
   options.progress = context.progress();
   const CalibrationArchive archive = calibrate(decoder, texts.batch, command.out, options);
-  context.print({{"out", command.out},
-                 {"tokens", archive.tokens()},
-                 {"texts", texts.description},
-                 {"components", archive.components()}},
-                fmt::format("{}: statistics of {} linears from {} tokens ({})\n", command.out,
-                            archive.components().size(), archive.tokens(), texts.description));
+  nlohmann::json json = {{"out", command.out},
+                         {"tokens", archive.tokens()},
+                         {"texts", texts.description},
+                         {"components", archive.components()}};
+  std::string text = fmt::format("{}: statistics of {} linears from {} tokens ({})\n", command.out,
+                                 archive.components().size(), archive.tokens(), texts.description);
+  if (!command.sensitivity.empty()) {
+    add_sensitivities(decoder, texts.batch, command.out, sensitivity_options(command, context));
+    json["sensitivity"] = command.sensitivity;
+    text += fmt::format("{}: sensitivities ({}) of their outputs and weights\n", command.out, command.sensitivity);
+  }
+  context.print(json, text);
 }
 
 }  // namespace
@@ -41,10 +57,21 @@ void add_calibrate_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = add_command(
       app, context, "calibrate", "Gather statistics of every linear's input for methods that use them",
       "  lcomp calibrate models/smollm2 --texts c4 --sequences 64 --tokens 512 --out out/statistics\n"
+      "  lcomp calibrate models/smollm2 --texts c4 --sequences 32 --tokens 512 --sensitivity divergence --out "
+      "out/statistics\n"
       "  lcomp compress models/smollm2 --method gptq:bits=4,group=128 --statistics out/statistics --out out/gptq4");
   command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
   command->add_option("--out", options->out, "folder of the archive; an unfinished one is continued")->required();
   options->calibration.add_to(*command, context, false);
+  command
+      ->add_option("--sensitivity", options->sensitivity,
+                   "also how much a cost depends on each linear, by a backward pass: divergence from the model itself, "
+                   "or cross_entropy on the texts")
+      ->check(CLI::IsMember({"divergence", "cross_entropy"}));
+  command->add_option("--row-groups", options->sensitivity_options.row_groups, "guided Hessians of each linear (4)")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--draws", options->sensitivity_options.draws, "draws of labels for divergence (1)")
+      ->check(CLI::Range(1, 1024));
   add_compute_option(*command, options->compute);
   command->callback([options, &context] { run(*options, context); });
 }

@@ -9,6 +9,7 @@
 
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/input_statistics.h"
+#include "lcomp/calibration/sensitivity.h"
 #include "lcomp/io/archive.h"
 #include "lcomp/models/model_folder.h"
 
@@ -23,6 +24,14 @@ namespace lcomp {
 //                   written after the items of the layer, which is finished when this is there
 //   head            the same for the output head
 //   token_counts    doubles, [vocab]: how often each token occurs in the texts
+// and, where add_sensitivities() was there, for COST divergence or cross_entropy
+//   sensitivity/COST/NAME     [1, 2 out_features + in_features]: outputs, rows, columns of Sensitivity
+//   guided/COST/NAME/K        as hessian/NAME: the guided Hessian of the K-th group of rows
+//   sensitivity-COST-options  bytes: in words, what they were made with
+//   sensitivity-COST-layer-NNNNN, sensitivity-COST-embedding
+//                             bytes, a JSON text: {"components": [{"component": ..., "out_features": ...,
+//                             "in_features": ..., "groups": ...}, ...]}; written after the items of the layer, from
+//                             the last to the first, a head of its own before them (its number is that of the layers)
 // and, while calibrate() is not done, residual-NNNNN.bin: the residual stream before that layer (ResidualStream::save).
 // Its key is CalibrationKey::text(). Reading is thread-safe.
 class CalibrationArchive {
@@ -46,6 +55,14 @@ class CalibrationArchive {
   std::shared_ptr<const InputStatistics> statistics(std::string_view component) const;
   // How often each token occurs in the texts, [vocab].
   const std::vector<double>& token_counts() const;
+
+  // What add_sensitivities() left for a cost. The others throw Error where it was not there, and for an unknown
+  // component or group.
+  bool has_sensitivities(SensitivityCost cost) const;
+  std::vector<std::string> sensitive_components(SensitivityCost cost) const;
+  Sensitivity sensitivity(SensitivityCost cost, std::string_view component) const;
+  std::size_t guided_groups(SensitivityCost cost, std::string_view component) const;  // 0 for an untied embedding
+  Matrix guided_hessian(SensitivityCost cost, std::string_view component, std::size_t group) const;
 
  private:
   CalibrationArchive();
