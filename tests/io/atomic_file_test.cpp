@@ -156,6 +156,24 @@ TEST(AtomicFolder, LeavesNothingWithoutCommit) {
   EXPECT_THAT(names_in(parent.path()), IsEmpty());
 }
 
+TEST(AtomicFolder, RemovesWhatAKilledProcessLeft) {
+  const testing::TemporaryFolder parent;
+  for (const char* left : {".out.123-0.tmp", ".out.77-12.tmp", ".out.tmp", ".out.1x-2.tmp", ".other.123-0.tmp"}) {
+    std::filesystem::create_directory(parent / left);
+    std::ofstream(parent / left / "weights") << "x";
+  }
+  const AtomicFolder first(parent / "out", false);
+  {
+    const AtomicFolder second(parent / "out", false);  // of a process at work
+    EXPECT_TRUE(std::filesystem::exists(first.path()));
+  }
+  EXPECT_FALSE(std::filesystem::exists(parent / ".out.123-0.tmp"));
+  EXPECT_FALSE(std::filesystem::exists(parent / ".out.77-12.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(parent / ".out.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(parent / ".out.1x-2.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(parent / ".other.123-0.tmp"));
+}
+
 TEST(AtomicFolder, ReplacesOnlyWhenAsked) {
   const TemporaryFolder parent;
   std::filesystem::create_directory(parent / "out");

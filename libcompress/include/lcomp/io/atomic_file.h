@@ -50,7 +50,8 @@ void write_text_file(const std::filesystem::path& path, std::string_view text);
 
 // A folder that appears under its final name only when it is complete: files are written into path() (a temporary
 // sibling), commit() flushes them to disk and renames it. Folders above it are made when absent. Destroyed without
-// commit(), it is removed. With `replace`, an existing folder of that name is renamed away, then deleted with
+// commit(), it is removed. While it lives it is locked (flock): siblings of the same name that nobody has locked were
+// left behind by processes that were killed, and are removed. With `replace`, an existing folder of that name is renamed away, then deleted with
 // everything in it once the new one has its name.
 class AtomicFolder {
  public:
@@ -65,10 +66,12 @@ class AtomicFolder {
 
  private:
   void require_free_name() const;
+  void remove_abandoned() const;
 
   std::filesystem::path final_;
   std::filesystem::path temporary_;
   bool replace_;
+  int lock_ = -1;  // of temporary_
 };
 
 }  // namespace lcomp
