@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <functional>
+
 #include "gguf_of_model.h"
 #include "golden_model.h"
 #include "lcomp/core/error.h"
@@ -15,6 +18,7 @@
 namespace lcomp {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAreArray;
 using testing::golden;
 using ::testing::HasSubstr;
@@ -31,53 +35,169 @@ std::string error_of(const Action& action) {
 }
 
 struct Case {
+  const char* name;
   const char* family;
   const char* architecture;
+  testing::GgufStyle style = {};
 };
+
+void expect_same(const RopeConfig& a, const RopeConfig& b) {
+  EXPECT_EQ(a.theta, b.theta);
+  EXPECT_EQ(a.rotary_dim, b.rotary_dim);
+  EXPECT_EQ(a.scaling, b.scaling);
+  EXPECT_EQ(a.factor, b.factor);
+  EXPECT_EQ(a.low_freq_factor, b.low_freq_factor);
+  EXPECT_EQ(a.high_freq_factor, b.high_freq_factor);
+  EXPECT_EQ(a.original_positions, b.original_positions);
+  EXPECT_EQ(a.short_factors, b.short_factors);
+  EXPECT_EQ(a.long_factors, b.long_factors);
+  EXPECT_EQ(a.attention_factor, b.attention_factor);
+}
+
+void expect_same(const DecoderConfig& a, const DecoderConfig& b) {
+  EXPECT_EQ(a.family, b.family);
+  EXPECT_EQ(a.vocab_size, b.vocab_size);
+  EXPECT_EQ(a.hidden_size, b.hidden_size);
+  EXPECT_EQ(a.intermediate_size, b.intermediate_size);
+  EXPECT_EQ(a.num_attention_heads, b.num_attention_heads);
+  EXPECT_EQ(a.num_key_value_heads, b.num_key_value_heads);
+  EXPECT_EQ(a.head_dim, b.head_dim);
+  EXPECT_EQ(a.max_positions, b.max_positions);
+  EXPECT_EQ(a.norm, b.norm);
+  EXPECT_EQ(a.norm_epsilon, b.norm_epsilon);
+  EXPECT_EQ(a.activation, b.activation);
+  EXPECT_EQ(a.attention_scale, b.attention_scale);
+  EXPECT_EQ(a.attention_softcap, b.attention_softcap);
+  EXPECT_EQ(a.final_softcap, b.final_softcap);
+  EXPECT_EQ(a.tied_head, b.tied_head);
+  EXPECT_EQ(a.num_experts, b.num_experts);
+  EXPECT_EQ(a.experts_per_token, b.experts_per_token);
+  ASSERT_EQ(a.ropes.size(), b.ropes.size());
+  for (std::size_t i = 0; i < a.ropes.size(); ++i) expect_same(a.ropes[i], b.ropes[i]);
+  ASSERT_EQ(a.num_layers(), b.num_layers());
+  for (std::size_t i = 0; i < a.num_layers(); ++i) {
+    EXPECT_EQ(a.layers[i].rope, b.layers[i].rope);
+    EXPECT_EQ(a.layers[i].sliding_window, b.layers[i].sliding_window);
+  }
+}
 
 class GgufModelTest : public ::testing::TestWithParam<Case> {
  protected:
   std::filesystem::path folder() const { return golden(std::string("families/") + GetParam().family); }
 };
 
-// Written as llama.cpp's converter does and read back: the same config where it matters, the same bits in every tensor,
-// the same logits as the reference (2e-4 of the largest, as in family_golden_test.cpp).
+// Written as llama.cpp's converter does and read back: the same config where it matters, the same values in every
+// tensor (a gain stored as 1 + w loses at most half a unit of 1's last place), the same logits as the reference (2e-4
+// of the largest, as in family_golden_test.cpp).
 TEST_P(GgufModelTest, GivesTheHuggingFaceModelBack) {
   LCOMP_REQUIRE(folder());
   const ModelFolder original = open_model(folder());
   const TemporaryFolder temporary;
-  testing::as_gguf(original, GetParam().architecture).write(temporary / "model.gguf");
-  const GgufModel model = open_gguf_model(temporary / "model.gguf");
-  for (const char* key :
-       {"model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-        "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act",
-        "tie_word_embeddings", "bos_token_id", "eos_token_id", "architectures"}) {
-    EXPECT_EQ(model.config_json.at(key), original.config_json.at(key)) << key;
+  testing::as_gguf(original, GetParam().architecture, GetParam().style).write(temporary / "model.gguf");
+  const ModelFolder model = open_model(temporary / "model.gguf");
+  expect_same(model.config, original.config);
+  for (const char* key : {"model_type", "architectures", "hidden_act", "tie_word_embeddings", "bos_token_id",
+                          "eos_token_id", "rms_norm_eps", "rope_theta"}) {
+    if (original.config_json.contains(key)) {
+      EXPECT_EQ(model.config_json.at(key), original.config_json.at(key)) << key;
+    }
   }
+  EXPECT_EQ(model.parameters(), original.parameters());
+  EXPECT_EQ(model.stored_bytes(), 4 * original.parameters());
   ASSERT_EQ(model.tensors->tensors().size(), original.tensors->tensors().size());
   for (const TensorInfo& tensor : original.tensors->tensors()) {
-    EXPECT_EQ(model.tensors->info(tensor.name).shape, tensor.shape);
-    EXPECT_THAT(model.tensors->read(tensor.name).span(), ElementsAreArray(original.tensors->read(tensor.name).span()))
-        << tensor.name;
+    EXPECT_EQ(model.tensors->info(tensor.name).shape, tensor.shape) << tensor.name;
+    const Matrix values = model.tensors->read(tensor.name), expected = original.tensors->read(tensor.name);
+    if (original.config.norm == NormKind::rms_plus_one && tensor.name.ends_with("norm.weight")) {
+      EXPECT_THAT(values.span(), ::testing::Pointwise(::testing::FloatNear(1.2e-7f), expected.span())) << tensor.name;
+    } else {
+      EXPECT_THAT(values.span(), ElementsAreArray(expected.span())) << tensor.name;
+    }
   }
 
-  const SafetensorsFile io(folder() / "io.safetensors");
-  const TokenBatch batch = testing::read_batch(io, "input_ids");
   Decoder decoder(open_model(temporary / "model.gguf"));
-  Matrix logits(batch.tokens(), decoder.config().vocab_size);
-  decoder.logits(decoder.forward(batch).view(), logits.view());
-  const Matrix expected = testing::read_matrix(io, "logits", decoder.config().vocab_size);
-  EXPECT_LT(testing::relative_difference(logits.view(), expected.view()), 2e-4);
+  for (const char* name : {"io.safetensors", "io_long.safetensors"}) {
+    if (!std::filesystem::exists(folder() / name)) continue;
+    const SafetensorsFile io(folder() / name);
+    const TokenBatch batch = testing::read_batch(io, "input_ids");
+    Matrix logits(batch.tokens(), decoder.config().vocab_size);
+    decoder.logits(decoder.forward(batch).view(), logits.view());
+    const Matrix expected = testing::read_matrix(io, "logits", decoder.config().vocab_size);
+    EXPECT_LT(testing::relative_difference(logits.view(), expected.view()), 2e-4) << name;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GgufModelTest,
-                         ::testing::Values(Case{"llama2", "llama"}, Case{"llama3", "llama"},
-                                           Case{"llama-tied", "llama"}, Case{"qwen2", "qwen2"}, Case{"qwen3", "qwen3"}),
-                         [](const auto& test) {
-                           std::string name = test.param.family;
-                           std::erase(name, '-');
-                           return name;
-                         });
+                         ::testing::Values(Case{"gemma", "gemma", "gemma"}, Case{"gemma2", "gemma2", "gemma2"},
+                                           Case{"gemma3", "gemma3", "gemma3"}, Case{"llama2", "llama2", "llama"},
+                                           Case{"llama3", "llama3", "llama"}, Case{"llamatied", "llama-tied", "llama"},
+                                           Case{"mistral", "mistral", "llama"}, Case{"mixtral", "mixtral", "llama"},
+                                           Case{"mixtral_one_by_one", "mixtral", "llama", {.expert_stacks = false}},
+                                           Case{"phi2", "phi", "phi2"},
+                                           Case{"phi2_fused", "phi", "phi2", {.fused_phi2 = true}},
+                                           Case{"phi3", "phi3", "phi3"}, Case{"phi3_longrope", "phi3-longrope", "phi3"},
+                                           Case{"qwen2", "qwen2", "qwen2"}, Case{"qwen3", "qwen3", "qwen3"}),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+// What llama.cpp's files leave out is what llama.cpp assumes for the published sizes.
+TEST(GgufModel, WhatTheFileDoesNotSayIsWhatLlamaCppAssumes) {
+  LCOMP_REQUIRE(golden("families/gemma3"));
+  const TemporaryFolder folder;
+  const auto opened = [&](const std::string& family, const std::string& architecture,
+                          const std::function<void(testing::GgufWriter&)>& change) {
+    testing::GgufWriter writer =
+        testing::as_gguf(open_model(golden("families/" + family)), architecture, {.all_keys = false});
+    change(writer);
+    writer.write(folder / "x.gguf");
+    return open_model(folder / "x.gguf").config;
+  };
+  const auto nothing = [](testing::GgufWriter&) {};
+  // No sliding window in the architecture llama: a Mistral of it is a Llama.
+  const DecoderConfig mistral = opened("mistral", "llama", nothing);
+  EXPECT_EQ(mistral.family, "llama");
+  EXPECT_FALSE(mistral.layers[0].sliding_window);
+
+  const DecoderConfig gemma2 = opened("gemma2", "gemma2", nothing);
+  EXPECT_DOUBLE_EQ(gemma2.attention_scale, 1 / std::sqrt(20.0));  // head_dim
+  EXPECT_EQ(gemma2.layers[2].sliding_window, 8u);
+  EXPECT_FALSE(gemma2.layers[3].sliding_window);
+  const DecoderConfig default_caps = opened("gemma2", "gemma2", [](testing::GgufWriter& writer) {
+    writer.erase("gemma2.attn_logit_softcapping");
+    writer.erase("gemma2.final_logit_softcapping");
+  });
+  EXPECT_EQ(default_caps.attention_softcap, 50);
+  EXPECT_EQ(default_caps.final_softcap, 30);
+
+  const DecoderConfig gemma3 = opened("gemma3", "gemma3", nothing);
+  EXPECT_DOUBLE_EQ(gemma3.attention_scale, 1 / std::sqrt(20.0));
+  EXPECT_EQ(gemma3.ropes[1].theta, 10000);
+  for (const LayerConfig& layer : gemma3.layers) EXPECT_EQ(layer.sliding_window, 8u);  // the sixth would be full
+  const DecoderConfig period = opened("gemma3", "gemma3", [](testing::GgufWriter& writer) {
+    writer.set("gemma3.attention.sliding_window_pattern", std::uint32_t{2});
+    writer.set("gemma3.rope.scaling.type", std::string("linear"));
+    writer.set("gemma3.rope.scaling.factor", 8.0f);
+  });
+  EXPECT_TRUE(period.layers[2].sliding_window);
+  EXPECT_FALSE(period.layers[3].sliding_window);
+  EXPECT_EQ(period.ropes[0].factor, 8);  // of the full layers only
+  EXPECT_EQ(period.ropes[1].scaling, RopeScaling::none);
+
+  const DecoderConfig phi3 =
+      opened("phi3", "phi3", [](testing::GgufWriter& writer) { writer.erase("phi3.attention.sliding_window"); });
+  EXPECT_FALSE(phi3.layers[0].sliding_window);
+}
+
+TEST(GgufModel, TheLargestGemmasScaleByTheirHiddenSize) {
+  LCOMP_REQUIRE(golden("families/gemma2"));
+  const TemporaryFolder folder;
+  for (const auto& [family, layers] : {std::pair{"gemma2", 46u}, {"gemma3", 62u}}) {
+    testing::GgufWriter writer =
+        testing::as_gguf(open_model(golden(std::string("families/") + family)), family, {.all_keys = false});
+    writer.set(std::string(family) + ".block_count", std::uint32_t{layers});
+    writer.write(folder / "x.gguf");
+    EXPECT_EQ(open_gguf_model(folder / "x.gguf").config_json.at("query_pre_attn_scalar"), 12) << family;  // 48 / 4
+  }
+}
 
 class GgufModelDefects : public ::testing::Test {
  protected:
@@ -188,11 +308,21 @@ TEST_F(GgufModelDefects, EpsilonIsWhatTheFileSays) {
 
 TEST_F(GgufModelDefects, UnknownThingsAreNamed) {
   writer_.set("general.architecture", std::string("mamba"));
-  EXPECT_THAT(error(), HasSubstr("general.architecture is \"mamba\"; expected llama, qwen2, qwen3"));
+  EXPECT_THAT(error(),
+              HasSubstr("general.architecture is \"mamba\"; expected gemma, gemma2, gemma3, llama, phi2, phi3, qwen2, "
+                        "qwen3"));
   writer_.set("general.architecture", std::string("llama"));
-  writer_.set("llama.expert_count", std::uint32_t{8});
-  EXPECT_THAT(error(), HasSubstr("a mixture of 8 experts"));
-  writer_.erase("llama.expert_count");
+  for (const auto& [key, value] :
+       {std::pair{"llama.logit_scale", 2.0f}, {"llama.attention.scale", 0.5f}, {"llama.expert_shared_count", 1.0f}}) {
+    writer_.set(key, value);
+    EXPECT_THAT(error(), AllOf(HasSubstr(key), HasSubstr("changes the computation")));
+    writer_.set(key, 0.0f);
+    EXPECT_EQ(error(), "");
+    writer_.erase(key);
+  }
+  writer_.set("llama.attention.causal", false);
+  EXPECT_THAT(error(), HasSubstr("llama.attention.causal"));
+  writer_.erase("llama.attention.causal");
   for (const char* name :
        {"blk.0.attn_sinks.weight", "blk.99.attn_q.weight", "blk..attn_q.weight", "blk.0.attn_q.scale", "blk.0",
         "v.patch_embd.weight", "blk.18446744073709551616.attn_q.weight"}) {
@@ -207,6 +337,95 @@ TEST_F(GgufModelDefects, UnknownThingsAreNamed) {
     EXPECT_THAT(error_of([&] { open_gguf_model(folder_ / "without.gguf"); }),
                 HasSubstr(std::string("no metadata \"") + key));
   }
+}
+
+TEST_F(GgufModelDefects, ManyUnknownTensorsAreNotAllWrittenOut) {
+  for (int i = 0; i < 20; ++i) writer_.add("v.blk." + std::to_string(i) + ".weight", {3}, Matrix(3, 1));
+  EXPECT_THAT(error(), HasSubstr("and 12 more"));
+}
+
+TEST_F(GgufModelDefects, PartsOfATensorThatDoNotFit) {
+  const auto refused = [&](const char* family, const char* architecture, testing::GgufStyle style,
+                           const std::function<void(testing::GgufWriter&)>& change) {
+    writer_ = testing::as_gguf(open_model(golden(std::string("families/") + family)), architecture, style);
+    change(writer_);
+    writer_.write(folder_ / "x.gguf");
+    return error_of([&] { open_model(folder_ / "x.gguf"); });
+  };
+  using Writer = testing::GgufWriter;
+  EXPECT_THAT(refused("mixtral", "llama", {},
+                      [](Writer& w) {
+                        w.erase_tensor("blk.1.ffn_up_exps.weight");
+                        w.add("blk.1.ffn_up_exps.weight", {5, 40, 32}, Matrix(5 * 40 * 32, 1));
+                      }),
+              HasSubstr("\"blk.1.ffn_up_exps.weight\" is [5, 40, 32]; expected a matrix for each of the 6 experts"));
+  EXPECT_THAT(refused("mixtral", "llama", {}, [](Writer& w) { w.erase_tensor("blk.2.ffn_down_exps.weight"); }),
+              AllOf(HasSubstr("6 tensors"), HasSubstr("experts.5.w2.weight\" [32, 40] is missing")));
+  EXPECT_THAT(refused("mixtral", "llama", {}, [](Writer& w) { w.set("llama.expert_used_count", std::uint32_t{7}); }),
+              HasSubstr("num_experts_per_tok"));
+  EXPECT_THAT(refused("mixtral", "llama", {}, [](Writer& w) { w.erase("llama.expert_used_count"); }),
+              HasSubstr("llama.expert_used_count"));
+  EXPECT_THAT(refused("mixtral", "llama", {}, [](Writer& w) { w.erase("llama.expert_count"); }),
+              HasSubstr("\"blk.0.ffn_down_exps.weight\""));
+  EXPECT_THAT(refused("mixtral", "llama", {.expert_stacks = false},
+                      [](Writer& w) {
+                        w.add("blk.0.ffn_up.6.weight", {40, 32}, Matrix(40, 32));
+                      }),
+              HasSubstr("does not have: \"blk.0.ffn_up.6.weight\""));
+  EXPECT_THAT(refused("mixtral", "llama", {},
+                      [](Writer& w) {
+                        w.add("blk.0.ffn_up.1.weight", {40, 32}, Matrix(40, 32));
+                      }),
+              HasSubstr("does not have: \"blk.0.ffn_up_exps.weight\""));  // twice
+  EXPECT_THAT(refused("phi", "phi2", {.fused_phi2 = true},
+                      [](Writer& w) {
+                        w.erase_tensor("blk.0.attn_qkv.bias");
+                        w.add("blk.0.attn_qkv.bias", {120}, Matrix(120, 1));
+                      }),
+              HasSubstr("\"blk.0.attn_qkv.bias\" is [120]; expected 180 rows"));
+  EXPECT_THAT(refused("phi", "phi2", {}, [](Writer& w) { w.set("phi2.rope.dimension_count", std::uint32_t{7}); }),
+              HasSubstr("rotary embeddings of 7 of 20 dimensions; expected an even number"));
+  EXPECT_THAT(refused("phi3-longrope", "phi3", {}, [](Writer& w) { w.erase_tensor("rope_factors_short.weight"); }),
+              HasSubstr("no tensor \"rope_factors_short.weight\""));
+  EXPECT_THAT(refused("phi3-longrope", "phi3", {},
+                      [](Writer& w) {
+                        w.erase_tensor("rope_factors_long.weight");
+                        w.add("rope_factors_long.weight", {5}, Matrix(5, 1));
+                      }),
+              HasSubstr("\"rope_factors_long.weight\" has 5 values; expected 6"));
+  EXPECT_THAT(refused("gemma3", "gemma3", {},
+                      [](Writer& w) {
+                        w.set("gemma3.attention.sliding_window_pattern", std::vector<std::int32_t>{1, 1});
+                      }),
+              HasSubstr("sliding_window_pattern has 2 items; expected 4"));
+  EXPECT_THAT(refused("gemma3", "gemma3", {}, [](Writer& w) { w.set("gemma3.block_count", std::uint32_t{5000}); }),
+              HasSubstr("gemma3.block_count is 5000; expected 1 to 1000"));
+}
+
+TEST_F(GgufModelDefects, LongropesFactorIsWhatTheFileSays) {
+  const ModelFolder original = open_model(golden("families/phi3-longrope"));
+  writer_ = testing::as_gguf(original, "phi3");
+  EXPECT_FALSE(open().config_json.at("rope_scaling").contains("attention_factor"));  // as Hugging Face computes it
+  writer_.set("phi3.rope.scaling.attn_factor", 1.5f);
+  EXPECT_EQ(open().config_json.at("rope_scaling").at("attention_factor"), 1.5);
+  writer_.erase("phi3.rope.scaling.attn_factor");
+  EXPECT_EQ(open().config_json.at("rope_scaling").at("attention_factor"), 1.0);
+}
+
+TEST_F(GgufModelDefects, AnyPieceOfAnExpert) {
+  const ModelFolder original = open_model(golden("families/mixtral"));
+  writer_ = testing::as_gguf(original, "llama");
+  const GgufModel model = open();
+  const std::string name = "model.layers.1.block_sparse_moe.experts.4.w2.weight";
+  const Matrix whole = original.tensors->read(name);
+  for (std::size_t begin = 0; begin < whole.rows(); begin += 5) {
+    const std::size_t count = std::min<std::size_t>(7, whole.rows() - begin);
+    Matrix piece(count, whole.cols());
+    model.tensors->read_rows(name, begin, count, piece.span());
+    EXPECT_THAT(piece.span(), ElementsAreArray(whole.span().subspan(begin * whole.cols(), piece.size())));
+  }
+  Matrix piece(2, whole.cols());
+  EXPECT_THROW(model.tensors->read_rows(name, whole.rows() - 1, 2, piece.span()), Error);  // not the next expert's
 }
 
 TEST_F(GgufModelDefects, SizesThatDisagree) {

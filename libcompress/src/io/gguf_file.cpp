@@ -128,25 +128,36 @@ const std::vector<TensorInfo>& GgufFile::tensors() const { return state_->infos;
 void GgufFile::read_rows(std::string_view tensor_name, std::size_t row_begin, std::size_t row_count,
                          std::span<float> out) const {
   const TensorInfo& tensor = info(tensor_name);
-  const auto index = static_cast<std::size_t>(&tensor - state_->infos.data());
-  const GgufTensor& stored = state_->contents.tensors[state_->tensor_of_info[index]];
   if (row_begin > tensor.rows() || row_count > tensor.rows() - row_begin) {
     throw Error({where(),
                  fmt::format("rows {} to {} of tensor \"{}\", which has {}", row_begin, row_begin + row_count,
                              tensor_name, tensor.rows()),
                  "", ""});
   }
+  assert(out.size() == row_count * tensor.cols());
+  read_values(tensor_name, row_begin * tensor.cols(), out);
+}
+
+void GgufFile::read_values(std::string_view tensor_name, std::size_t begin, std::span<float> out) const {
+  const TensorInfo& tensor = info(tensor_name);
+  const auto index = static_cast<std::size_t>(&tensor - state_->infos.data());
+  const GgufTensor& stored = state_->contents.tensors[state_->tensor_of_info[index]];
+  if (begin > tensor.elements() || out.size() > tensor.elements() - begin) {
+    throw Error({where(),
+                 fmt::format("values {} to {} of tensor \"{}\", which has {}", begin, begin + out.size(), tensor_name,
+                             tensor.elements()),
+                 "", ""});
+  }
   if (stored.type == GgmlType::i16 || stored.type == GgmlType::i32 || stored.type == GgmlType::i64) {
     throw Error({where(), fmt::format("tensor \"{}\" is of type {}", tensor_name, name(stored.type)), "a weight", ""});
   }
-  assert(out.size() == row_count * tensor.cols());
-  decode_values(stored, row_begin * tensor.cols(), out);
+  decode_values(stored, begin, out);
 
   const GgmlBlock block = block_of(stored.type);
   const std::size_t size = out.size() / block.values * block.bytes;
   if (size < kReleaseBytes) return;
-  const auto begin = static_cast<std::size_t>(stored.bytes.data() - state_->file.bytes().data());
-  state_->file.release(begin + row_begin * tensor.cols() / block.values * block.bytes, size);
+  const auto at = static_cast<std::size_t>(stored.bytes.data() - state_->file.bytes().data());
+  state_->file.release(at + begin / block.values * block.bytes, size);
 }
 
 }  // namespace lcomp

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gguf_metadata.h"
 #include "lcomp/io/gguf.h"
 
 namespace lcomp {
@@ -13,8 +14,11 @@ namespace lcomp {
 // How tensors change on their way from a GGUF file to Hugging Face.
 enum class GgufLayout {
   same,
-  interleaved_query,  // llama.cpp interleaved the two halves of each query head
-  interleaved_key,    // and of each key head
+  interleaved_query,      // llama.cpp interleaved the two halves of each query head
+  interleaved_key,        // and of each key head
+  fused_query_key_value,  // rows of q, k, v in one tensor; {} in hugging_face stands for "q", "k", "v"
+  expert_stack,           // all experts in one tensor [experts, rows, cols]; {} in hugging_face is the expert's number
+  one_expert,             // "ffn_gate.3" is expert 3 of "ffn_gate", as old files have them; {} as above
 };
 
 // One tensor's name in both worlds, without what is common: "attn_q" and "self_attn.q_proj" stand for
@@ -31,9 +35,14 @@ struct GgufArchitecture {
   std::string_view model_type;  // config.json's
   std::string_view class_name;  // config.json's "architectures"
   std::span<const GgufTensorName> block_tensors;
-  // Adds what is peculiar to the architecture to a config that has the common keys; throws Error for what it can't
-  // express.
-  void (*complete_config)(const GgufFile& file, nlohmann::json& config);
+  // Adds what is peculiar to the architecture to a config that has the common keys (and may change them); throws Error
+  // for what it can't express.
+  void (*complete_config)(const GgufMetadata& metadata, nlohmann::json& config);
+  std::string_view activation = "silu";
+  std::string_view final_norm = "model.norm";
+  bool layer_norm = false;      // LayerNorm instead of RMS norm
+  bool norms_plus_one = false;  // the file holds 1 + w where Hugging Face has w
+  bool partial_rotary = false;  // rope.dimension_count may be less than a head's dimension
 };
 
 // Throws Error naming the file and listing the known architectures for an unknown one.

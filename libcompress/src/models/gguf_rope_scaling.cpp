@@ -111,6 +111,39 @@ nlohmann::json llama3_scaling(const GgufFile& file, const std::string& prefix, d
           {"original_max_position_embeddings", static_cast<std::uint64_t>(scaling->original)}};
 }
 
+// Phi-3's: a divisor for each rotary frequency, one list for short texts and one for long.
+nlohmann::json longrope_scaling(const GgufFile& file, const std::string& prefix, std::size_t rotary_dim) {
+  nlohmann::json scaling = {{"type", "longrope"}};
+  for (const auto& [key, name] :
+       {std::pair{"short_factor", "rope_factors_short.weight"}, std::pair{"long_factor", "rope_factors_long.weight"}}) {
+    if (file.find(name) == nullptr) {
+      throw Error({file.where(), fmt::format("no tensor \"{}\"", name),
+                   "the factors of longrope for short and long texts", ""});
+    }
+    const Matrix stored = file.read(name);
+    if (stored.size() != rotary_dim / 2) {
+      throw Error({file.where(), fmt::format("\"{}\" has {} values", name, stored.size()),
+                   fmt::format("{}, half of the rotary dimensions", rotary_dim / 2), ""});
+    }
+    scaling[key] = nlohmann::json::array();
+    for (const float factor : stored.span()) scaling[key].push_back(shortest_decimal(static_cast<double>(factor)));
+  }
+  // What cos and sin are multiplied by. Left out where it is what Hugging Face computes from the context lengths.
+  const auto number = [&](const char* key) {
+    const std::string full = prefix + key;
+    return file.find_metadata(full) != nullptr ? file.float_value(full) : 0;
+  };
+  const double written = number("rope.scaling.attn_factor");
+  const double attention_factor = written == 0 ? 1 : written;
+  const double original = number("rope.scaling.original_context_length");
+  const double ratio = original > 1 ? number("context_length") / original : 1;
+  const double computed = ratio <= 1 ? 1 : std::sqrt(1 + std::log(ratio) / std::log(original));
+  if (std::abs(attention_factor - computed) > 1e-6 * computed) {
+    scaling["attention_factor"] = shortest_decimal(attention_factor);
+  }
+  return scaling;
+}
+
 }  // namespace
 
 nlohmann::json gguf_rope_scaling(const GgufFile& file, const std::string& prefix, double theta,
@@ -122,9 +155,12 @@ nlohmann::json gguf_rope_scaling(const GgufFile& file, const std::string& prefix
   for (const std::string& key : {prefix + "rope.scaling.factor", prefix + "rope.scale_linear"}) {
     if (file.find_metadata(key) != nullptr) factor = shortest_decimal(file.float_value(key));
   }
+  if (file.find("rope_factors_long.weight") != nullptr || file.find("rope_factors_short.weight") != nullptr) {
+    if (type == "none" || type == "longrope") return longrope_scaling(file, prefix, rotary_dim);
+  }
   if (type != "none" && type != "linear" && !(type == "llama3" && has_divisors)) {
     throw Error({file.where(), fmt::format("{} is \"{}\"", type_key, type),
-                 "none, linear, or Llama 3's rope_freqs.weight", ""});
+                 "none, linear, Llama 3's rope_freqs.weight or longrope's rope_factors_long.weight", ""});
   }
   if (has_divisors) return llama3_scaling(file, prefix, theta, rotary_dim);
   // Files older than rope.scaling.type have a factor alone, which meant linear.

@@ -14,8 +14,9 @@ namespace lcomp {
 //   and between them 1 / d_i = (1 - s) / factor + s,  s = (original / w_i - low) / (high - low).
 // The published values low = 1, high = 4, original = 8192 (or the file's rope.scaling.original_context_length) are
 // tried, then values of high and original that give the stored divisors (low = 1: scaling all three by one number
-// changes nothing). Throws Error when none gives them to 1e-4, and for scaling types other than none, linear and
-// llama3's.
+// changes nothing). Longrope's factors are rope_factors_short.weight and rope_factors_long.weight,
+// rope.scaling.attn_factor its factor of cos and sin (1 where absent). Throws Error when no values give the divisors to
+// 1e-4, and for other scaling types.
 nlohmann::json gguf_rope_scaling(const GgufFile& file, const std::string& prefix, double theta, std::size_t rotary_dim);
 
 }  // namespace lcomp

@@ -77,6 +77,9 @@ class GgufFile : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override;
   void read_rows(std::string_view name, std::size_t row_begin, std::size_t row_count,
                  std::span<float> out) const override;
+  // Decodes values [begin, begin + out.size()) of a tensor in the order of the file: pieces of a row, one expert of a
+  // stack. Throws Error as read_rows() does.
+  void read_values(std::string_view name, std::size_t begin, std::span<float> out) const;
 
  private:
   struct State;
