@@ -82,8 +82,17 @@ TEST_F(GgufTokenizerJson, PreTokenizers) {
   EXPECT_EQ(llama3["post_processor"]["special_tokens"]["<end>"]["tokens"], json::array({"<end>"}));
   writer_.set("tokenizer.ggml.add_bos_token", false);
   EXPECT_TRUE(tokenizer()["post_processor"].is_null());
-  writer_.set("tokenizer.ggml.pre", std::string("tekken"));
-  EXPECT_THAT(error(), HasSubstr("the pre-tokenizer \"tekken\"; expected smollm, gpt-2"));
+  for (const char* same : {"phi-2", "olmo"}) {
+    writer_.set("tokenizer.ggml.pre", std::string(same));
+    EXPECT_EQ(tokenizer()["pre_tokenizer"]["type"], "ByteLevel") << same;
+  }
+  writer_.set("tokenizer.ggml.pre", std::string("dbrx"));
+  EXPECT_EQ(tokenizer()["pre_tokenizer"], llama3["pre_tokenizer"]);
+  EXPECT_FALSE(tokenizer()["model"]["ignore_merges"]);
+  writer_.set("tokenizer.ggml.pre", std::string("deepseek-coder"));
+  EXPECT_EQ(tokenizer()["pre_tokenizer"]["pretokenizers"].size(), 6u);
+  writer_.set("tokenizer.ggml.pre", std::string("superbpe"));
+  EXPECT_THAT(error(), HasSubstr("the pre-tokenizer \"superbpe\"; expected one of default, gpt-2, phi-2"));
 }
 
 TEST_F(GgufTokenizerJson, DefectsAreNamed) {

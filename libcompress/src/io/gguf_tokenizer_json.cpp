@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "gguf_pre_tokenizer.h"
 #include "lcomp/core/error.h"
 
 namespace lcomp {
@@ -23,13 +24,6 @@ constexpr std::int64_t kUserDefined = 4;
 constexpr std::int64_t kByte = 6;
 
 constexpr const char* kSpace = "\u2581";
-
-constexpr const char* kLlama3Pattern =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-constexpr const char* kQwen2Pattern =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
-    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 // JSON can hold nothing else.
 bool is_utf8(const std::string& text) {
@@ -55,6 +49,7 @@ class TokenizerMetadata {
     throw Error({file_.where(), std::move(found), std::move(expected), ""});
   }
 
+  const std::string& where() const { return file_.where(); }
   bool has(const std::string& key) const { return file_.find_metadata(key) != nullptr; }
 
   std::string string_or(const std::string& key, const std::string& otherwise) const {
@@ -135,7 +130,13 @@ json vocabulary_json(const Vocabulary& vocabulary) {
   return object;
 }
 
-json added_tokens(const Vocabulary& vocabulary) {
+bool has_space(const std::string& token) {
+  return token.find(' ') != std::string::npos || token.find(kSpace) != std::string::npos;
+}
+
+// `in_normalized_text`: user-defined tokens with spaces, plain or as U+2581, are searched for where all spaces are
+// U+2581.
+json added_tokens(const Vocabulary& vocabulary, bool in_normalized_text = false) {
   json added = json::array();
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const std::int64_t type = vocabulary.types[id];
@@ -145,7 +146,7 @@ json added_tokens(const Vocabulary& vocabulary) {
                      {"single_word", false},
                      {"lstrip", false},
                      {"rstrip", false},
-                     {"normalized", false},
+                     {"normalized", in_normalized_text && type == kUserDefined && has_space(vocabulary.tokens[id])},
                      {"special", type != kUserDefined}});
   }
   return added;
@@ -177,37 +178,6 @@ json post_processor(const TokenizerMetadata& meta, const Vocabulary& vocabulary,
   return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special_tokens}};
 }
 
-json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
-}
-
-// How a text is cut before the merges, by tokenizer.ggml.pre, and what goes with it.
-struct PreTokenizer {
-  json normalizer;
-  json pre_tokenizer;
-  bool ignore_merges = false;
-  bool adds_begin = false;
-};
-
-PreTokenizer pre_tokenizer(const TokenizerMetadata& meta) {
-  const auto split = [](const char* pattern) {
-    return json{{"type", "Sequence"},
-                {"pretokenizers",
-                 {{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}},
-                  byte_level(false)}}};
-  };
-  const std::string pre = meta.string_or("tokenizer.ggml.pre", "default");
-  if (pre == "gpt-2" || pre == "default") return {nullptr, byte_level(true)};
-  if (pre == "smollm") {
-    return {nullptr,
-            {{"type", "Sequence"},
-             {"pretokenizers", {{{"type", "Digits"}, {"individual_digits", true}}, byte_level(true)}}}};
-  }
-  if (pre == "llama-bpe") return {nullptr, split(kLlama3Pattern), true, true};
-  if (pre == "qwen2") return {{{"type", "NFC"}}, split(kQwen2Pattern)};
-  meta.fail(fmt::format("the pre-tokenizer \"{}\"", pre), "smollm, gpt-2, llama-bpe, qwen2 or default");
-}
-
 json byte_level_tokenizer(const TokenizerMetadata& meta) {
   const Vocabulary vocabulary = meta.vocabulary();
   json merges = json::array();
@@ -218,7 +188,7 @@ json byte_level_tokenizer(const TokenizerMetadata& meta) {
     }
     merges.push_back({merge.substr(0, space), merge.substr(space + 1)});
   }
-  const PreTokenizer pre = pre_tokenizer(meta);
+  const GgufPreTokenizer pre = gguf_pre_tokenizer(meta.string_or("tokenizer.ggml.pre", "default"), meta.where());
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
@@ -226,7 +196,7 @@ json byte_level_tokenizer(const TokenizerMetadata& meta) {
           {"normalizer", pre.normalizer},
           {"pre_tokenizer", pre.pre_tokenizer},
           {"post_processor", post_processor(meta, vocabulary, pre.adds_begin)},
-          {"decoder", byte_level(true)},
+          {"decoder", byte_level_component(true)},
           {"model",
            {{"type", "BPE"},
             {"dropout", nullptr},
@@ -308,7 +278,7 @@ json sentencepiece_tokenizer(const TokenizerMetadata& meta) {
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
-          {"added_tokens", added_tokens(vocabulary)},
+          {"added_tokens", added_tokens(vocabulary, !prefix)},
           {"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}},
           {"pre_tokenizer", nullptr},
           {"post_processor", post_processor(meta, vocabulary, true)},

@@ -10,8 +10,7 @@ namespace lcomp {
 // code path.
 //
 // tokenizer.ggml.model "gpt2": byte-level BPE (tokens and merges are in the file; the pre-tokenizer is known by
-// tokenizer.ggml.pre:
-//   "smollm", "gpt-2" or "default", "llama-bpe", "qwen2").
+// tokenizer.ggml.pre; src/io/gguf_pre_tokenizer.cpp lists the known ones).
 // tokenizer.ggml.model "llama": SentencePiece BPE. Spaces are U+2581 (a prefix where add_space_prefix says so), bytes
 // fall back to
 //   <0xXX> tokens, and merges are derived from the scores: every pair of tokens whose concatenation is a token, the
