@@ -124,6 +124,33 @@ TEST(OpenModel, FamiliesRefuseWhatTheyDoNotCompute) {
   EXPECT_THAT(error_of_family("mixtral", "num_experts_per_tok", 7), HasSubstr("num_experts_per_tok"));
 }
 
+TEST(OpenModel, SizesThatNoModelHasAreRefused) {
+  LCOMP_REQUIRE(golden("families/llama2"));
+  EXPECT_THAT(error_with("head_dim", 11), AllOf(HasSubstr("11 rotary dimensions"), HasSubstr("even")));
+  EXPECT_THAT(error_with("partial_rotary_factor", 0.0), HasSubstr("0 rotary dimensions"));
+  EXPECT_THAT(error_with("hidden_size", 0), HasSubstr("hidden_size"));
+  EXPECT_THAT(error_with("num_key_value_heads", 8), HasSubstr("num_key_value_heads"));
+  for (const char* family : {"mistral", "mixtral", "phi3", "gemma2", "gemma3"}) {
+    const TemporaryFolder folder;
+    copy_model(family, folder, [](nlohmann::json& config) { config["sliding_window"] = 0; });
+    EXPECT_THAT(error_of(folder.path()), HasSubstr("sliding_window: found 0")) << family;
+  }
+  for (const int experts : {0, -1, 300}) {
+    const TemporaryFolder folder;
+    copy_model("mixtral", folder, [&](nlohmann::json& config) { config["num_local_experts"] = experts; });
+    EXPECT_THAT(error_of(folder.path()), HasSubstr("num_local_experts")) << experts;
+  }
+}
+
+TEST(OpenModel, AnotherNumberOfExpertsIsAContradiction) {
+  LCOMP_REQUIRE(golden("families/mixtral"));
+  const TemporaryFolder folder;
+  copy_model("mixtral", folder, [](nlohmann::json& config) { config["num_local_experts"] = 7; });
+  EXPECT_THAT(error_of(folder.path()),
+              AllOf(HasSubstr("12 tensors"), HasSubstr("experts.6.w1.weight\" [40, 32] is missing"),
+                    HasSubstr("gate.weight\" is [6, 32] instead of [7, 32]")));
+}
+
 TEST(OpenModel, SlidingWindowsAreReadLayerByLayer) {
   LCOMP_REQUIRE(golden("families/gemma3"));
   const DecoderConfig gemma3 = open_model(golden("families/gemma3")).config;

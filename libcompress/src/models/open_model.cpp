@@ -12,6 +12,7 @@
 #include "lcomp/models/gguf_model.h"
 #include "lcomp/models/model_folder.h"
 #include "tensor_check.h"
+#include "text_part.h"
 
 namespace lcomp {
 namespace {
@@ -50,6 +51,7 @@ Opened open_files(const std::filesystem::path& path) {
     opened.config_json.erase("quantization_config");  // says how the tensors are stored, which their source knows
   } else {
     opened.tensors = open_safetensors(path);
+    take_text_part(opened.config_where, opened.config_json, opened.tensors);
   }
   return opened;
 }

@@ -77,10 +77,10 @@ RopeConfig read_rope_object(ConfigReader& reader, double theta, std::size_t head
   rope.theta = reader.real_or("rope_theta", theta, 1, 1e18);
   const double part = reader.real_or("partial_rotary_factor", defaults.partial_rotary_factor, 0, 1);
   rope.rotary_dim = static_cast<std::size_t>(part * static_cast<double>(head_dim));
-  if (rope.rotary_dim % 2 != 0) {
+  if (rope.rotary_dim == 0 || rope.rotary_dim % 2 != 0) {
     throw Error({reader.where(),
                  fmt::format("{} rotary dimensions ({} x head_dim {})", rope.rotary_dim, part, head_dim),
-                 "an even number", ""});
+                 "an even number of them", ""});
   }
   const std::string kind = rope_kind(reader);
   if (std::find(defaults.scalings.begin(), defaults.scalings.end(), kind) == defaults.scalings.end()) {
@@ -167,7 +167,7 @@ std::vector<bool> read_layer_types(ConfigReader& reader, std::size_t num_layers)
 }
 
 void read_sliding_window(ConfigReader& reader, DecoderConfig& config) {
-  const std::int64_t window = reader.integer_or("sliding_window", 0, 0, max_context);
+  const std::int64_t window = reader.integer_or("sliding_window", 0, 1, max_context);
   const std::vector<bool> sliding = read_layer_types(reader, config.num_layers());
   if (window == 0) return;
   for (std::size_t i = 0; i < config.num_layers(); ++i) {
