@@ -54,7 +54,7 @@ class Compression {
     }
     if (plan.activations) activations_.setting = *plan.activations;
     if (plan.target) allocate();
-    if (options.statistics == nullptr) require_no_statistics();
+    if (options.statistics == nullptr) check_without_statistics();
     if (!options.work.empty()) {
       const std::string key = options.work_key + "\n" + to_json(plan).dump();
       checkpoint_.emplace(options.work / "weights", key, options.replace);
@@ -102,13 +102,13 @@ class Compression {
     return options_.statistics != nullptr ? options_.statistics->order(components_) : forward_order(components_);
   }
 
-  void require_no_statistics() const {
+  void check_without_statistics() const {
     if (plan_.activations && plan_.activations->is_static()) {
       throw Error({"activations", describe(*plan_.activations) + " without calibration",
                    "statistics of the linears' inputs", "give calibration texts, or choose dynamic ranges"});
     }
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (quantizers_[i] == nullptr || !quantizers_[i]->uses_statistics()) continue;
+      if (quantizers_[i] == nullptr || !quantizers_[i]->requires_statistics()) continue;
       throw Error({components_[i].name, fmt::format("the method {} without calibration", quantizers_[i]->name()),
                    "statistics of the linears' inputs",
                    "give calibration texts, or a method without statistics such as rtn"});
@@ -147,7 +147,7 @@ class Compression {
     if (quantizer == nullptr) return keep_exactly(weight, component.name);
     if (!quantizer->uses_statistics()) return quantizer->quantize(weight.view(), {}, component.name);
     if (known == nullptr) {
-      if (component.kind == ComponentKind::linear) {
+      if (options_.statistics != nullptr && component.kind == ComponentKind::linear) {
         warnings.push_back("no calibration token reached it: rounded without statistics");
       }
       return quantizer->quantize_without_statistics(weight.view(), component.name);
@@ -163,7 +163,8 @@ class Compression {
     const Quantizer* quantizer = quantizers_[i].get();
     FinishedComponent finished;
     std::shared_ptr<const LayerStats> known;
-    if ((quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component)) {
+    const bool wanted = (quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component);
+    if (wanted && options_.statistics != nullptr) {
       known = options_.statistics->statistics(component);
     }
     finished.weight = compress(i, weight, known, finished.warnings);

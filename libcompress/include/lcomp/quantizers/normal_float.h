@@ -46,6 +46,7 @@ class NormalFloatQuantizer : public Quantizer {
   CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   // Not for absmax without feedback.
   bool uses_statistics() const override;
+  bool requires_statistics() const override { return options_.feedback.enabled; }
   std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 

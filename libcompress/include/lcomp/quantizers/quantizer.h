@@ -41,6 +41,8 @@ class Quantizer {
   }
   // Whether quantize() makes use of statistics, so that it is worth gathering them.
   virtual bool uses_statistics() const = 0;
+  // Whether it can do nothing sensible without: plain rounding in the name of a method that is more than that.
+  virtual bool requires_statistics() const { return uses_statistics(); }
 
   // Payload bytes that quantize() will produce for a weight of this shape, without doing it.
   virtual std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const = 0;
