@@ -1,8 +1,10 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "command_context.h"
 #include "compute_option.h"
@@ -18,6 +20,7 @@ namespace {
 struct GenerateCommand {
   std::string model;
   std::string prompt;
+  std::vector<std::int32_t> ids;
   std::size_t max_tokens = 128;
   SamplingOptions sampling;
   std::uint64_t seed = 1;
@@ -67,21 +70,31 @@ class TextStream {
 
 void run(const GenerateCommand& command, const CommandContext& context) {
   Decoder decoder(open_model(command.model), command.compute);
-  const auto tokenizer = load_model_tokenizer(decoder.model());
-  const std::vector<std::int32_t> prompt = tokenizer->encode(command.prompt, true);
-  if (prompt.empty()) throw Error({"--prompt", "no token in it", "at least one", ""});
+  std::unique_ptr<Tokenizer> tokenizer;  // null: ids in, ids out
+  std::vector<std::int32_t> prompt = command.ids;
+  if (prompt.empty()) {
+    tokenizer = load_model_tokenizer(decoder.model());
+    prompt = tokenizer->encode(command.prompt, true);
+    if (prompt.empty()) throw Error({"--prompt", "no token in it", "at least one", ""});
+  }
   GenerationSession session(decoder);
 
-  TextStream stream(*tokenizer);
+  std::optional<TextStream> stream;
+  if (tokenizer != nullptr) stream.emplace(*tokenizer);
   GenerationOptions options;
   options.max_tokens = command.max_tokens;
   options.sampling = command.sampling;
   if (!command.ignore_end) options.stop_ids = end_ids(decoder.model());
   options.on_token = [&](std::int32_t id) {
-    if (!context.json) stream.add(id);
+    if (!context.json && stream) stream->add(id);
+    if (!context.json && !stream) {
+      fmt::print("{} ", id);
+      std::fflush(stdout);
+    }
     return !interrupt_requested();
   };
-  if (!context.json) fmt::print("{}", command.prompt);
+  if (!context.json)
+    fmt::print("{}", tokenizer != nullptr ? command.prompt : fmt::format("{} ", fmt::join(prompt, " ")));
   Rng rng(command.seed);
   const auto start = std::chrono::steady_clock::now();
   const std::vector<std::int32_t> ids = generate(session, prompt, options, rng);
@@ -92,14 +105,18 @@ void run(const GenerateCommand& command, const CommandContext& context) {
                                                                 : "length";
 
   if (context.json) {
-    context.print({{"prompt", command.prompt},
-                   {"text", tokenizer->decode(ids)},
-                   {"ids", ids},
-                   {"prompt_tokens", prompt.size()},
-                   {"generated_tokens", ids.size()},
-                   {"tokens_per_second", rate},
-                   {"stopped", stopped}},
-                  "");
+    nlohmann::json json = {{"ids", ids},
+                           {"prompt_tokens", prompt.size()},
+                           {"generated_tokens", ids.size()},
+                           {"tokens_per_second", rate},
+                           {"stopped", stopped}};
+    if (tokenizer != nullptr) {
+      json["prompt"] = command.prompt;
+      json["text"] = tokenizer->decode(ids);
+    } else {
+      json["prompt_ids"] = prompt;
+    }
+    context.print(json, "");
     return;
   }
   fmt::print("\n");
@@ -113,9 +130,14 @@ void add_generate_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = add_command(
       app, context, "generate", "Continue a text",
       "  lcomp generate models/smollm2 --prompt \"The capital of France is\" --max-tokens 32\n"
-      "  lcomp generate out/smollm2-4bit --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7");
+      "  lcomp generate out/smollm2-4bit --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7\n"
+      "  lcomp generate models/without-tokenizer --ids 1,15043,29892 --max-tokens 8");
   command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
-  command->add_option("--prompt", options->prompt, "the text to continue")->required();
+  auto* beginning = command->add_option_group("beginning");
+  beginning->add_option("--prompt", options->prompt, "the text to continue");
+  beginning->add_option("--ids", options->ids, "token ids to continue, between commas; ids are printed: no tokenizer")
+      ->delimiter(',');
+  beginning->require_option(1);
   command->add_option("--max-tokens", options->max_tokens, "at most so many new tokens (default: 128)")
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--temperature", options->sampling.temperature, "0: always the most likely token (default: 0)")
