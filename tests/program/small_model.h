@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/io/atomic_file.h"
+#include "lcomp/io/config_reader.h"
 #include "support/reference_data.h"
 
 // A small model with a tokenizer and a text: what commands are tried on.
@@ -42,16 +43,18 @@ inline nlohmann::json small_tokenizer(int tokens) {
         {"merges", nlohmann::json::array()}}}};
 }
 
-// Copies a small reference model to `folder` and gives it a tokenizer. The folder's name.
-inline std::string copy_small_model(const std::filesystem::path& folder) {
+// Copies a reference model of golden("families/...") to `folder` and gives it a tokenizer. The folder's name.
+inline std::string copy_small_model(const std::filesystem::path& folder, const std::string& family = "llama-tied") {
   namespace fs = std::filesystem;
-  fs::copy(golden("families/llama-tied"), folder);
-  fs::permissions(folder, fs::perms::owner_all, fs::perm_options::add);
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    fs::permissions(entry.path(), fs::perms::owner_write, fs::perm_options::add);
+  fs::create_directory(folder);
+  for (const auto& entry : fs::directory_iterator(golden("families/" + family))) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("io") || name == "config.v5.json") continue;
+    fs::copy_file(entry.path(), folder / name);
+    fs::permissions(folder / name, fs::perms::owner_write, fs::perm_options::add);
   }
-  fs::remove(folder / "io.safetensors");
-  write_text_file(folder / "tokenizer.json", small_tokenizer(137).dump());
+  const int tokens = parse_json_file(folder / "config.json").at("vocab_size");
+  write_text_file(folder / "tokenizer.json", small_tokenizer(tokens).dump());
   return folder.string();
 }
 
