@@ -280,6 +280,25 @@ TEST_F(CommandLine, GenerateContinuesAPrompt) {
   EXPECT_EQ(nlohmann::json::parse(result.out).at("generated_tokens"), 5);
 }
 
+TEST_F(CommandLine, GenerateTakesTokenIds) {
+  fs::remove(fs::path(model_) / "tokenizer.json");
+  const CommandResult json =
+      run_lcomp({"generate", model_, "--ids", "3,4,5", "--max-tokens", "4", "--json", "--quiet"});
+  ASSERT_EQ(json.exit_code, 0) << json.err;
+  const auto parsed = nlohmann::json::parse(json.out);
+  EXPECT_EQ(parsed.at("prompt_ids"), nlohmann::json({3, 4, 5}));
+  EXPECT_EQ(parsed.at("generated_tokens"), 4);
+  std::string expected = "3 4 5";
+  for (const auto& id : parsed.at("ids")) expected += " " + id.dump();
+  const CommandResult text = run_lcomp({"generate", model_, "--ids", "3,4,5", "--max-tokens", "4", "--quiet"});
+  EXPECT_EQ(text.out, expected + " \n");
+  expect_mistake({"generate", model_, "--ids", "3,137"}, "137");
+  expect_mistake({"generate", model_, "--ids", "3,-1"}, "-1");
+  expect_mistake({"generate", model_, "--ids", "3,x"}, "x");
+  expect_mistake({"generate", model_}, "--ids");
+  expect_mistake({"generate", model_, "--ids", "3", "--prompt", "a"}, "--ids");
+}
+
 TEST_F(CommandLine, ARunIsKeptAndResumed) {
   const std::string config = folder_ / "experiment.json";
   const CommandResult first = run_lcomp({"run", config, "--json", "--quiet"});

@@ -70,6 +70,11 @@ class TextStream {
 
 void run(const GenerateCommand& command, const CommandContext& context) {
   Decoder decoder(open_model(command.model), command.compute);
+  for (const std::int32_t id : command.ids) {  // before anything is printed
+    if (id >= 0 && static_cast<std::size_t>(id) < decoder.config().vocab_size) continue;
+    throw Error({"--ids", fmt::format("the token id {}", id),
+                 fmt::format("0 to {}, the model's vocabulary", decoder.config().vocab_size - 1), ""});
+  }
   std::unique_ptr<Tokenizer> tokenizer;  // null: ids in, ids out
   std::vector<std::int32_t> prompt = command.ids;
   if (prompt.empty()) {
