@@ -2,6 +2,7 @@
 // folder with one thing changed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <fstream>
 
@@ -239,6 +240,54 @@ TEST(OpenModel, ExtraTensorsAreRefusedUnlessTheyCanBeComputed) {
   EXPECT_EQ(open_model(tolerated.path()).parameters(), 80496u);
   write_with_extra(refused, "model.layers.0.self_attn.q_norm.weight", {12});
   EXPECT_THAT(error_of(refused.path()), AllOf(HasSubstr("1 tensor"), HasSubstr("q_norm.weight\" [12] has no place")));
+}
+
+// A file of four gigabytes that takes no room on the disk: all its weights are holes.
+TEST(OpenModel, OpeningReadsNoWeights) {
+  LCOMP_REQUIRE(golden("families/llama2"));
+  const TemporaryFolder folder;
+  const std::size_t vocab = std::size_t{1} << 24, hidden = 64;
+  nlohmann::json config = parse_json_file(golden("families/llama2/config.json"));
+  config.update({{"vocab_size", vocab},
+                 {"hidden_size", hidden},
+                 {"num_hidden_layers", 1},
+                 {"intermediate_size", 8},
+                 {"num_attention_heads", 1},
+                 {"num_key_value_heads", 1},
+                 {"tie_word_embeddings", true}});
+  write_json(folder / "config.json", config);
+  nlohmann::json header = nlohmann::json::object();
+  std::size_t end = 0;
+  const auto declare = [&](const std::string& name, std::vector<std::size_t> shape) {
+    std::size_t bytes = 4;
+    for (const std::size_t n : shape) bytes *= n;
+    header[name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {end, end + bytes}}};
+    end += bytes;
+  };
+  declare("model.embed_tokens.weight", {vocab, hidden});
+  declare("model.norm.weight", {hidden});
+  const std::string block = "model.layers.0.";
+  for (const char* norm : {"input_layernorm", "post_attention_layernorm"}) declare(block + norm + ".weight", {hidden});
+  for (const char* part : {"q", "k", "v", "o"}) declare(block + "self_attn." + part + "_proj.weight", {hidden, hidden});
+  declare(block + "mlp.gate_proj.weight", {8, hidden});
+  declare(block + "mlp.up_proj.weight", {8, hidden});
+  declare(block + "mlp.down_proj.weight", {hidden, 8});
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = text.size();
+  std::ofstream(folder / "model.safetensors", std::ios::binary)
+      << std::string(reinterpret_cast<const char*>(&length), 8) << text;
+  std::filesystem::resize_file(folder / "model.safetensors", 8 + text.size() + end);
+
+  const auto pages_read = [] {  // minor and major faults: each page of a mapped file that is touched is one, or 16
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+  };
+  const long before = pages_read();
+  const ModelFolder model = open_model(folder.path());
+  EXPECT_EQ(model.stored_bytes(), end);
+  EXPECT_LT(pages_read() - before, 2000);  // of a million
 }
 
 TEST(OpenModel, TheHeadOfATiedModelIsIgnored) {
