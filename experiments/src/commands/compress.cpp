@@ -101,7 +101,8 @@ struct Statistics {
   std::string key;  // of all that decides them
 };
 
-// Statistics for the plan: of --statistics, or of the calibration texts; null where it needs none.
+// Statistics for the plan: of --statistics, or of the calibration texts; null where it needs none,
+// or can do without and there are no texts.
 Statistics statistics_of(const CompressCommand& command, const CompressionPlan& plan, const nlohmann::json& calibration,
                          const std::string& where, const ModelFolder& model, const CommandContext& context) {
   if (!uses_statistics(plan)) return {};
@@ -138,8 +139,9 @@ void run(const CompressCommand& command, const CommandContext& context) {
   calibration = command.calibration.json(std::move(calibration));
   const auto plan = CompressionPlan::from_json(setting, where);
   const ModelFolder model = open_model(command.model);
-  const bool calibrates_meanwhile = uses_statistics(plan) && command.statistics.empty();  // and shows its own progress
   const Statistics statistics = statistics_of(command, plan, calibration, where + ": calibration", model, context);
+  const bool calibrates_meanwhile =
+      statistics.provider != nullptr && command.statistics.empty();  // with its own progress
   CompressOptions options;
   options.replace = command.replace;
   options.statistics = statistics.provider.get();
