@@ -71,9 +71,9 @@ struct ModelFolder {
 };
 
 // Opens a Hugging Face folder (safetensors, sharded or not), a GGUF file, or a compressed model made by `lcomp
-// compress`. Of Gemma 3 with vision, the text model in it. Throws Error for an unknown architecture (listing the known ones), a config value that is unsupported or
-// missing, tensors that are missing, left over (buffers such as rotary_emb.inv_freq aside) or of a wrong shape: all of
-// them named in one message.
+// compress`. Of Gemma 3 with vision, the text model in it. Throws Error for an unknown architecture (listing the known
+// ones), a config value that is unsupported or missing, tensors that are missing, left over (buffers such as
+// rotary_emb.inv_freq aside) or of a wrong shape: all of them named in one message.
 ModelFolder open_model(const std::filesystem::path& path);
 
 }  // namespace lcomp
