@@ -90,8 +90,10 @@ void ExpertsBackward::run_expert(const BackwardContext& context, const BlockSlic
     parallel_for(
         0, count, [&](std::size_t i) { std::ranges::copy(states.row(tokens[i]), normed.row(i).begin()); }, grain);
     norm.forward(context, normed, normed);
-    expert_.forward_inside(context, normed, buffers_);
-    expert_.forward_out(context, buffers_, out);
+    const MatrixView<float> inner = shaped(buffers_.inner, count, MlpBackward::inner_size(context.config));
+    expert_.forward_inner(context, normed, inner);
+    const MatrixView<float> activated = expert_.activate(context, inner, buffers_);
+    expert_.forward_out(context, activated, out);
     parallel_for(
         0, count,
         [&](std::size_t i) {
@@ -100,7 +102,7 @@ void ExpertsBackward::run_expert(const BackwardContext& context, const BlockSlic
           for (std::size_t j = 0; j < hidden; ++j) out_gradient(i, j) = shares[i] * dy[j];
         },
         grain);
-    expert_.backward(context, tokens, normed, out_gradient, buffers_, out);
+    expert_.backward(context, tokens, normed, inner, activated, out_gradient, buffers_, out);
     parallel_for(
         0, count,
         [&](std::size_t i) {

@@ -9,7 +9,6 @@
 
 #include "activation.h"
 #include "activation_backward.h"
-#include "block_backward.h"
 #include "finite.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -58,6 +57,9 @@ GradientPass::GradientPass(Decoder& decoder, const TokenBatch& batch, LogitCost&
       progress_(options.progress, options.progress_label, 3 * config_.num_layers()),
       head_slices_(config_.tied_head ? LinearSlices{slices_.embedding, {}} : slices_.head),
       tokens_(batch.tokens()),
+      chunks_(cut_between_sequences(batch, options.tokens_at_once)),
+      block_(tokens_, chunks_, state_.ropes),
+      insides_(config_.num_layers()),
       inputs_(checked_multiply(config_.num_layers(), batch.tokens(), "block inputs"), config_.hidden_size,
               options.storage, options.memory_limit, spill_folder(options)) {
   std::iota(tokens_.begin(), tokens_.end(), 0);
@@ -90,11 +92,17 @@ double GradientPass::run() {
 void GradientPass::forward() {
   states_ = Matrix(batch_.tokens(), config_.hidden_size);
   state_.embed(weights_, batch_.ids, states_.view());
+  state_.ropes.extend(longest_sequence(batch_));
   ForwardOptions forward;
   forward.weights = options_.weights;
+  const std::size_t first_kept = config_.num_layers() - kept_blocks();
   for (std::size_t layer = 0; layer < config_.num_layers(); ++layer) {
     inputs_.write(layer * batch_.tokens(), states_.view());
-    decoder_.run_block(layer, batch_, states_.view(), forward);
+    if (layer < first_kept) {
+      decoder_.run_block(layer, batch_, states_.view(), forward);
+    } else {
+      block_.forward(context(layer), slices_.blocks[layer], states_.view(), insides_[layer]);
+    }
     require_finite(states_.view(), fmt::format("layer {}: its output", layer));
     progress_.advance();
   }
@@ -156,13 +164,16 @@ double GradientPass::run_head() {
   return cost;
 }
 
+std::size_t GradientPass::kept_blocks() const {
+  if (config_.num_experts != 0) return 0;
+  const std::uint64_t bytes = BlockInside::bytes(config_, batch_.tokens());
+  return static_cast<std::size_t>(std::min<std::uint64_t>(config_.num_layers(), options_.activation_limit / bytes));
+}
+
 void GradientPass::run_blocks() {
-  const std::vector<TokenChunk> chunks = cut_between_sequences(batch_, options_.tokens_at_once);
-  state_.ropes.extend(longest_sequence(batch_));
-  BlockBackward block(tokens_, chunks, state_.ropes);
   for (std::size_t layer = config_.num_layers(); layer-- > 0;) {
-    block.run(context(layer), slices_.blocks[layer], inputs_, layer * batch_.tokens(), states_.view(),
-              gradient_.view());
+    block_.run(context(layer), slices_.blocks[layer], inputs_, layer * batch_.tokens(), states_.view(),
+               gradient_.view(), insides_[layer]);
     require_finite(gradient_.view(), fmt::format("layer {}: the gradient of its input", layer));
     progress_.advance(2);
   }

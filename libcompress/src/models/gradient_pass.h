@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "block_backward.h"
 #include "decoder_state.h"
 #include "gradient_sums.h"
 #include "lcomp/models/gradients.h"
@@ -27,6 +28,8 @@ class GradientPass {
   // From states_ to gradient_; the cost.
   double run_head();
   void run_blocks();
+  // How many of the last blocks keep their inside.
+  std::size_t kept_blocks() const;
   void run_embedding();
   void require_finite(ConstMatrixView values, const std::string& what) const;
   std::size_t logit_rows() const;
@@ -44,10 +47,13 @@ class GradientPass {
   LinearSlices head_slices_;                // of a tied head: the embedding
   std::vector<std::size_t> tokens_;         // 0, 1, ...
   std::vector<std::size_t> scored_tokens_;  // those with a cost
-  ResidualStream inputs_;                   // [layers * tokens, hidden]: the input of every block
-  Matrix states_;                           // [tokens, hidden]
-  Matrix gradient_;                         // [tokens, hidden]
-  AlignedBuffer<float> embedding_sums_;     // [vocab, hidden], once there is something to add to
+  std::vector<TokenChunk> chunks_;
+  BlockBackward block_;
+  std::vector<std::vector<BlockInside>> insides_;  // [layers]; empty where they are computed again
+  ResidualStream inputs_;                          // [layers * tokens, hidden]: the input of every block
+  Matrix states_;                                  // [tokens, hidden]
+  Matrix gradient_;                                // [tokens, hidden]
+  AlignedBuffer<float> embedding_sums_;            // [vocab, hidden], once there is something to add to
 };
 
 }  // namespace lcomp

@@ -19,6 +19,10 @@ void LinearBackward::read(const BackwardContext& context, std::span<const Linear
   }
 }
 
+void LinearBackward::read_forward(const BackwardContext& context, std::span<const LinearSlices* const> parts) {
+  context.reader.read(context.weights, parts, context.multiplier, forward_);
+}
+
 void LinearBackward::begin(const BackwardContext& context, std::span<const LinearSlices* const> parts) {
   sums_.begin(parts, context.visitor);
 }

@@ -24,8 +24,10 @@ struct BackwardContext {
 // Linears that share an input, in both directions.
 class LinearBackward {
  public:
-  // Decodes the weights of the parts that exist, and begins sums of their gradients.
+  // Decodes the weights, and begins sums of their gradients.
   void read(const BackwardContext& context, std::span<const LinearSlices* const> parts);
+  // Decodes them for forward() alone.
+  void read_forward(const BackwardContext& context, std::span<const LinearSlices* const> parts);
 
   // Begins sums without weights: for linears that no token meets.
   void begin(const BackwardContext& context, std::span<const LinearSlices* const> parts);

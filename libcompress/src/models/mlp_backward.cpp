@@ -25,36 +25,43 @@ void MlpBackward::read(const BackwardContext& context, const MlpSlices& slices) 
   down_.read(context, std::array{&slices.down});
 }
 
+void MlpBackward::read_forward(const BackwardContext& context, const MlpSlices& slices) {
+  gate_up_.read_forward(context, first_parts(context.config, slices));
+  down_.read_forward(context, std::array{&slices.down});
+}
+
 void MlpBackward::begin(const BackwardContext& context, const MlpSlices& slices) {
   gate_up_.begin(context, first_parts(context.config, slices));
   down_.begin(context, std::array{&slices.down});
 }
 
-void MlpBackward::forward_inside(const BackwardContext& context, ConstMatrixView x, MlpBackwardBuffers& buffers) const {
-  const DecoderConfig& config = context.config;
-  const MatrixView<float> inner = shaped(buffers.inner, x.rows(), gate_up_.out_features());
-  const MatrixView<float> activated = shaped(buffers.activated, x.rows(), config.intermediate_size);
+void MlpBackward::forward_inner(const BackwardContext& context, ConstMatrixView x, MatrixView<float> inner) const {
   gate_up_.forward(context, x, inner);
+}
+
+MatrixView<float> MlpBackward::activate(const BackwardContext& context, ConstMatrixView inner,
+                                        MlpBackwardBuffers& buffers) const {
+  const DecoderConfig& config = context.config;
+  const MatrixView<float> activated = shaped(buffers.activated, inner.rows(), config.intermediate_size);
   if (config.gated_mlp) {
     gated_activation(config.activation, inner, activated);
-    return;
+    return activated;
   }
   parallel_chunks(0, inner.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {
     std::copy(inner.data() + begin, inner.data() + end, activated.data() + begin);
   });
   apply_activation(config.activation, activated);
+  return activated;
 }
 
-void MlpBackward::forward_out(const BackwardContext& context, MlpBackwardBuffers& buffers,
-                              MatrixView<float> out) const {
-  down_.forward(context, shaped(buffers.activated, out.rows(), context.config.intermediate_size), out);
+void MlpBackward::forward_out(const BackwardContext& context, ConstMatrixView activated, MatrixView<float> out) const {
+  down_.forward(context, activated, out);
 }
 
 void MlpBackward::backward(const BackwardContext& context, std::span<const std::size_t> tokens, ConstMatrixView x,
-                           ConstMatrixView dy, MlpBackwardBuffers& buffers, MatrixView<float> dx) {
+                           MatrixView<float> inner, ConstMatrixView activated, ConstMatrixView dy,
+                           MlpBackwardBuffers& buffers, MatrixView<float> dx) {
   const DecoderConfig& config = context.config;
-  const MatrixView<float> inner = shaped(buffers.inner, x.rows(), gate_up_.out_features());
-  const MatrixView<float> activated = shaped(buffers.activated, x.rows(), config.intermediate_size);
   const MatrixView<float> gradient = shaped(buffers.activated_gradient, x.rows(), config.intermediate_size);
   down_.backward(context, tokens, activated, dy, gradient);
   if (config.gated_mlp) {

@@ -19,16 +19,24 @@ struct MlpBackwardBuffers {
 class MlpBackward {
  public:
   void read(const BackwardContext& context, const MlpSlices& slices);
+  void read_forward(const BackwardContext& context, const MlpSlices& slices);
   // Without weights: for an expert that no token chose.
   void begin(const BackwardContext& context, const MlpSlices& slices);
-  // Up to the input of `down`, which stays in the buffers: x: [tokens, hidden]
-  void forward_inside(const BackwardContext& context, ConstMatrixView x, MlpBackwardBuffers& buffers) const;
-  // out [tokens, hidden] from what forward_inside() left.
-  void forward_out(const BackwardContext& context, MlpBackwardBuffers& buffers, MatrixView<float> out) const;
-  // dx from the gradient dy of the output, after forward_inside() of the same x; overwrites the buffers. dx may be the
-  // memory of dy.
+  // Of `inner`: gate and up, or up alone.
+  static std::size_t inner_size(const DecoderConfig& config) {
+    return (config.gated_mlp ? 2 : 1) * config.intermediate_size;
+  }
+
+  // inner = [gate(x) | up(x)], or up(x). x: [tokens, hidden]
+  void forward_inner(const BackwardContext& context, ConstMatrixView x, MatrixView<float> inner) const;
+  // The input of `down`, in the buffers.
+  MatrixView<float> activate(const BackwardContext& context, ConstMatrixView inner, MlpBackwardBuffers& buffers) const;
+  void forward_out(const BackwardContext& context, ConstMatrixView activated, MatrixView<float> out) const;
+  // dx from the gradient dy of the output. inner and activated are what the functions above gave for x; inner is
+  // overwritten. dx may be the memory of dy.
   void backward(const BackwardContext& context, std::span<const std::size_t> tokens, ConstMatrixView x,
-                ConstMatrixView dy, MlpBackwardBuffers& buffers, MatrixView<float> dx);
+                MatrixView<float> inner, ConstMatrixView activated, ConstMatrixView dy, MlpBackwardBuffers& buffers,
+                MatrixView<float> dx);
   void hand_over(const BackwardContext& context) const;
 
   static void append_names(const DecoderConfig& config, const MlpSlices& slices, std::vector<std::string>& names);

@@ -65,6 +65,9 @@ struct GradientOptions {
   // Bytes of these inputs that are kept in memory; more go to a temporary file. The results are the same.
   std::uint64_t memory_limit = std::uint64_t{4} << 30;
   std::filesystem::path spill_folder;  // of that file; empty: the system's temporary folder
+  // Bytes of activations inside blocks that the forward pass keeps, of as many of the last blocks as have room; those
+  // of the others are computed again. Changes the rounding at most. A mixture of experts keeps none.
+  std::uint64_t activation_limit = std::uint64_t{2} << 30;
   // Tokens whose activations inside a block exist at once, in whole sequences (at least one).
   std::size_t tokens_at_once = 2048;
   // A token whose row of the embedding gets no gradient as an input, though the cost depends on it: what torch does for
@@ -73,12 +76,12 @@ struct GradientOptions {
 };
 
 // The cost of the batch, and its gradients with respect to every weight and every linear's output.
-// The forward pass stores the input of every block. The backward pass takes the blocks from the last to the first: it
-// decodes one block's weights, computes its inside again for some thousand tokens at a time, and hands what it finds to
-// the visitor. Peak memory is, whatever the depth: one block's weights in float32, once for each direction (the
+// The forward pass stores the input of every block, and the inside of some. The backward pass takes the blocks from the
+// last to the first: it decodes one block's weights, computes its inside again where it must, for some thousand tokens
+// at a time, and hands what it finds to the visitor. Peak memory is, whatever the depth: one block's weights in float32, once for each direction (the
 // head's likewise; of a mixture, one expert's) + the gradients of the block's tensors that are wanted (and of a tied
 // embedding, kept throughout) + the activations of tokens_at_once tokens + two residual streams in float32 (a mixture:
-// three) + memory_limit or what of it is used.
+// three) + what is used of memory_limit and activation_limit.
 // Products are in float32, sums over chunks of tokens too: about 1e-6 of a tensor's norm from the same in double. The
 // same call with the same thread count gives the same bits.
 // Throws Error for a decoder that computes in bfloat16 or with integer activations, for an id outside the vocabulary, a
