@@ -53,28 +53,16 @@ void BlockBackward::hand_over(const BackwardContext& context) const {
     norm->hand_over(context);
 }
 
-void BlockBackward::read(const BackwardContext& context, const BlockSlices& slices) {
+void BlockBackward::read(const BackwardContext& context, const BlockSlices& slices, Directions directions) {
   input_norm_.read(context, slices.input_norm);
   post_attention_norm_.read(context, slices.post_attention_norm);
   query_norm_.read(context, slices.query_norm);
   key_norm_.read(context, slices.key_norm);
   pre_mlp_norm_.read(context, slices.pre_mlp_norm);
   post_mlp_norm_.read(context, slices.post_mlp_norm);
-  query_key_value_.read(context, attention_parts(slices));
-  output_.read(context, std::array{&slices.output});
-  if (context.config.num_experts == 0) mlp_.read(context, slices.mlp);
-}
-
-void BlockBackward::read_forward(const BackwardContext& context, const BlockSlices& slices) {
-  input_norm_.read(context, slices.input_norm);
-  post_attention_norm_.read(context, slices.post_attention_norm);
-  query_norm_.read(context, slices.query_norm);
-  key_norm_.read(context, slices.key_norm);
-  pre_mlp_norm_.read(context, slices.pre_mlp_norm);
-  post_mlp_norm_.read(context, slices.post_mlp_norm);
-  query_key_value_.read_forward(context, attention_parts(slices));
-  output_.read_forward(context, std::array{&slices.output});
-  mlp_.read_forward(context, slices.mlp);
+  query_key_value_.read(context, attention_parts(slices), directions);
+  output_.read(context, std::array{&slices.output}, directions);
+  if (context.config.num_experts == 0) mlp_.read(context, slices.mlp, directions);
 }
 
 std::uint64_t BlockInside::bytes(const DecoderConfig& config, std::size_t tokens) {
@@ -91,7 +79,7 @@ void BlockBackward::forward(const BackwardContext& context, const BlockSlices& s
   const DecoderConfig& config = context.config;
   const std::size_t hidden = config.hidden_size;
   assert(config.num_experts == 0);
-  read_forward(context, slices);
+  read(context, slices, Directions::forward);
   insides = std::vector<BlockInside>(chunks_.size());
   for (std::size_t c = 0; c < chunks_.size(); ++c) {
     const TokenChunk& chunk = chunks_[c];
@@ -134,7 +122,7 @@ void BlockBackward::run(const BackwardContext& context, const BlockSlices& slice
   const DecoderConfig& config = context.config;
   const std::size_t hidden = config.hidden_size;
   const bool kept = !insides.empty(), mixture = config.num_experts != 0;
-  read(context, slices);
+  read(context, slices, kept ? Directions::backward : Directions::both);
   const auto begin = [&](const TokenChunk& chunk) {
     inputs.read(first_row + chunk.first_token, shaped(input_, chunk.tokens, hidden));
     begin_chunk(context, chunk);

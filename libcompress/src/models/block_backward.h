@@ -56,10 +56,9 @@ class BlockBackward {
   static void append_names(const DecoderConfig& config, const BlockSlices& slices, std::vector<std::string>& names);
 
  private:
-  void read(const BackwardContext& context, const BlockSlices& slices);
+  void read(const BackwardContext& context, const BlockSlices& slices, Directions directions);
   void hand_over(const BackwardContext& context) const;
 
-  void read_forward(const BackwardContext& context, const BlockSlices& slices);
   void begin_chunk(const BackwardContext& context, const TokenChunk& chunk);
   // From input_ to `attended`, and in a serial block to `middle`; normed_ too.
   void attention_forward(const BackwardContext& context, const TokenChunk& chunk, BlockInside& inside);

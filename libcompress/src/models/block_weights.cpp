@@ -66,6 +66,11 @@ void WeightReader::read(const TensorSource& source, std::span<const LinearSlices
   multiplier.pack_transposed(weights, transposed);
 }
 
+void WeightReader::read_transposed(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                                   const MatrixMultiplier& multiplier, LinearWeight& transposed) {
+  multiplier.pack_transposed(read_weights(source, parts), transposed);
+}
+
 // All parts have a bias, or none.
 std::vector<float> WeightReader::read_bias(const TensorSource& source,
                                            std::span<const LinearSlices* const> parts) const {

@@ -22,9 +22,11 @@ class WeightReader {
   // The parts one below the other, as one linear layer; each is [its rows, the same cols].
   void read(const TensorSource& source, std::span<const LinearSlices* const> parts, const MatrixMultiplier& multiplier,
             LinearWeight& out);
-  // The same, packed for both directions of a product.
+  // The same, packed for both directions of a product, or for products with the transpose alone.
   void read(const TensorSource& source, std::span<const LinearSlices* const> parts, const MatrixMultiplier& multiplier,
             LinearWeight& out, LinearWeight& transposed);
+  void read_transposed(const TensorSource& source, std::span<const LinearSlices* const> parts,
+                       const MatrixMultiplier& multiplier, LinearWeight& transposed);
   // The same for a layer whose input is rounded where activations are. Throws Error naming the tensor for a source that
   // doesn't store it as integers, and for an input without the grid that it should have.
   void read_rounded(const TensorSource& source, std::span<const LinearSlices* const> parts,

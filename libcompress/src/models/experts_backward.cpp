@@ -24,7 +24,7 @@ double dot(std::span<const float> a, std::span<const float> b) {
 void ExpertsBackward::run(const BackwardContext& context, const BlockSlices& slices, NormBackward& norm,
                           std::span<const std::size_t> tokens, ConstMatrixView states, MatrixView<float> gradient) {
   const std::size_t hidden = states.cols(), experts = context.config.num_experts;
-  router_.read(context, std::array{&slices.router});
+  router_.read(context, std::array{&slices.router}, Directions::both);
   chosen_.assign(experts, {});
   const std::size_t rows = std::min(chunk_tokens, tokens.size());
   Matrix logits(rows, experts);
@@ -79,7 +79,7 @@ void ExpertsBackward::run_expert(const BackwardContext& context, const BlockSlic
   if (chosen.tokens.empty()) {
     expert_.begin(context, slices.experts[expert]);
   } else {
-    expert_.read(context, slices.experts[expert]);
+    expert_.read(context, slices.experts[expert], Directions::both);
   }
   for (std::size_t begin = 0; begin < chosen.tokens.size(); begin += chunk_tokens) {
     const std::size_t count = std::min(chunk_tokens, chosen.tokens.size() - begin);

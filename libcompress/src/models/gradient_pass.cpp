@@ -123,7 +123,7 @@ double GradientPass::run_head() {
     // The head's weight may be much larger than any block's: its working memory is not kept.
     WeightReader reader;
     const BackwardContext reading{config_, weights_, reader, state_.multiplier, visitor_, c.layer};
-    head.read(reading, std::array<const LinearSlices*, 1>{&head_slices_});
+    head.read(reading, std::array<const LinearSlices*, 1>{&head_slices_}, Directions::both);
   }
   norm.read(c, slices_.final_norm);
   gradient_ = Matrix(batch_.tokens(), hidden);

@@ -6,8 +6,19 @@
 
 namespace lcomp {
 
-void LinearBackward::read(const BackwardContext& context, std::span<const LinearSlices* const> parts) {
-  context.reader.read(context.weights, parts, context.multiplier, forward_, transposed_);
+void LinearBackward::read(const BackwardContext& context, std::span<const LinearSlices* const> parts,
+                          Directions directions) {
+  switch (directions) {
+    case Directions::forward:
+      context.reader.read(context.weights, parts, context.multiplier, forward_);
+      return;
+    case Directions::backward:
+      context.reader.read_transposed(context.weights, parts, context.multiplier, transposed_);
+      break;
+    case Directions::both:
+      context.reader.read(context.weights, parts, context.multiplier, forward_, transposed_);
+      break;
+  }
   begin(context, parts);
   components_.clear();
   std::size_t begin = 0;
@@ -17,10 +28,6 @@ void LinearBackward::read(const BackwardContext& context, std::span<const Linear
     components_.back().count += part->weight.rows;
     begin += part->weight.rows;
   }
-}
-
-void LinearBackward::read_forward(const BackwardContext& context, std::span<const LinearSlices* const> parts) {
-  context.reader.read(context.weights, parts, context.multiplier, forward_);
 }
 
 void LinearBackward::begin(const BackwardContext& context, std::span<const LinearSlices* const> parts) {

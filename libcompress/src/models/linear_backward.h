@@ -21,14 +21,14 @@ struct BackwardContext {
   std::size_t layer = 0;  // num_layers(): the head
 };
 
+// What a linear is needed for.
+enum class Directions { forward, backward, both };
+
 // Linears that share an input, in both directions.
 class LinearBackward {
  public:
-  // Decodes the weights, and begins sums of their gradients.
-  void read(const BackwardContext& context, std::span<const LinearSlices* const> parts);
-  // Decodes them for forward() alone.
-  void read_forward(const BackwardContext& context, std::span<const LinearSlices* const> parts);
-
+  // Decodes the weights for one direction or both; with backward, begins sums of their gradients.
+  void read(const BackwardContext& context, std::span<const LinearSlices* const> parts, Directions directions);
   // Begins sums without weights: for linears that no token meets.
   void begin(const BackwardContext& context, std::span<const LinearSlices* const> parts);
 

@@ -20,14 +20,9 @@ std::vector<const LinearSlices*> first_parts(const DecoderConfig& config, const 
 
 }  // namespace
 
-void MlpBackward::read(const BackwardContext& context, const MlpSlices& slices) {
-  gate_up_.read(context, first_parts(context.config, slices));
-  down_.read(context, std::array{&slices.down});
-}
-
-void MlpBackward::read_forward(const BackwardContext& context, const MlpSlices& slices) {
-  gate_up_.read_forward(context, first_parts(context.config, slices));
-  down_.read_forward(context, std::array{&slices.down});
+void MlpBackward::read(const BackwardContext& context, const MlpSlices& slices, Directions directions) {
+  gate_up_.read(context, first_parts(context.config, slices), directions);
+  down_.read(context, std::array{&slices.down}, directions);
 }
 
 void MlpBackward::begin(const BackwardContext& context, const MlpSlices& slices) {

@@ -18,8 +18,7 @@ struct MlpBackwardBuffers {
 // down(act(gate(x)) * up(x)), or down(act(up(x))), in both directions.
 class MlpBackward {
  public:
-  void read(const BackwardContext& context, const MlpSlices& slices);
-  void read_forward(const BackwardContext& context, const MlpSlices& slices);
+  void read(const BackwardContext& context, const MlpSlices& slices, Directions directions);
   // Without weights: for an expert that no token chose.
   void begin(const BackwardContext& context, const MlpSlices& slices);
   // Of `inner`: gate and up, or up alone.
