@@ -32,7 +32,6 @@ class LinearBackward {
   // Begins sums without weights: for linears that no token meets.
   void begin(const BackwardContext& context, std::span<const LinearSlices* const> parts);
 
-  std::size_t out_features() const { return forward_.out_features(); }
 
   // y = x W^T + b.
   void forward(const BackwardContext& context, ConstMatrixView x, MatrixView<float> y) const;
