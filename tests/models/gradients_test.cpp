@@ -378,6 +378,15 @@ TEST(Gradients, TheLayerOfAnOverflowIsNamed) {
                {"layer 1: the gradient of its input"});
 }
 
+TEST(Gradients, AFolderWithoutRoomIsNamed) {
+  LCOMP_REQUIRE(family("llama2"));
+  Decoder decoder(open_model(family("llama2")));
+  GradientOptions options;
+  options.memory_limit = 0;
+  options.spill_folder = "/absent/folder";
+  expect_error([&] { record(decoder, random_batch({8}, 151), options); }, {"/absent/folder"});
+}
+
 TEST(Gradients, ProductsInBfloat16AreRefused) {
   LCOMP_REQUIRE(family("llama2"));
   if (!bfloat16_supported()) GTEST_SKIP() << "needs AVX512-BF16 or AMX-BF16";

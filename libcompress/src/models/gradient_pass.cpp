@@ -84,6 +84,7 @@ void GradientPass::require_finite(ConstMatrixView values, const std::string& wha
 double GradientPass::run() {
   forward();
   const double cost = run_head();
+  if (config_.num_experts == 0) states_ = Matrix();
   run_blocks();
   run_embedding();
   return cost;

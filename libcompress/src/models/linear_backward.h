@@ -32,7 +32,6 @@ class LinearBackward {
   // Begins sums without weights: for linears that no token meets.
   void begin(const BackwardContext& context, std::span<const LinearSlices* const> parts);
 
-
   // y = x W^T + b.
   void forward(const BackwardContext& context, ConstMatrixView x, MatrixView<float> y) const;
   // Reports x and dy of these tokens of the batch, adds to the sums, and writes dx = dy W. [tokens, features]

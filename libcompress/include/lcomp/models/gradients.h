@@ -78,15 +78,14 @@ struct GradientOptions {
 // The cost of the batch, and its gradients with respect to every weight and every linear's output.
 // The forward pass stores the input of every block, and the inside of some. The backward pass takes the blocks from the
 // last to the first: it decodes one block's weights, computes its inside again where it must, for some thousand tokens
-// at a time, and hands what it finds to the visitor. Peak memory is, whatever the depth: one block's weights in float32, once for each direction (the
-// head's likewise; of a mixture, one expert's) + the gradients of the block's tensors that are wanted (and of a tied
-// embedding, kept throughout) + the activations of tokens_at_once tokens + two residual streams in float32 (a mixture:
-// three) + what is used of memory_limit and activation_limit.
-// Products are in float32, sums over chunks of tokens too: about 1e-6 of a tensor's norm from the same in double. The
-// same call with the same thread count gives the same bits.
-// Throws Error for a decoder that computes in bfloat16 or with integer activations, for an id outside the vocabulary, a
-// batch in which no token has a cost, a weight that is not finite (naming the tensor), and a cost, a residual stream or
-// a gradient that is not finite (naming the layer or the tensor).
+// at a time, and hands what it finds to the visitor. Peak memory is, whatever the depth: one block's weights in
+// float32, once for each direction (the head's likewise; of a mixture, one expert's) + the gradients of the block's
+// tensors that are wanted (and of a tied embedding, kept throughout) + the activations of tokens_at_once tokens + two
+// residual streams in float32 (a mixture: three) + what is used of memory_limit and activation_limit. Products are in
+// float32, sums over chunks of tokens too: about 1e-6 of a tensor's norm from the same in double. The same call with
+// the same thread count gives the same bits. Throws Error for a decoder that computes in bfloat16 or with integer
+// activations, for an id outside the vocabulary, a batch in which no token has a cost, a weight that is not finite
+// (naming the tensor), and a cost, a residual stream or a gradient that is not finite (naming the layer or the tensor).
 double gradients(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
                  const GradientOptions& options = {});
 
