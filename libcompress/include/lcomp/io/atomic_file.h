@@ -51,8 +51,8 @@ void write_text_file(const std::filesystem::path& path, std::string_view text);
 // A folder that appears under its final name only when it is complete: files are written into path() (a temporary
 // sibling), commit() flushes them to disk and renames it. Folders above it are made when absent. Destroyed without
 // commit(), it is removed. While it lives it is locked (flock): siblings of the same name that nobody has locked were
-// left behind by processes that were killed, and are removed. With `replace`, an existing folder of that name is renamed away, then deleted with
-// everything in it once the new one has its name.
+// left behind by processes that were killed, and are removed. With `replace`, an existing folder of that name is
+// renamed away, then deleted with everything in it once the new one has its name.
 class AtomicFolder {
  public:
   // Throws Error when `final_path` exists and `replace` is false or it is no folder, or when the folder can't be made.
