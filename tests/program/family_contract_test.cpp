@@ -76,10 +76,9 @@ class FamilyContract : public ::testing::TestWithParam<const char*> {
     const nlohmann::json inspected = succeed({"inspect", compressed});
     EXPECT_EQ(inspected.at("bytes"), report.at("bytes"));
     EXPECT_EQ(inspected.at("parameters"), open_model(model_).parameters());
+    const SafetensorsFile weights(fs::path(compressed) / "model.safetensors");
     std::uint64_t payload = 0;
-    for (const SafetensorsEntry& entry : SafetensorsFile(fs::path(compressed) / "model.safetensors").entries()) {
-      payload += entry.bytes.size();
-    }
+    for (const SafetensorsEntry& entry : weights.entries()) payload += entry.bytes.size();
     EXPECT_EQ(payload, report.at("bytes"));
     const Matrix found = logits(compressed);
     EXPECT_EQ(found.rows(), reference_logits().rows());
