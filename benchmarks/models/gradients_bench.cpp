@@ -1,4 +1,5 @@
-// One forward and backward pass of SmolLM2-135M with the gradients of all weights, in float32.
+// One forward and backward pass of SmolLM2-135M, or the model that LCOMP_SMOLLM2 names, with the gradients of all
+// weights, in float32.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
@@ -57,6 +58,7 @@ BENCHMARK(gradients)
     ->ArgNames({"sequences", "length", "weights"})
     ->Args({8, 512, 1})
     ->Args({8, 512, 0})
+    ->Args({16, 1024, 1})
     ->Unit(benchmark::kMillisecond)
     ->Iterations(1)
     ->UseRealTime();
