@@ -7,9 +7,9 @@
 #include <cassert>
 #include <cmath>
 
-#include "finite.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/value_range.h"
 #include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/kernels/integer_matmul.h"
 
@@ -30,7 +30,7 @@ void WeightReader::read(const TensorSource& source, const TensorSlice& slice, st
   parallel_chunks(0, slice.rows, rows_per_read(slice.cols), [&](std::size_t begin, std::size_t end) {
     const std::span<float> part = out.subspan(begin * slice.cols, (end - begin) * slice.cols);
     source.read_rows(slice.tensor, slice.row_begin + begin, end - begin, part);
-    if (all_finite(part)) return;
+    if (value_range(part).finite) return;
     const auto at = std::find_if(part.begin(), part.end(), [](float v) { return !std::isfinite(v); });
     const auto index = static_cast<std::size_t>(at - part.begin());
     throw Error({source.where(),

@@ -9,10 +9,10 @@
 
 #include "activation.h"
 #include "activation_backward.h"
-#include "finite.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
+#include "lcomp/core/value_range.h"
 
 namespace lcomp {
 namespace {
@@ -76,7 +76,7 @@ BackwardContext GradientPass::context(std::size_t layer) {
 }
 
 void GradientPass::require_finite(ConstMatrixView values, const std::string& what) const {
-  if (all_finite({values.data(), values.size()})) return;
+  if (value_range({values.data(), values.size()}).finite) return;
   throw Error({decoder_.model().path.string(), what + " holds NaN or infinity", "finite values",
                "the weights may be damaged, or overflow float32"});
 }

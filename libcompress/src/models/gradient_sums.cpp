@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cassert>
 
-#include "finite.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/value_range.h"
 #include "linear.h"
 
 namespace lcomp {
@@ -56,7 +56,7 @@ void append_name(const TensorSlice& slice, std::vector<std::string>& names) {
 
 void hand_over(const TensorSource& weights, const std::string& name, std::span<const float> gradient,
                GradientVisitor& visitor) {
-  if (!all_finite(gradient)) {
+  if (!value_range(gradient).finite) {
     throw Error({weights.where(), fmt::format("the gradient of \"{}\" holds NaN or infinity", name), "finite values",
                  "the cost may be too steep for float32"});
   }
