@@ -51,6 +51,48 @@ TEST_P(FamilyDecoder, ASequenceAloneIsTheSameAsInABatch) {
   }
 }
 
+// Prefixes of lengths around the sizes of attention's tiles, in one chunk and across several; one is used again after
+// another, one by nobody, one is empty. Sliding windows of the families end inside them.
+TEST_P(FamilyDecoder, ASharedPrefixGivesTheStatesOfWholeSequences) {
+  LCOMP_REQUIRE(folder());
+  Decoder decoder(open_model(folder()));
+  const TokenBatch parts = random_batch({64, 5, 1, 700, 130, 63, 65, 0, 20, 31, 40}, decoder.config().vocab_size);
+  TokenBatch shared;
+  const auto add_whole = [&](std::size_t s) { shared.add(parts.sequence(s)); };
+  const auto add_after = [&](std::size_t prefix, std::size_t s) { shared.add_after(prefix, parts.sequence(s)); };
+  add_whole(0);
+  add_after(0, 1);
+  add_after(0, 2);
+  add_whole(3);  // sequence 3, longer than a chunk
+  add_after(3, 4);
+  add_after(0, 5);
+  add_after(3, 6);
+  add_whole(7);  // sequence 7, empty
+  add_after(7, 8);
+  add_whole(9);
+  add_after(3, 10);
+  const Matrix together = decoder.forward(shared);
+  for (std::size_t s = 0; s < shared.sequences(); ++s) {
+    if (shared.sequence(s).empty() ||
+        !prefix_can_be_shared(decoder.config(), shared.prefix_length(s), shared.prefix_length(s) + 1))
+      continue;
+    std::vector<std::int32_t> ids;
+    if (shared.prefix(s) != TokenBatch::no_prefix) {
+      const auto prefix = shared.sequence(shared.prefix(s));
+      ids.assign(prefix.begin(), prefix.end());
+    }
+    ids.insert(ids.end(), shared.sequence(s).begin(), shared.sequence(s).end());
+    TokenBatch alone;
+    alone.add(ids);
+    const Matrix expected = decoder.forward(alone);
+    const std::size_t own = shared.sequence(s).size();
+    EXPECT_LT(testing::relative_difference(together.view().rows_range(shared.offsets[s], own),
+                                           expected.view().rows_range(expected.rows() - own, own)),
+              1e-5)
+        << "sequence " << s;
+  }
+}
+
 TEST_P(FamilyDecoder, ThreadsChangeRoundingAtMostAndRepetitionNothing) {
   LCOMP_REQUIRE(folder());
   const TokenBatch batch = random_batch({70, 600}, open_model(folder()).config.vocab_size);
@@ -192,6 +234,18 @@ TEST(Decoder, IdsOutsideTheVocabularyAreRefused) {
     EXPECT_THROW(decoder.forward(batch), Error);
   }
   EXPECT_EQ(decoder.forward(TokenBatch()).rows(), 0u);
+}
+
+// longrope: the factors of all positions follow from the whole length (original length 32).
+TEST(Decoder, APrefixWithOtherRotaryFactorsIsRefused) {
+  LCOMP_REQUIRE(golden("families/phi3-longrope"));
+  Decoder decoder(open_model(golden("families/phi3-longrope")));
+  TokenBatch batch = random_batch({20}, 100);
+  const TokenBatch more = random_batch({12, 13}, 100);
+  batch.add_after(0, more.sequence(0));
+  EXPECT_NO_THROW(decoder.forward(batch));
+  batch.add_after(0, more.sequence(1));
+  EXPECT_THROW(decoder.forward(batch), Error);
 }
 
 TEST(Decoder, ReportsAStepABlock) {

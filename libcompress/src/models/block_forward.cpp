@@ -73,6 +73,7 @@ void attend(const DecoderConfig& config, const LayerConfig& layer, std::span<con
   const std::size_t q = config.query_size(), kv = config.key_value_size();
   std::vector<AttentionSpan> spans;
   for (const ChunkPiece& piece : pieces) {
+    if (piece.prefix != nullptr) piece.cache->assign(*piece.prefix);
     assert(piece.cache->length() == piece.first_position);
     const ConstMatrixView rows = query_key_value.rows_range(piece.first_row, piece.rows);
     piece.cache->append(rows.cols_range(q, kv), rows.cols_range(q + kv, kv));

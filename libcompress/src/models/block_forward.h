@@ -16,9 +16,11 @@ namespace lcomp {
 struct ChunkPiece {
   std::size_t first_row = 0;  // within the chunk
   std::size_t rows = 0;
-  std::size_t first_position = 0;  // == cache->length()
+  std::size_t first_position = 0;  // == cache->length(), or prefix->length() where there is one
   bool long_sequence = false;      // longrope: which factors
   KeyValueCache* cache = nullptr;
+  const KeyValueCache* prefix = nullptr;  // copied to `cache` first; filled by an earlier piece of the chunk, if not
+                                          // before
 };
 
 // Rotary tables of a model: [rope][long_sequence].

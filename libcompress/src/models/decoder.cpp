@@ -22,8 +22,17 @@ namespace {
 std::size_t longest_sequence(const TokenBatch& batch) {
   std::size_t longest = 0;
   for (std::size_t s = 0; s < batch.sequences(); ++s)
-    longest = std::max(longest, batch.offsets[s + 1] - batch.offsets[s]);
+    longest = std::max(longest, batch.prefix_length(s) + batch.sequence(s).size());
   return longest;
+}
+
+void check_prefixes(const TokenBatch& batch, const DecoderConfig& config, const std::string& where) {
+  for (std::size_t s = 0; s < batch.sequences(); ++s) {
+    const std::size_t prefix = batch.prefix_length(s), length = prefix + batch.sequence(s).size();
+    if (prefix == 0 || prefix_can_be_shared(config, prefix, length)) continue;
+    throw Error({where, fmt::format("sequence {} of {} tokens, going on from a prefix of {}", s, length, prefix),
+                 "lengths with the same rotary factors (longrope)", "compute this sequence as a whole"});
+  }
 }
 
 }  // namespace
@@ -39,6 +48,12 @@ void check_ids(std::span<const std::int32_t> ids, const DecoderConfig& config, c
 
 bool needs_long_factors(const RopeConfig& rope, std::size_t length) {
   return rope.scaling == RopeScaling::longrope && length > rope.original_positions;
+}
+
+bool prefix_can_be_shared(const DecoderConfig& config, std::size_t prefix_length, std::size_t length) {
+  return std::all_of(config.ropes.begin(), config.ropes.end(), [&](const RopeConfig& rope) {
+    return needs_long_factors(rope, prefix_length) == needs_long_factors(rope, length);
+  });
 }
 
 Decoder::State::State(ModelFolder folder, ComputeType compute_type)
@@ -121,6 +136,7 @@ void Decoder::State::embed(const TensorSource& source, std::span<const std::int3
 Matrix Decoder::embed(const TokenBatch& batch) {
   assert(batch.offsets.front() == 0 && batch.offsets.back() == batch.ids.size());
   check_ids(batch.ids, config(), model().path.string());
+  check_prefixes(batch, config(), model().path.string());
   Matrix states(batch.tokens(), config().hidden_size);
   state_->embed(*model().tensors, batch.ids, states.view());
   return states;
@@ -140,22 +156,15 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
 
   const std::vector<TokenChunk> chunks = cut_into_chunks(batch);
   std::vector<ChunkPiece> pieces;
-  // The pieces of a chunk with their caches. A sequence that began in an earlier chunk is the first, and keeps its
-  // cache.
-  const auto begin_chunk = [&](const TokenChunk& chunk, std::size_t previous_pieces) {
-    if (s.caches.size() < chunk.pieces.size()) s.caches.resize(chunk.pieces.size());
+  s.caches.begin_block(batch, c.num_key_value_heads, c.head_dim);
+  const auto begin_chunk = [&](const TokenChunk& chunk) {
+    s.caches.begin_chunk(chunk);
     pieces.clear();
-    for (std::size_t i = 0; i < chunk.pieces.size(); ++i) {
-      const SequencePiece& piece = chunk.pieces[i];
-      if (piece.first_position != 0) {
-        std::swap(s.caches[0], s.caches[previous_pieces - 1]);
-      } else if (s.caches[i].key_value_heads() == 0) {
-        s.caches[i] = KeyValueCache(c.num_key_value_heads, c.head_dim);
-      } else {
-        s.caches[i].truncate(0);
-      }
+    for (const SequencePiece& piece : chunk.pieces) {
+      const KeyValueCache* prefix = piece.begins ? s.caches.prefix(piece.sequence) : nullptr;
       pieces.push_back({piece.first_row, piece.rows, piece.first_position,
-                        needs_long_factors(c.ropes[layer_config.rope], piece.sequence_length), &s.caches[i]});
+                        needs_long_factors(c.ropes[layer_config.rope], piece.sequence_length),
+                        s.caches.of(piece.sequence), prefix});
     }
   };
   const auto report = [&](const TokenChunk& chunk) {
@@ -165,10 +174,8 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
 
   if (!resident) read_attention(s.reader, source, c, slices, s.multiplier, weights.attention);
   if (!resident && c.parallel_block) read_mlp(s.reader, source, c, slices, s.multiplier, weights.mlp);
-  std::size_t previous_pieces = 0;
   for (const TokenChunk& chunk : chunks) {
-    begin_chunk(chunk, previous_pieces);
-    previous_pieces = pieces.size();
+    begin_chunk(chunk);
     if (c.parallel_block) {
       run_parallel_block(c, layer_config, weights, pieces, s.ropes, s.multiplier, report(chunk), s.buffers,
                          rows(chunk));

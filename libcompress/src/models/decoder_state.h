@@ -5,6 +5,7 @@
 
 #include "block_forward.h"
 #include "lcomp/models/decoder.h"
+#include "sequence_caches.h"
 
 namespace lcomp {
 
@@ -27,7 +28,7 @@ struct Decoder::State {
   std::vector<BlockWeights> resident;  // after load_all()
   BlockWeights streamed;               // the block at work, otherwise
   ChunkBuffers buffers;
-  std::vector<KeyValueCache> caches;  // of the sequences of the chunk at work; the first may go on from the last chunk
+  SequenceCaches caches;  // of the chunk at work
 
   void load_head();
   void load_final_norm();

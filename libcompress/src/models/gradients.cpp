@@ -2,11 +2,15 @@
 
 #include "block_backward.h"
 #include "gradient_pass.h"
+#include "lcomp/core/error.h"
 
 namespace lcomp {
 
 double gradients(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
                  const GradientOptions& options) {
+  if (!batch.prefixes.empty()) {
+    throw Error({"gradients", "sequences that share a prefix", "whole sequences", "add each sequence as a whole"});
+  }
   return GradientPass(decoder, batch, cost, visitor, options).run();
 }
 

@@ -32,6 +32,16 @@ void KeyValueCache::reserve(std::size_t tokens) {
   tiles_ = tiles;
 }
 
+void KeyValueCache::assign(const KeyValueCache& other) {
+  assert(heads_ == other.heads_ && head_dim_ == other.head_dim_);
+  length_ = 0;
+  reserve(other.length_);
+  const std::size_t tiles = divide_up(other.length_, tile_tokens);
+  std::copy_n(other.keys_.data(), tiles * heads_ * key_tile_size(), keys_.data());
+  std::copy_n(other.values_.data(), tiles * heads_ * value_tile_size(), values_.data());
+  length_ = other.length_;
+}
+
 void KeyValueCache::append(ConstMatrixView keys, ConstMatrixView values) {
   const std::size_t tokens = keys.rows();
   assert(values.rows() == tokens && keys.cols() == heads_ * head_dim_ && values.cols() == heads_ * head_dim_);

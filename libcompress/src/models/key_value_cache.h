@@ -23,6 +23,9 @@ class KeyValueCache {
   void truncate(std::size_t length);  // forgets all tokens from `length` on; keeps the memory
   void reserve(std::size_t tokens);   // so that append() does not move what is there
 
+  // The first other.length() tokens become those of `other`, which has the same shape; the rest is forgotten.
+  void assign(const KeyValueCache& other);
+
   // Appends the tokens whose keys and values are the rows: [tokens, key_value_heads * head_dim].
   void append(ConstMatrixView keys, ConstMatrixView values);
 

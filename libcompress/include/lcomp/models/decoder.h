@@ -23,15 +23,29 @@ enum class ComputeType {
 };
 
 // Token sequences laid end to end: sequence s is ids[offsets[s]] ... ids[offsets[s + 1] - 1].
+// Sequences that begin alike may share that beginning: it is a sequence of its own, and those that go on from it hold
+// their own tokens only. Forward passes compute it once, and give the others the states that they would have as a
+// whole, up to the rounding of float32 sums. Backward passes refuse such batches.
 struct TokenBatch {
+  static constexpr std::size_t no_prefix = static_cast<std::size_t>(-1);
+
   std::vector<std::int32_t> ids;
   std::vector<std::size_t> offsets = {0};
+  std::vector<std::size_t> prefixes;  // [sequences]: the sequence that s goes on from, or no_prefix; empty: none does
 
   std::size_t sequences() const { return offsets.size() - 1; }
   std::size_t tokens() const { return ids.size(); }
   std::span<const std::int32_t> sequence(std::size_t s) const;
   void add(std::span<const std::int32_t> sequence);
+  // A sequence that goes on from sequence `prefix`, which must have no prefix itself.
+  void add_after(std::size_t prefix, std::span<const std::int32_t> sequence);
+  std::size_t prefix(std::size_t s) const { return prefixes.empty() ? no_prefix : prefixes[s]; }
+  std::size_t prefix_length(std::size_t s) const;  // tokens; 0 without one
 };
+
+// Whether a sequence of `length` tokens has the same keys and values in its first `prefix_length` positions as these
+// alone. Not so with longrope, where the length decides the rotary factors of all positions.
+bool prefix_can_be_shared(const DecoderConfig& config, std::size_t prefix_length, std::size_t length);
 
 // Sees the forward pass as it goes, layer by layer: what calibration, sequential compression, evaluation and the
 // backward pass are built on. All do nothing by default.
@@ -90,8 +104,8 @@ class Decoder {
 
   // Runs all sequences through the model, one block at a time, so that peak memory is half a block in float32 + the
   // residual stream of all tokens + what one chunk of tokens needs. Returns the states after the final norm, [tokens,
-  // hidden]. Throws Error for an id outside the vocabulary. Positions beyond max_positions are computed all the same.
-  // It is embed(), run_block() for each block, normalize().
+  // hidden]. Throws Error for an id outside the vocabulary, and for a prefix that can't be shared. Positions beyond
+  // max_positions are computed all the same. It is embed(), run_block() for each block, normalize().
   Matrix forward(const TokenBatch& batch, const ForwardOptions& options = {});
 
   // The residual stream before the first block: rows of the embedding, scaled. [tokens, hidden]
