@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "lcomp/core/error.h"
-#include "lcomp/eval/choice_scores.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 
@@ -126,9 +125,9 @@ void AnswerLog::append(std::span<const ChoiceAnswer> answers) {
 }
 
 std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task, AnswerLog& log,
-                                         const ForwardOptions& options) {
-  ChoiceScoreOptions score;
-  score.forward = options;
+                                         const ChoiceScoreOptions& options) {
+  ChoiceScoreOptions score = options;
+  score.first_group = 0;
   while (score.first_group + 1 < task.groups.size() && task.groups[score.first_group + 1] <= log.answers().size()) {
     ++score.first_group;
   }

@@ -183,7 +183,12 @@ ChoiceSet read_mmlu(const fs::path& data, const std::vector<std::string>& subjec
   std::vector<MmluSubject> wanted(mmlu_subjects().begin(), mmlu_subjects().end());
   if (!subjects.empty()) {
     wanted.clear();
-    for (const std::string& name : subjects) wanted.push_back(mmlu_subject(name, "subjects"));
+    for (const std::string& name : subjects) {
+      wanted.push_back(mmlu_subject(name, "subjects"));
+      if (std::count(subjects.begin(), subjects.end(), name) > 1) {
+        throw Error({"subjects", fmt::format("\"{}\" twice", name), "each once", ""});
+      }
+    }
   }
   ChoiceSet set;
   for (const MmluSubject& subject : wanted) {

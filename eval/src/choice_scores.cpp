@@ -134,11 +134,11 @@ void score_choices(Decoder& model, const ChoiceTask& task, const ChoiceScoreOpti
   }
 }
 
-std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task, const ForwardOptions& options) {
+std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task, const ChoiceScoreOptions& options) {
   std::vector<ChoiceAnswer> answers;
-  ChoiceScoreOptions score;
-  score.forward = options;
+  ChoiceScoreOptions score = options;
   score.on_group = [&](std::span<const ChoiceAnswer> group) {
+    if (options.on_group) options.on_group(group);
     answers.insert(answers.end(), group.begin(), group.end());
   };
   score_choices(model, task, score);

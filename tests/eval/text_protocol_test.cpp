@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "eval/byte_tokenizer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/atomic_file.h"
@@ -11,24 +12,10 @@
 namespace lcomp {
 namespace {
 
+using testing::ByteTokenizer;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
-
-// One token a byte; token 256 begins a text.
-class ByteTokenizer : public Tokenizer {
- public:
-  std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
-    std::vector<TokenId> ids;
-    if (add_special) ids.push_back(256);
-    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
-    return ids;
-  }
-  std::string decode(std::span<const TokenId>, bool) const override { return {}; }
-  std::size_t vocab_size() const override { return 257; }
-  std::optional<TokenId> token_to_id(std::string_view) const override { return std::nullopt; }
-  std::optional<std::string> id_to_token(TokenId) const override { return std::nullopt; }
-};
 
 TextProtocol read(const char* json) {
   const nlohmann::json object = parse_json(json, "test");

@@ -5,7 +5,9 @@
 
 #include "command_context.h"
 #include "compute_option.h"
+#include "eval_choices.h"
 #include "lcomp/core/error.h"
+#include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/text_scores.h"
 #include "model_tokenizer.h"
 
@@ -22,6 +24,7 @@ struct EvalOptions {
   std::optional<std::size_t> first_scored;
   std::optional<std::size_t> sequences;
   bool no_bos = false;
+  ChoiceOptions choices;
   ComputeType compute = ComputeType::float32;
 };
 
@@ -37,7 +40,24 @@ TextProtocol protocol_of(const EvalOptions& options) {
   return TextProtocol::from_config(reader);
 }
 
-void run(const EvalOptions& options, const CommandContext& context) {
+// Options of the other kind of task would do nothing: they are a mistake.
+void refuse_options(const CLI::App& command, const std::string& task, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (command.count(name) == 0) continue;
+    throw Error({name, "an option that means nothing to --task " + task, "", "leave it out, or choose another task"});
+  }
+}
+
+void run(const CLI::App& command, const EvalOptions& options, const CommandContext& context) {
+  if (ChoiceProtocol::task_from_name(options.task)) {
+    refuse_options(command, options.task, {"--reference", "--protocol", "--window", "--first-scored", "--sequences"});
+    run_choice_task(options.model, options.task, options.file, !options.no_bos, options.compute, options.choices,
+                    context);
+    return;
+  }
+  refuse_options(command, options.task,
+                 {"--shots", "--prompt", "--normalize", "--subject", "--shots-file", "--limit", "--seed", "--answers",
+                  "--against", "--unshared"});
   const bool with_kl = options.task == "kl";
   if (with_kl && options.reference.empty()) {
     throw Error({"--task kl", "no --reference", "the original model that the divergence is measured from", ""});
@@ -85,25 +105,34 @@ void run(const EvalOptions& options, const CommandContext& context) {
 
 void add_eval_command(CLI::App& app, CommandContext& context) {
   const auto options = std::make_shared<EvalOptions>();
-  CLI::App* command =
-      add_command(app, context, "eval", "Score a model: perplexity, KL divergence from its original",
-                  "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
-                  "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8\n"
-                  "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json");
+  CLI::App* command = add_command(
+      app, context, "eval", "Score a model: perplexity, KL divergence from its original, questions with choices",
+      "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
+      "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8\n"
+      "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json\n"
+      "  lcomp eval models/smollm2 --task mmlu --limit 500 --answers smollm2.jsonl\n"
+      "  lcomp eval out/smollm2-4bit --task arc-easy --prompt cloze");
   command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
-  command->add_option("--task", options->task, "perplexity, or kl (which reports perplexity too) (default: perplexity)")
-      ->check(CLI::IsMember({"perplexity", "kl"}));
+  command
+      ->add_option(
+          "--task", options->task,
+          "perplexity; kl (which reports perplexity too); mmlu, arc-easy, arc-challenge, or choices: questions "
+          "of --file (default: perplexity)")
+      ->check(CLI::IsMember({"perplexity", "kl", "mmlu", "arc-easy", "arc-challenge", "choices"}));
   command->add_option("--reference", options->reference, "the original, for --task kl");
   command->add_option("--protocol", options->protocol, "wikitext2 or c4 (default: wikitext2)")
       ->check(CLI::IsMember({"wikitext2", "c4"}));
-  command->add_option("--file", options->file, "score this text instead: .jsonl like c4, anything else like wikitext2");
+  command->add_option("--file", options->file,
+                      "score this text instead: .jsonl like c4, anything else like wikitext2; choices: JSON lines of "
+                      "questions");
   command->add_option("--window", options->window, "tokens in a sequence (default: 512; c4: 1024)");
   command->add_option("--first-scored", options->first_scored, "first scored position (default: 1; c4: 512)");
   command->add_option("--sequences", options->sequences, "at most so many windows or texts (default: all)");
   command->add_flag("--no-bos", options->no_bos, "don't let the tokenizer add its begin token");
   command->add_option("--data", context.data, "folder with the data sets (default: LCOMP_DATA)");
+  add_choice_options(*command, options->choices);
   add_compute_option(*command, options->compute);
-  command->callback([options, &context] { run(*options, context); });
+  command->callback([command, options, &context] { run(*command, *options, context); });
 }
 
 }  // namespace lcomp

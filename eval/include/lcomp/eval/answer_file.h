@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/eval/choice_answers.h"
+#include "lcomp/eval/choice_scores.h"
 
 namespace lcomp {
 
@@ -43,8 +43,9 @@ class AnswerLog {
 };
 
 // Runs score_choices() with a log: what the log holds of whole groups is kept, the rest computed and appended. The
-// file, once complete, has the same bytes whether it was interrupted or not. Returns all answers.
+// file, once complete, has the same bytes whether it was interrupted or not. options.first_group and on_group are not
+// used. Returns all answers.
 std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task, AnswerLog& log,
-                                         const ForwardOptions& options);
+                                         const ChoiceScoreOptions& options);
 
 }  // namespace lcomp

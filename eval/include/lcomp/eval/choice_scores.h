@@ -23,7 +23,8 @@ struct ChoiceScoreOptions {
 // and for logits that are not finite.
 void score_choices(Decoder& model, const ChoiceTask& task, const ChoiceScoreOptions& options);
 
-// Scores everything and returns the answers.
-std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task, const ForwardOptions& options = {});
+// Scores everything and returns the answers, after options.on_group has seen them.
+std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task,
+                                         const ChoiceScoreOptions& options = {});
 
 }  // namespace lcomp
