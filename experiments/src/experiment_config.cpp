@@ -128,9 +128,15 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
   names.clear();
   reader.each_object("tasks", [&](ConfigReader& entry) {
     ExperimentTask task;
-    task.kl = entry.one_of("task", {"perplexity", "kl"}) == "kl";
-    task.protocol = TextProtocol::from_config(entry);
-    task.name = entry.string_or("name", task.protocol.name());
+    const std::string kind = entry.one_of("task", {"perplexity", "kl", "mmlu", "arc-easy", "arc-challenge", "choices"});
+    if (const auto choice_task = ChoiceProtocol::task_from_name(kind)) {
+      task.choices = ChoiceProtocol::from_config(*choice_task, entry);
+      task.name = entry.string_or("name", task.choices->name());
+    } else {
+      task.kl = kind == "kl";
+      task.protocol = TextProtocol::from_config(entry);
+      task.name = entry.string_or("name", task.protocol.name());
+    }
     if (!names.insert(task.name).second) {
       throw Error({entry.where("name"), fmt::format("\"{}\" for a second task", task.name), "a name of its own", ""});
     }

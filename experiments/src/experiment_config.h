@@ -1,11 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/text_protocol.h"
 #include "lcomp/models/decoder.h"
 
@@ -27,9 +29,10 @@ struct ExperimentSize {
 };
 
 struct ExperimentTask {
-  std::string name;  // the protocol's, or "name" of the config where two tasks share a protocol
-  TextProtocol protocol;
-  bool kl = false;  // divergence from the original too
+  std::string name;                       // the protocol's, or "name" of the config where two tasks share a protocol
+  TextProtocol protocol;                  // perplexity and kl
+  bool kl = false;                        // divergence from the original too
+  std::optional<ChoiceProtocol> choices;  // instead: questions with choices
 };
 
 // An experiment file: a model, methods, sizes and tasks. Every method is run at every size and scored by every task.

@@ -21,6 +21,7 @@
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
+#include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
 #include "model_tokenizer.h"
@@ -75,8 +76,14 @@ struct Cell {
 struct Task {
   const ExperimentTask* setting = nullptr;
   ScoringBatch batch;
+  ChoiceTask choices;  // instead of the batch, for questions
   std::string id;
   Matrix original_states;  // filled when the first cell needs them
+
+  const std::string& description() const { return setting->choices ? choices.description : batch.description; }
+  nlohmann::json protocol() const {
+    return setting->choices ? setting->choices->to_json() : setting->protocol.to_json();
+  }
 };
 
 class Experiment {
@@ -101,9 +108,14 @@ class Experiment {
     for (const auto& setting : config.tasks) {
       Task task;
       task.setting = &setting;
-      task.batch = make_scoring_batch(setting.protocol, *tokenizer, config.data);
       Hasher hasher;
-      hasher.update(hash_batch(task.batch));
+      if (setting.choices) {
+        task.choices = make_choice_task(*setting.choices, *tokenizer, original_.config.max_positions, config.data);
+        hasher.update(task.choices.key);
+      } else {
+        task.batch = make_scoring_batch(setting.protocol, *tokenizer, config.data);
+        hasher.update(hash_batch(task.batch));
+      }
       hasher.update(name(config.compute) + (setting.kl ? " kl" : ""));
       task.id = hasher.hex().substr(0, 16);
       tasks_.push_back(std::move(task));
@@ -204,6 +216,34 @@ class Experiment {
     return *original_decoder_;
   }
 
+  static fs::path answer_file(const fs::path& cell_folder, const Task& task) {
+    return cell_folder / ("answers-" + task.id + ".jsonl");
+  }
+
+  // Answers the questions of a task, going on where an interrupted run stopped.
+  void store_choices(const Cell& cell, const Task& task, Decoder& decoder) {
+    ChoiceScoreOptions options;
+    options.forward = forward_options(task.setting->name);
+    const fs::path path = answer_file(cell.folder, task);
+    std::vector<ChoiceAnswer> answers;
+    {
+      AnswerLog log(path, {{"protocol", task.protocol()},
+                           {"description", task.choices.description},
+                           {"key", task.choices.key},
+                           {"model", cell.folder.filename().string()},
+                           {"compute", name(config_.compute)}});
+      answers = answer_choices(decoder, task.choices, log, options);
+    }
+    nlohmann::json json = {{"task", task.setting->name},          {"description", task.choices.description},
+                           {"protocol", task.protocol()},         {"compute", name(config_.compute)},
+                           {"answers", path.filename().string()}, {"choices", to_json(summarize(answers))}};
+    if (cell.method != nullptr) {
+      const AnswerFile original = read_answer_file(answer_file(cells_.front().folder, task));
+      json["against_original"] = to_json(compare_answers(original, read_answer_file(path)));
+    }
+    write_text_file(score_file(cell, task), json.dump(2) + "\n");
+  }
+
   ReferenceStates reference(Task& task) {
     if (!task.setting->kl) return {};
     if (task.original_states.empty()) {
@@ -229,8 +269,12 @@ class Experiment {
     bool computed = false;
     for (Task& task : tasks_) {
       if (fs::exists(score_file(cell, task))) continue;
-      store_score(cell, task, score_texts(original_decoder(), task.batch, {}, forward_options(task.setting->name)));
       computed = true;
+      if (task.setting->choices) {
+        store_choices(cell, task, original_decoder());
+        continue;
+      }
+      store_score(cell, task, score_texts(original_decoder(), task.batch, {}, forward_options(task.setting->name)));
     }
     const nlohmann::json report = {{"bytes", original_.stored_bytes()}, {"parameters", original_.parameters()}};
     write_text_file(cell.folder / "cell.json", report.dump(2) + "\n");
@@ -272,10 +316,14 @@ class Experiment {
     for (Task& task : tasks_) {
       if (fs::exists(score_file(cell, task))) continue;
       make_model();
-      const ReferenceStates states = reference(task);
-      Decoder decoder(open_model(model_folder), config_.compute);
-      store_score(cell, task, score_texts(decoder, task.batch, states, forward_options(task.setting->name)));
       computed = true;
+      Decoder decoder(open_model(model_folder), config_.compute);
+      if (task.setting->choices) {
+        store_choices(cell, task, decoder);
+        continue;
+      }
+      const ReferenceStates states = reference(task);
+      store_score(cell, task, score_texts(decoder, task.batch, states, forward_options(task.setting->name)));
     }
     if (config_.keep_models) {
       make_model();
@@ -321,8 +369,9 @@ class Experiment {
     for (const Task& task : tasks_) {
       tasks.push_back({{"name", task.setting->name},
                        {"kl", task.setting->kl},
-                       {"protocol", task.setting->protocol.to_json()},
-                       {"description", task.batch.description}});
+                       {"choices", task.setting->choices.has_value()},
+                       {"protocol", task.protocol()},
+                       {"description", task.description()}});
     }
     result_.metrics = {{"name", config_.name},
                        {"description", config_.description},

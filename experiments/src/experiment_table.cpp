@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace lcomp {
@@ -24,6 +25,13 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
   };
   for (const auto& task : metrics.at("tasks")) {
     const auto name = task.at("name").get<std::string>();
+    if (task.value("choices", false)) {
+      add_column(name);
+      add_column("error");
+      add_column("flips");
+      add_column("p");
+      continue;
+    }
     add_column(name + " perplexity");
     if (!task.at("kl").get<bool>()) continue;
     add_column(name + " KL mean");
@@ -39,6 +47,19 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
                                       fmt::format("{:.2f}", row.at("ratio").get<double>())};
     for (const auto& task : metrics.at("tasks")) {
       const auto& score = row.at("scores").at(task.at("name").get<std::string>());
+      if (task.value("choices", false)) {
+        const auto& choices = score.at("choices");
+        cells.push_back(fmt::format("{:.2f} %", 100 * choices.at("accuracy").get<double>()));
+        cells.push_back(fmt::format("{:.2f}", 100 * choices.at("standard_error").get<double>()));
+        if (!score.contains("against_original")) {  // the original
+          cells.insert(cells.end(), 2, "-");
+          continue;
+        }
+        const auto& against = score.at("against_original");
+        cells.push_back(fmt::format("{}", against.at("flips").get<std::size_t>()));
+        cells.push_back(fmt::format("{:.2g}", against.at("p_value").get<double>()));
+        continue;
+      }
       cells.push_back(perplexity_text(score.at("perplexity").at("perplexity").get<double>()));
       if (!task.at("kl").get<bool>()) continue;
       if (!score.contains("kl")) {  // the original
@@ -65,6 +86,13 @@ std::string experiment_heading(const nlohmann::json& metrics) {
       "Minutes: of compression, calibration included.\n\n",
       metrics.at("model").get<std::string>());
   for (const auto& task : metrics.at("tasks")) text += fmt::format("- {}\n", task.at("description").get<std::string>());
+  const bool asks = std::any_of(metrics.at("tasks").begin(), metrics.at("tasks").end(),
+                                [](const nlohmann::json& task) { return task.value("choices", false); });
+  if (asks) {
+    text +=
+        "\nQuestions: accuracy over all of them with its binomial standard error, answers that differ from the "
+        "original's, and p of no difference in accuracy (McNemar's exact test).\n";
+  }
   return text + "\n";
 }
 
