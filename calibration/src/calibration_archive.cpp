@@ -150,4 +150,18 @@ Matrix CalibrationArchive::guided_hessian(SensitivityCost cost, std::string_view
   return read_guided_hessian(state_->archive, cost, stored, group);
 }
 
+Matrix CalibrationArchive::guided_hessian(SensitivityCost cost, std::string_view component) const {
+  const StoredSensitivity stored = state_->sensitivity(cost, component);
+  Matrix mean(stored.in_features, stored.in_features);
+  mean.fill(0);
+  for (std::size_t k = 0; k < stored.groups; ++k) {
+    const Matrix hessian = read_guided_hessian(state_->archive, cost, stored, k);
+    const std::size_t rows = row_group_begin(stored.out_features, stored.groups, k + 1) -
+                             row_group_begin(stored.out_features, stored.groups, k);
+    const auto share = static_cast<float>(static_cast<double>(rows) / static_cast<double>(stored.out_features));
+    for (std::size_t e = 0; e < mean.size(); ++e) mean.data()[e] += share * hessian.data()[e];
+  }
+  return mean;
+}
+
 }  // namespace lcomp

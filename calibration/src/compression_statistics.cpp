@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -17,33 +18,69 @@
 namespace lcomp {
 namespace {
 
-// The statistics with all that they are views of; null where no token was seen.
+// Statistics with all that they are views of.
+struct HeldStatistics {
+  std::shared_ptr<const InputStatistics> input;
+  Sensitivity sensitivity;
+  Matrix guided_hessian;
+  LayerSensitivity sensitivity_view;
+  LayerStats view;
+};
+
+std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<HeldStatistics> held) {
+  const LayerStats* view = &held->view;
+  return {std::move(held), view};
+}
+
+// Null where no token was seen.
 std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<const InputStatistics> statistics) {
   if (statistics->tokens == 0) return nullptr;
-  struct Held {
-    std::shared_ptr<const InputStatistics> statistics;
-    LayerStats view;
-  };
-  auto held = std::make_shared<Held>();
+  auto held = std::make_shared<HeldStatistics>();
   held->view = statistics->view();
-  held->statistics = std::move(statistics);
-  return {held, &held->view};
+  held->input = std::move(statistics);
+  return shared_view(std::move(held));
 }
 
 class ArchivedStatistics : public StatisticsProvider {
  public:
-  explicit ArchivedStatistics(CalibrationArchive archive) : archive_(std::move(archive)) {}
+  ArchivedStatistics(CalibrationArchive archive, std::optional<SensitivityCost> cost)
+      : archive_(std::move(archive)), cost_(cost) {
+    if (!cost_) return;
+    const std::vector<std::string> names = archive_.sensitive_components(*cost_);
+    sensitive_.insert(names.begin(), names.end());
+  }
+
+  bool in_any_order() const override { return true; }
 
   std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
-    return archive_.contains(component.name) ? shared_view(archive_.statistics(component.name)) : nullptr;
+    std::shared_ptr<const InputStatistics> input;
+    if (archive_.contains(component.name)) input = archive_.statistics(component.name);
+    if (input && input->tokens == 0) return nullptr;
+    if (!sensitive_.contains(component.name)) return input ? shared_view(std::move(input)) : nullptr;
+
+    auto held = std::make_shared<HeldStatistics>();
+    if (input) held->view = input->view();
+    held->input = std::move(input);
+    held->sensitivity = archive_.sensitivity(*cost_, component.name);
+    if (archive_.guided_groups(*cost_, component.name) > 0) {
+      held->guided_hessian = archive_.guided_hessian(*cost_, component.name);
+    }
+    held->sensitivity_view = {held->sensitivity.outputs, held->sensitivity.rows, held->sensitivity.columns,
+                              held->guided_hessian.view(), component.kind == ComponentKind::embedding};
+    held->view.sensitivity = &held->sensitivity_view;
+    return shared_view(std::move(held));
   }
 
   nlohmann::json description() const override {
-    return {{"order", "original"}, {"tokens", archive_.tokens()}, {"texts", archive_.key().texts}};
+    nlohmann::json json = {{"order", "original"}, {"tokens", archive_.tokens()}, {"texts", archive_.key().texts}};
+    if (cost_) json["sensitivity"] = name(*cost_);
+    return json;
   }
 
  private:
   CalibrationArchive archive_;
+  std::optional<SensitivityCost> cost_;
+  std::set<std::string> sensitive_;  // components whose sensitivities are known
 };
 
 class SequentialStatistics : public StatisticsProvider {
@@ -180,9 +217,10 @@ class SequentialStatistics : public StatisticsProvider {
 
 }  // namespace
 
-std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive) {
+std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
+                                                        std::optional<SensitivityCost> cost) {
   archive.require_model(model);
-  return std::make_unique<ArchivedStatistics>(std::move(archive));
+  return std::make_unique<ArchivedStatistics>(std::move(archive), cost);
 }
 
 std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,

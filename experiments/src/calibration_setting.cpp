@@ -39,6 +39,18 @@ CalibrationSetting CalibrationSetting::from_json(const nlohmann::json& json, con
   setting.texts.add_special = reader.boolean_or("bos", true);
   const std::string order = reader.one_of_or("order", "block", {"original", "block", "stage"});
   setting.order = order == "original" ? Order::original : order == "block" ? Order::block : Order::stage;
+  if (reader.has("sensitivity")) {
+    SensitivityOptions sensitivity;
+    const std::string cost = reader.one_of("sensitivity", {"divergence", "cross_entropy"});
+    sensitivity.cost = cost == "divergence" ? SensitivityCost::divergence : SensitivityCost::cross_entropy;
+    sensitivity.row_groups = static_cast<std::size_t>(reader.integer_or("row_groups", 1, 1, 1024));
+    sensitivity.draws = static_cast<std::size_t>(reader.integer_or("draws", 1, 1, 1024));
+    setting.sensitivity = sensitivity;
+    if (setting.order != Order::original) {
+      throw Error({reader.where("sensitivity"), "order " + order, "order original",
+                   "sensitivities are those of the original"});
+    }
+  }
   setting.memory = static_cast<std::uint64_t>(
       reader.integer_or("memory", std::int64_t{2} << 30, 0, std::numeric_limits<std::int64_t>::max()));
   reader.finish();
@@ -61,7 +73,13 @@ std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& se
     return sequential_statistics(model, texts, order, options, compute, places.work);
   }
   Decoder decoder(model, compute);
-  return archived_statistics(model, calibrate(decoder, texts.batch, places.archive, options));
+  CalibrationArchive archive = calibrate(decoder, texts.batch, places.archive, options);
+  if (!setting.sensitivity) return archived_statistics(model, std::move(archive));
+  SensitivityOptions sensitivity = *setting.sensitivity;
+  sensitivity.memory_limit = setting.memory;
+  sensitivity.progress = progress;
+  add_sensitivities(decoder, texts.batch, places.archive, sensitivity);
+  return archived_statistics(model, CalibrationArchive::open(places.archive), sensitivity.cost);
 }
 
 }  // namespace lcomp

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/calibration_texts.h"
 #include "lcomp/calibration/compression_statistics.h"
+#include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/statistics_provider.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
@@ -19,15 +21,19 @@ namespace lcomp {
 
 // How a model is calibrated, as JSON:
 //   {"texts": "c4" | ["FILE", ...], "sequences": 128, "tokens": 2048, "short_texts": "concatenate" | "skip", "seed": 0,
-//    "bos": true, "order": "original" | "block" | "stage", "memory": 2147483648}
+//    "bos": true, "order": "original" | "block" | "stage", "sensitivity": "divergence" | "cross_entropy",
+//    "row_groups": 1, "draws": 1, "memory": 2147483648}
 // texts   "c4": c4/c4-train.jsonl of the data folder; else files, .jsonl with a "text" each line, or raw text
 // order   whose outputs a block is calibrated on: the original's ("original": one pass for all methods), those of the
 //         compressed blocks before it ("block"), or those and the compressed linears before it in its own block
 //         ("stage")
+// sensitivity  also how much a cost depends on each component, by a backward pass: for rate-coded models, of order
+//         "original" only. row_groups and draws as in SensitivityOptions
 // memory  bytes of activations kept in memory; more go to disk
 struct CalibrationSetting {
   enum class Order { original, block, stage } order = Order::block;
   CalibrationTextOptions texts;
+  std::optional<SensitivityOptions> sensitivity;
   std::uint64_t memory = std::uint64_t{2} << 30;
 
   // Throws Error naming the key under `where`. `data`: the data folder, for "c4".

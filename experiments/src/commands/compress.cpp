@@ -10,6 +10,7 @@
 #include "compute_option.h"
 #include "content_hash.h"
 #include "lcomp/calibration/calibration_key.h"
+#include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
@@ -38,6 +39,8 @@ struct CompressCommand {
   std::optional<std::uint64_t> bytes;
   bool replace = false;
   std::string statistics;
+  std::string allocator;
+  std::string cost;  // whose sensitivities; empty: those that are there
   CalibrationOption calibration;
   ComputeType compute = ComputeType::float32;
 };
@@ -83,6 +86,7 @@ nlohmann::json setting_of(const CompressCommand& command) {
     setting["components"][component.substr(0, equals)] = value.is_discarded() ? nlohmann::json(text) : value;
   }
   if (!command.activations.empty()) setting["activations"] = activations_of(command.activations);
+  if (!command.allocator.empty()) setting["allocator"] = command.allocator;
   if (command.ratio) setting["target"] = {{"ratio", *command.ratio}};
   if (command.bits_per_weight) setting["target"] = {{"bits_per_weight", *command.bits_per_weight}};
   if (command.bytes) setting["target"] = {{"bytes", *command.bytes}};
@@ -109,7 +113,15 @@ Statistics statistics_of(const CompressCommand& command, const CompressionPlan& 
   if (!command.statistics.empty()) {
     CalibrationArchive archive = CalibrationArchive::open(command.statistics);
     const std::string key = archive.key().text();
-    return {archived_statistics(model, std::move(archive)), key};
+    std::optional<SensitivityCost> cost;
+    for (const SensitivityCost known : {SensitivityCost::cross_entropy, SensitivityCost::divergence}) {
+      if (archive.has_sensitivities(known) && (command.cost.empty() || command.cost == name(known))) cost = known;
+    }
+    if (!command.cost.empty() && !cost) {
+      throw Error({command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity",
+                   ""});
+    }
+    return {archived_statistics(model, std::move(archive), cost), cost ? fmt::format("{} {}", key, name(*cost)) : key};
   }
   if (calibration.empty()) return {};  // compress_model() says which component lacks them
   const auto setting = CalibrationSetting::from_json(calibration, where, context.data);
@@ -195,6 +207,15 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       "ranges, which need --texts or --statistics), or a JSON object (docs/cli.md)");
   command->add_option("--statistics", options->statistics,
                       "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
+  command
+      ->add_option("--cost", options->cost,
+                   "of the sensitivities in --statistics, for rate-coded models (default: divergence where it is there)")
+      ->check(CLI::IsMember({"divergence", "cross_entropy"}));
+  command
+      ->add_option("--allocator", options->allocator,
+                   "how bytes are shared out to meet a size: fixed, or for rate-coded models across, within or "
+                   "second_order (default: fixed, for rate-coded models second_order)")
+      ->check(CLI::IsMember(allocator_names()));
   options->calibration.add_to(*command, context, true);
   add_compute_option(*command, options->compute);
   command

@@ -11,12 +11,16 @@
 
 namespace lcomp {
 
-std::vector<std::string> allocator_names() { return {"fixed"}; }
+std::vector<std::string> allocator_names() { return {"fixed", "across", "within", "second_order"}; }
 
 std::unique_ptr<BitAllocator> make_allocator(std::string_view name) {
   if (name == "fixed") return std::make_unique<FixedAllocator>();
-  throw Error(
-      {"allocator", fmt::format("\"{}\"", name), fmt::format("one of {}", fmt::join(allocator_names(), ", ")), ""});
+  const std::vector<std::string> known = allocator_names();
+  if (std::find(known.begin(), known.end(), name) != known.end()) {
+    throw Error({"allocator", fmt::format("\"{}\" for components of fixed width", name), "fixed",
+                 "rate-coded components (method rate) have the others"});
+  }
+  throw Error({"allocator", fmt::format("\"{}\"", name), fmt::format("one of {}", fmt::join(known, ", ")), ""});
 }
 
 void require_feasible(const AllocationProblem& problem) {

@@ -21,6 +21,7 @@
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
 #include "lcomp/quantizers/squared_error.h"
+#include "rate_allocation.h"
 
 namespace lcomp {
 namespace {
@@ -49,11 +50,11 @@ class Compression {
     settings_ = resolve_plan(plan, components_);
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ComponentSetting& setting = settings_[i];
-      const bool chosen_here = !setting.open_width && !setting.setting.is_null();
+      const bool chosen_here = !setting.open_width && !setting.open_precision && !setting.setting.is_null();
       quantizers_.push_back(chosen_here ? make_quantizer(setting.setting, components_[i].name) : nullptr);
     }
     if (plan.activations) activations_.setting = *plan.activations;
-    if (plan.target) allocate();
+    if (plan.target) share_out();
     if (options.statistics == nullptr) check_without_statistics();
     if (!options.work.empty()) {
       const std::string key = options.work_key + "\n" + to_json(plan).dump();
@@ -163,11 +164,21 @@ class Compression {
     const Quantizer* quantizer = quantizers_[i].get();
     FinishedComponent finished;
     std::shared_ptr<const LayerStats> known;
-    const bool wanted = (quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component);
+    const bool of_open_precision = rates_ && rates_->contains(i);
+    const bool wanted =
+        of_open_precision || (quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component);
     if (wanted && options_.statistics != nullptr) {
       known = options_.statistics->statistics(component);
     }
-    finished.weight = compress(i, weight, known, finished.warnings);
+    if (of_open_precision) {
+      LayerStats stats = known != nullptr ? *known : LayerStats{};
+      stats.warnings = &finished.warnings;
+      RateAllocation::Result result = rates_->compress(i, weight.view(), stats, component.name);
+      finished.weight = std::move(result.weight);
+      finished.first_attempt = result.first_attempt;
+    } else {
+      finished.weight = compress(i, weight, known, finished.warnings);
+    }
     if (rounds_input(component)) IntegerWeight::require_packable(view(finished.weight), component.name);
     if (has_input_grid(component)) finished.input = input_grid(component, known.get());
     finished.relative_error = squared_error(weight.view(), finished.weight).relative();
@@ -179,6 +190,9 @@ class Compression {
     const bool found = checkpoint_ && checkpoint_->contains(component.name);
     const FinishedComponent finished = found ? checkpoint_->load(component.name) : finish_component(i);
     if (checkpoint_ && !found) checkpoint_->store(component.name, finished);
+    if (found && rates_ && rates_->contains(i)) {
+      rates_->taken_before(i, payload_bytes(finished.weight), finished.first_attempt);
+    }
     if (finished.input) activations_.inputs.emplace(component.tensor, *finished.input);
     writer.add(component.tensor, model_.tensors->info(component.tensor).shape, finished.weight);
     if (options_.statistics != nullptr) options_.statistics->compressed(component, finished.weight);
@@ -189,13 +203,16 @@ class Compression {
     line.name = component.name;
     line.kind = component.kind;
     line.format = describe(shape);
-    line.quantizer = quantizer != nullptr ? quantizer->name() : line.format;
+    line.quantizer = quantizer != nullptr              ? quantizer->name()
+                     : rates_ && rates_->contains(i) ? rates_->quantizer_name(i)
+                                                     : line.format;
     line.parameters = component.parameters();
     line.bytes = payload_bytes(shape);
     line.bits_per_weight = bits_per_weight(shape);
     line.relative_error = finished.relative_error;
     line.warnings = finished.warnings;
-    assert(quantizer == nullptr || line.bytes == quantizer->predicted_bytes(component.rows, component.cols));
+    assert(quantizer == nullptr ||
+           line.bytes == quantizer->predicted_bytes(component.rows, component.cols).value_or(line.bytes));
     return line;
   }
 
@@ -208,16 +225,47 @@ class Compression {
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ModelComponent& component = components_[i];
       if (has_input_grid(component)) bytes += input_grid_bytes;
-      if (settings_[i].open_width) continue;
-      bytes += quantizers_[i] != nullptr
-                   ? quantizers_[i]->predicted_bytes(component.rows, component.cols)
-                   : payload_bytes(keep_exactly(model_.tensors->read(component.tensor), component.name));
+      if (settings_[i].open_width || settings_[i].open_precision) continue;
+      if (quantizers_[i] == nullptr) {
+        bytes += payload_bytes(keep_exactly(model_.tensors->read(component.tensor), component.name));
+        continue;
+      }
+      const auto predicted = quantizers_[i]->predicted_bytes(component.rows, component.cols);
+      if (!predicted) {
+        throw Error({component.name, fmt::format("{} in a plan with a target", quantizers_[i]->name()),
+                     "a method whose size is known beforehand, or one that leaves its precision open",
+                     "bound it by min_bits and max_bits instead"});
+      }
+      bytes += *predicted;
     }
     return bytes;
   }
 
+  // Chooses what settings leave open: widths here, precisions as components are compressed.
+  void share_out() {
+    const auto open = [&](bool ComponentSetting::*which) {
+      return std::any_of(settings_.begin(), settings_.end(), [&](const ComponentSetting& s) { return s.*which; });
+    };
+    if (!open(&ComponentSetting::open_precision)) {
+      allocate_widths();
+      return;
+    }
+    if (open(&ComponentSetting::open_width)) {
+      throw Error({"target", "components of open width and rate-coded ones of open precision in one plan",
+                   "only one of them", "give \"bits\" to the others"});
+    }
+    const std::uint64_t budget = plan_.target->budget(report_.parameters);
+    const std::uint64_t others = other_bytes();
+    if (others > budget) {
+      throw Error({"target size", fmt::format("{} bytes", budget),
+                   fmt::format("more than {} bytes, which the other components take", others), ""});
+    }
+    rates_.emplace(components_, settings_, plan_.allocator, budget - others, options_.statistics, *model_.tensors,
+                   progress_);
+  }
+
   // Chooses the width of every component whose setting leaves it open.
-  void allocate() {
+  void allocate_widths() {
     AllocationProblem problem;
     problem.budget = plan_.target->budget(report_.parameters);
     problem.other_bytes = other_bytes();
@@ -230,7 +278,7 @@ class Compression {
       // Integers can't be multiplied by 1-bit codes, whose zero point is 1/2.
       for (int bits = rounds_input(components_[i]) ? 2 : 1; bits <= 8; ++bits) {
         const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
-        component.choices.push_back({bits, quantizer->predicted_bytes(components_[i].rows, components_[i].cols)});
+        component.choices.push_back({bits, *quantizer->predicted_bytes(components_[i].rows, components_[i].cols)});
       }
       problem.components.push_back(std::move(component));
       open.push_back(i);
@@ -278,6 +326,7 @@ class Compression {
   std::vector<ComponentSetting> settings_;              // as components_
   std::vector<std::unique_ptr<Quantizer>> quantizers_;  // as components_; null: kept exactly
   ActivationQuantization activations_;
+  std::optional<RateAllocation> rates_;
   std::optional<CompressionCheckpoint> checkpoint_;
   CompressionReport report_;
 };

@@ -37,6 +37,7 @@ nlohmann::json describe(const FinishedComponent& finished) {
                          {"relative_error", finished.relative_error},
                          {"warnings", finished.warnings}};
   if (finished.input) json["input"] = {{"scale", finished.input->scale}, {"zero_point", finished.input->zero_point}};
+  if (finished.first_attempt) json["first_attempt"] = *finished.first_attempt;
   return json;
 }
 
@@ -82,6 +83,7 @@ FinishedComponent CompressionCheckpoint::load(const std::string& component) cons
     grid.zero_point = json.at("input").at("zero_point").get<decltype(grid.zero_point)>();
     finished.input = grid;
   }
+  if (json.contains("first_attempt")) finished.first_attempt = json.at("first_attempt").get<std::uint64_t>();
   return finished;
 }
 

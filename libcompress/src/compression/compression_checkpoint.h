@@ -17,6 +17,7 @@ struct FinishedComponent {
   double relative_error = 0;
   std::vector<std::string> warnings;
   std::optional<InputGrid> input;  // of its activations, where they have fixed ranges
+  std::optional<std::uint64_t> first_attempt;  // RateAllocation::Result
 };
 
 // The finished components of a compression, on disk, so that it can go on after its process died: an archive

@@ -36,6 +36,10 @@ bool lacks_bits(const nlohmann::json& setting, const std::string& where) {
   return has_bits(setting, where) && !setting.contains("bits");
 }
 
+bool lacks_precision(const nlohmann::json& setting, const std::string& where) {
+  return has_precision(setting, where) && !setting.contains("precision") && !setting.contains("bits");
+}
+
 // `over` laid over the default setting, key by key; alone when it names a method itself. Both are objects, unless
 // `over` is something that no quantizer can be made from.
 nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over) {
@@ -47,7 +51,13 @@ nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over)
 
 // Every error that the setting of a quantizer can have, with any width in place of a missing one.
 void check_setting(const nlohmann::json& setting, bool has_target, const std::string& where) {
-  if (lacks_bits(setting, where)) {
+  if (lacks_precision(setting, where)) {
+    if (!has_target) {
+      throw Error({where, "neither \"precision\" nor \"bits\" nor a target size", "one of them",
+                   "add \"bits\", or a \"target\" to the plan"});
+    }
+    open_rate_options(setting, where);
+  } else if (lacks_bits(setting, where)) {
     if (!has_target) {
       throw Error(
           {where, "neither \"bits\" nor a target size", "one of them", "add \"bits\", or a \"target\" to the plan"});
@@ -127,7 +137,8 @@ CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std
     ConfigReader target(reader.object("target"), reader.where("target"));
     plan.target = read_target(target);
   }
-  plan.allocator = reader.one_of_or("allocator", plan.allocator, allocator_names());
+  const bool open_precision = lacks_precision(plan.quantizer, reader.where("quantizer"));
+  plan.allocator = reader.one_of_or("allocator", open_precision ? "second_order" : "fixed", allocator_names());
   check_setting(plan.quantizer, plan.target.has_value(), reader.where("quantizer"));
   if (reader.has("components")) {
     for (const auto& [pattern, setting] : reader.object("components").items()) {
@@ -157,7 +168,7 @@ nlohmann::json to_json(const CompressionPlan& plan) {
 bool uses_statistics(const CompressionPlan& plan) {
   if (plan.activations && plan.activations->is_static()) return true;
   const auto setting_uses_them = [](nlohmann::json setting) {
-    if (lacks_bits(setting, "quantizer")) setting["bits"] = any_bits;
+    if (lacks_bits(setting, "quantizer") || lacks_precision(setting, "quantizer")) setting["bits"] = any_bits;
     return make_quantizer(setting, "quantizer")->uses_statistics();
   };
   if (setting_uses_them(plan.quantizer)) return true;
@@ -177,6 +188,7 @@ std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const st
       chosen.setting = plan.quantizer;
     }
     chosen.open_width = !chosen.setting.is_null() && lacks_bits(chosen.setting, component.name);
+    chosen.open_precision = !chosen.setting.is_null() && lacks_precision(chosen.setting, component.name);
     settings.push_back(std::move(chosen));
   }
   return settings;

@@ -13,6 +13,7 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/logarithmic.h"
+#include "lcomp/formats/rate_coded.h"
 #include "lcomp/formats/transformed_weight.h"
 
 namespace lcomp {
@@ -74,6 +75,11 @@ const Overloaded describe_format{
           codebook.scale_storage ? fmt::format("shared, {}, {} scales", group, name(*codebook.scale_storage)) : group;
       return fmt::format("codebook, {} bits, {}{}", codebook.bits, grain, permutation_text(codebook.permuted));
     },
+    [](const RateCodedLayout& rate) {
+      const std::string trellis =
+          rate.trellis_memory == 0 ? "" : fmt::format(", {} trellis states", 1 << rate.trellis_memory);
+      return fmt::format("rate-coded{}", trellis);
+    },
     [](const TransformedLayout& transformed) {
       const WeightTransform& t = transformed.transform;
       std::string text = describe(as_layout(transformed.base));
@@ -112,6 +118,7 @@ WeightLayout layout(const CompressedWeightView& weight) {
                  [](const GroupedIntegerView& w) -> Layout { return static_cast<const GroupedIntegerLayout&>(w); },
                  [](const LogarithmicView& w) -> Layout { return static_cast<const LogarithmicLayout&>(w); },
                  [](const CodebookView& w) -> Layout { return static_cast<const CodebookLayout&>(w); },
+                 [](const RateCodedView& w) -> Layout { return static_cast<const RateCodedLayout&>(w); },
                  [](const TransformedView& w) -> Layout { return layout(w); }},
       weight);
 }
@@ -164,6 +171,7 @@ Matrix decode(const CompressedWeight& weight) { return decode(view(weight)); }
 std::string describe(const WeightLayout& layout) { return std::visit(describe_format, layout); }
 
 std::size_t rows_together(const WeightLayout& layout) {
+  if (const auto* rate = std::get_if<RateCodedLayout>(&layout)) return rate->block_rows;
   const auto* transformed = std::get_if<TransformedLayout>(&layout);
   return transformed == nullptr ? 1 : std::max<std::size_t>(1, transformed->transform.output_block);
 }

@@ -8,6 +8,7 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/logarithmic.h"
+#include "lcomp/formats/rate_coded.h"
 #include "lcomp/formats/transformed_weight.h"
 #include "lcomp/io/config_reader.h"
 
@@ -43,6 +44,17 @@ nlohmann::json to_json(const CodebookLayout& layout) {
   if (layout.scale_storage) json["scales"] = name(*layout.scale_storage);
   if (layout.permuted) json["permuted"] = true;
   return json;
+}
+
+nlohmann::json to_json(const RateCodedLayout& layout) {
+  return {{"format", "rate_coded"},
+          {"steps_per_octave", layout.steps_per_octave},
+          {"trellis_memory", layout.trellis_memory},
+          {"distribution", layout.distribution},
+          {"chain_rows", layout.chain_rows},
+          {"block_rows", layout.block_rows},
+          {"code_bytes", layout.code_bytes},
+          {"side_bytes", layout.side_bytes}};
 }
 
 nlohmann::json to_json(const TransformedLayout& layout) {
@@ -115,6 +127,22 @@ CodebookLayout read_codebook(ConfigReader& reader, std::size_t rows, std::size_t
   return layout;
 }
 
+RateCodedLayout read_rate_coded(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  RateCodedLayout layout;
+  layout.rows = rows;
+  layout.cols = cols;
+  layout.steps_per_octave = static_cast<int>(reader.integer("steps_per_octave", 1, largest_steps_per_octave));
+  layout.trellis_memory = static_cast<int>(reader.integer("trellis_memory", 0, 6));
+  layout.distribution = static_cast<int>(reader.integer("distribution", 0, 3));
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  layout.chain_rows = static_cast<std::size_t>(reader.integer("chain_rows", 1, most));
+  layout.block_rows = static_cast<std::size_t>(reader.integer("block_rows", 1, most));
+  layout.code_bytes = static_cast<std::uint64_t>(reader.integer("code_bytes", 0, most));
+  layout.side_bytes = static_cast<std::uint64_t>(reader.integer("side_bytes", 0, most));
+  check_layout(layout, reader.where());
+  return layout;
+}
+
 // One of the formats that store weights as such, under the name that "format" holds.
 PlainLayout read_plain(ConfigReader& reader, const std::string& format, std::size_t rows, std::size_t cols) {
   if (format == "dense") return read_dense(reader, rows, cols);
@@ -151,10 +179,13 @@ WeightLayout layout_from_json(const nlohmann::json& json, std::size_t rows, std:
                               const std::string& where) {
   ConfigReader reader(json, where);
   std::vector<std::string> formats = plain_formats;
+  formats.emplace_back("rate_coded");
   formats.emplace_back("transformed");
   const std::string format = reader.one_of("format", formats);
   WeightLayout layout;
-  if (format == "transformed") {
+  if (format == "rate_coded") {
+    layout = read_rate_coded(reader, rows, cols);
+  } else if (format == "transformed") {
     layout = read_transformed(reader, rows, cols);
   } else {
     layout = as_layout(read_plain(reader, format, rows, cols));

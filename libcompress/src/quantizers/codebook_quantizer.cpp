@@ -50,7 +50,7 @@ CompressedWeight CodebookQuantizer::quantize_without_statistics(ConstMatrixView 
   return round_weight(weight, {}, options_, component);
 }
 
-std::uint64_t CodebookQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> CodebookQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
   return payload_bytes(layout_of(options_, rows, cols));
 }
 

@@ -10,7 +10,7 @@ CompressedWeight DenseQuantizer::quantize(ConstMatrixView weight, const LayerSta
   return encode_dense(weight, type_, component);
 }
 
-std::uint64_t DenseQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> DenseQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
   return payload_bytes(DenseLayout{rows, cols, type_});
 }
 

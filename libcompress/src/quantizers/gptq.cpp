@@ -130,7 +130,7 @@ CompressedWeight GptqQuantizer::quantize_without_statistics(ConstMatrixView weig
   return rounded;
 }
 
-std::uint64_t GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
   return payload_bytes(layout_of(options_, rows, cols));
 }
 

@@ -100,7 +100,7 @@ CompressedWeight LnqQuantizer::quantize_without_statistics(ConstMatrixView weigh
   return round_start(weight, {}, start_of(options_), component);
 }
 
-std::uint64_t LnqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> LnqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
   return payload_bytes(layout_of(start_of(options_), rows, cols));
 }
 

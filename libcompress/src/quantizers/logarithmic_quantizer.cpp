@@ -143,7 +143,7 @@ CompressedWeight LogarithmicQuantizer::quantize_without_statistics(ConstMatrixVi
   return round_weight(weight, {}, options_, component);
 }
 
-std::uint64_t LogarithmicQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> LogarithmicQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
   return payload_bytes(layout_of(options_, rows, cols));
 }
 

@@ -13,6 +13,7 @@
 #include "lcomp/quantizers/lnq.h"
 #include "lcomp/quantizers/logarithmic_quantizer.h"
 #include "lcomp/quantizers/normal_float.h"
+#include "lcomp/quantizers/rate_coded_quantizer.h"
 #include "lcomp/quantizers/round_to_nearest.h"
 #include "method_string.h"
 #include "transform_table.h"
@@ -169,6 +170,27 @@ std::unique_ptr<Quantizer> make_lnq(ConfigReader& reader) {
   return std::make_unique<LnqQuantizer>(options);
 }
 
+RateCodedOptions read_rate_options(ConfigReader& reader) {
+  RateCodedOptions options;
+  if (reader.has("precision")) options.precision = reader.real("precision", -64, 64);
+  if (reader.has("bits")) options.bits = reader.real("bits", 0, 16);
+  options.row_steps = reader.boolean_or("rows", options.row_steps);
+  options.column_steps = reader.boolean_or("columns", options.column_steps);
+  options.guided = !reader.boolean_or("plain", !options.guided);
+  options.trellis_memory = static_cast<int>(reader.integer_or("trellis", options.trellis_memory, 0, 16));
+  options.rate_weight = reader.real_or("rate_weight", options.rate_weight, 0, 10);
+  options.row_exponent = reader.real_or("row_exponent", options.row_exponent, 0, 1);
+  options.embedding_weight = reader.real_or("embedding_weight", options.embedding_weight, 0, 1000);
+  options.damping = reader.real_or("damping", options.damping, 0, 1);
+  options.min_bits = reader.real_or("min_bits", options.min_bits, 0, 16);
+  options.max_bits = reader.real_or("max_bits", options.max_bits, 0, 16);
+  return options;
+}
+
+std::unique_ptr<Quantizer> make_rate_coded(ConfigReader& reader) {
+  return std::make_unique<RateCodedQuantizer>(read_rate_options(reader));
+}
+
 struct Method {
   const char* name;
   bool has_bits;
@@ -179,7 +201,7 @@ constexpr Method methods[] = {
     {"dense", false, make_dense},    {"rtn", true, make_rtn},
     {"gptq", true, make_gptq},       {"log", true, make_logarithmic_quantizer},
     {"nf", true, make_normal_float}, {"codebook", true, make_codebook_quantizer},
-    {"lnq", true, make_lnq},
+    {"lnq", true, make_lnq},         {"rate", false, make_rate_coded},
 };
 
 const Method& method_of(ConfigReader& reader) {
@@ -210,9 +232,28 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
   const Method& method = method_of(reader);
   auto quantizer = method.make(reader);
   reader.finish();
+  if (object.value("method", nlohmann::json()) == "rate" && (transforms.scale || transforms.rotate)) {
+    throw Error({reader.where(), "transforms around rate", "none: its steps do what they do", ""});
+  }
   const bool plain_f16 = method.has_bits && object.value("bits", nlohmann::json()) == 16;
   if (plain_f16 || (!transforms.scale && !transforms.rotate)) return quantizer;
   return std::make_unique<TransformedQuantizer>(transforms, std::move(quantizer));
+}
+
+bool has_precision(const nlohmann::json& setting, const std::string& where) {
+  const nlohmann::json object = setting_object(setting, where);
+  return object.is_object() && object.value("method", nlohmann::json()) == "rate";
+}
+
+RateCodedOptions open_rate_options(const nlohmann::json& setting, const std::string& where) {
+  ConfigReader reader(setting, where);
+  reader.ignore("method");
+  RateCodedOptions options = read_rate_options(reader);
+  reader.finish();
+  RateCodedOptions complete = options;  // what is left open, set to anything
+  if (!complete.precision && !complete.bits) complete.precision = 0;
+  check_rate_coded(complete, where);
+  return options;
 }
 
 bool has_bits(const nlohmann::json& setting, const std::string& where) {

@@ -101,7 +101,7 @@ CompressedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerSta
   return out;
 }
 
-std::uint64_t RoundToNearest::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> RoundToNearest::predicted_bytes(std::size_t rows, std::size_t cols) const {
   return payload_bytes(layout_of(options_, rows, cols));
 }
 

@@ -124,9 +124,11 @@ CompressedWeight TransformedQuantizer::quantize_without_statistics(ConstMatrixVi
   return undo_on_decoding(inner_->quantize_without_statistics(transformed.view(), component), transform);
 }
 
-std::uint64_t TransformedQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<std::uint64_t> TransformedQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
   const LayerTransform rotation = rotation_of(options_, rows, cols);
-  std::uint64_t bytes = inner_->predicted_bytes(rows, cols);
+  const std::optional<std::uint64_t> inner = inner_->predicted_bytes(rows, cols);
+  if (!inner) return std::nullopt;
+  std::uint64_t bytes = *inner;
   const auto add = [&bytes](std::size_t more) { bytes = checked_add(bytes, std::uint64_t{more}, "weight"); };
   if (options_.scale) add(checked_multiply(cols, std::size_t{2}, "weight"));
   if (rotation.input_block > 0) add(divide_up(cols, std::size_t{8}));

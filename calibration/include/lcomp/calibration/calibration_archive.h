@@ -63,6 +63,8 @@ class CalibrationArchive {
   Sensitivity sensitivity(SensitivityCost cost, std::string_view component) const;
   std::size_t guided_groups(SensitivityCost cost, std::string_view component) const;  // 0 for an untied embedding
   Matrix guided_hessian(SensitivityCost cost, std::string_view component, std::size_t group) const;
+  // That of all rows together: the mean over the groups, weighted by their rows.
+  Matrix guided_hessian(SensitivityCost cost, std::string_view component) const;
 
  private:
   CalibrationArchive();

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "lcomp/calibration/calibration_archive.h"
@@ -14,8 +15,11 @@ namespace lcomp {
 // What compress_model() gets statistics from. The embedding of a model with a head of its own has none; a tied
 // embedding has those of the head: the final hidden states.
 
-// Statistics of the original model, from an archive of calibrate(). Throws Error when it is another model's.
-std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive);
+// Statistics of the original model, from an archive of calibrate(); with `cost`, also how much that cost depends on each
+// component (LayerStats::sensitivity), the embedding included. Throws Error when the archive is another model's, or has
+// no sensitivities for the cost.
+std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
+                                                        std::optional<SensitivityCost> cost = std::nullopt);
 
 // Statistics of the model as far as it is compressed: each block is calibrated on the outputs of the compressed ones
 // before it, and with BlockOrder::by_stage each linear on those of its own block (SequentialCalibration). The embedding

@@ -39,7 +39,7 @@ struct CompressionTarget {
 //             and so is one that matches nothing
 // target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
 //             from the allocator; without a target, every setting must have "bits"
-// allocator   a name of bit_allocator.h; default "fixed"
+// allocator   a name of bit_allocator.h; default "fixed", for rate-coded components "second_order"
 // activations how the inputs of linear layers are rounded (formats/activation_quantization.h); left out: they are not.
 //             Fixed ranges need statistics. The weights of all these layers must then be integers with scales
 struct CompressionPlan {
@@ -60,7 +60,8 @@ bool uses_statistics(const CompressionPlan& plan);
 // What the plan says for one component of a model.
 struct ComponentSetting {
   nlohmann::json setting;   // for make_quantizer; null: the weights are kept exactly
-  bool open_width = false;  // "bits" is missing: the allocator chooses
+  bool open_width = false;      // "bits" is missing: the allocator chooses
+  bool open_precision = false;  // of a rate-coded component, precision and bits are missing: likewise
 };
 // One for each component, in order. Throws Error for a pattern that matches nothing (listing example names) and for two
 // that are equally specific.

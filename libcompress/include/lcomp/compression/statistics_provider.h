@@ -24,6 +24,9 @@ class StatisticsProvider {
   // is compressed already needs that of the forward pass, with the head last.
   virtual std::vector<std::size_t> order(const std::vector<ModelComponent>& components) const;
 
+  // Whether statistics() may be called for components in any order, and again: they are those of the original.
+  virtual bool in_any_order() const { return false; }
+
   // Called once for each component, in that order. Null where nothing is known: the embedding, or an expert that no
   // token was routed to. Throws Error for activations that are NaN or infinite, and for damaged or foreign archives.
   virtual std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) = 0;

@@ -121,7 +121,33 @@ struct CodebookView : CodebookLayout {
   std::span<const std::uint8_t> codes, codebooks, scales, row_scales, permutation;
 };
 
-// The formats that store weights as such; a transform is around one of them.
+// Integer levels with a step a row and a step a column, entropy-coded. See rate_coded.h.
+//   w^ = level * base_step * 2^((row_step + col_step) / steps_per_octave)
+struct RateCodedLayout {
+  std::size_t rows = 0, cols = 0;
+  int steps_per_octave = 4;       // 1 .. 16
+  int trellis_memory = 0;         // 0, 2 .. 6: log2 of the states of the trellis
+  int distribution = 0;           // 0 .. 3: the shape of the distributions
+  std::size_t chain_rows = 0;     // rows of a chain of states, 1 .. block_rows
+  std::size_t block_rows = 0;     // rows that decode together, a multiple of chain_rows
+  std::uint64_t code_bytes = 0;   // of all blocks
+  std::uint64_t side_bytes = 0;   // of the entropy-coded steps and classes
+
+  bool operator==(const RateCodedLayout&) const = default;
+};
+
+struct RateCodedWeight : RateCodedLayout {
+  std::vector<std::uint8_t> codes;      // the blocks, one after the other
+  std::vector<std::uint8_t> blocks;     // u32 [blocks, 2]: end, checksum
+  std::vector<std::uint8_t> base_step;  // one f32
+  std::vector<std::uint8_t> side;       // steps and classes of rows and columns
+};
+
+struct RateCodedView : RateCodedLayout {
+  std::span<const std::uint8_t> codes, blocks, base_step, side;
+};
+
+// The formats that store weights as such and that a transform can be around; a transform is around one of them.
 using PlainLayout = std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout>;
 using PlainWeight = std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight>;
 using PlainView = std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView>;
@@ -161,11 +187,11 @@ struct TransformedView {
   std::span<const std::uint8_t> input_scales, input_signs, output_signs;
 };
 
-using WeightLayout =
-    std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout, TransformedLayout>;
-using CompressedWeight =
-    std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight, TransformedWeight>;
+using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout, RateCodedLayout,
+                                  TransformedLayout>;
+using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight,
+                                      RateCodedWeight, TransformedWeight>;
 using CompressedWeightView =
-    std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView, TransformedView>;
+    std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView, RateCodedView, TransformedView>;
 
 }  // namespace lcomp

@@ -61,6 +61,8 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
 //   {"format": "logarithmic", "bits": 4, "zero_level": false, "group_size": 64, "scales": "f16"}
 //   {"format": "codebook", "bits": 3, "group_size": 576}
 //       "scales" where the codebook is shared, "permuted": true in both
+//   {"format": "rate_coded", "steps_per_octave": 4, "trellis_memory": 3, "distribution": 1, "chain_rows": 128,
+//    "block_rows": 256, "code_bytes": 131072, "side_bytes": 900}
 //   {"format": "dense", "type": "f16"}
 //   {"format": "transformed", "base": {one of the above}, "input_scaled": true, "input_block": 64, "output_block": 64}
 //       without what is absent

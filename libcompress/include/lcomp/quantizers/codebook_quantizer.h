@@ -44,7 +44,7 @@ class CodebookQuantizer : public Quantizer {
   CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return true; }
   bool requires_statistics() const override { return options_.feedback.enabled; }
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
  private:

@@ -12,7 +12,7 @@ class DenseQuantizer : public Quantizer {
   // Throws Error naming `component`, row and column for NaN, infinity, and values that the type can't hold.
   CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                             const std::string& component) const override;
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   bool uses_statistics() const override { return false; }
   std::string name() const override;
 

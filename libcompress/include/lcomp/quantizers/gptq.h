@@ -50,7 +50,7 @@ class GptqQuantizer : public Quantizer {
   // the damping; NaN or infinity in the weight (naming row and column); a scale that overflows its storage.
   CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                             const std::string& component) const override;
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   // Round to nearest with the same options; columns are stored in their own order, in act-order's layout too.
   CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return true; }

@@ -36,7 +36,7 @@ class LnqQuantizer : public Quantizer {
                             const std::string& component) const override;
   CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return true; }
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
  private:

@@ -47,7 +47,7 @@ class NormalFloatQuantizer : public Quantizer {
   // Not for absmax without feedback.
   bool uses_statistics() const override;
   bool requires_statistics() const override { return options_.feedback.enabled; }
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
  private:

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/rate_coded_quantizer.h"
 
 namespace lcomp {
 
@@ -45,6 +46,11 @@ namespace lcomp {
 //       levels of their own for each row; codes and levels by turns for the whole Hessian; needs calibration
 //       alternations  turns; default 2
 //       cycles        passes over all columns in each turn; default 4
+//   {"method": "rate", "precision": 12.5, "rows": true, "columns": true, "plain": false, "trellis": 3,
+//    "rate_weight": 0.6, "damping": 0.01, "min_bits": 0, "max_bits": 16}
+//       or "bits": 3.2, a real number, in place of the precision: what a weight takes, all in. An allocator chooses the
+//       precision where neither is given; min_bits and max_bits bound what it gives to a component. Needs calibration;
+//       no transforms
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
 // Any of them may have "transforms", done before and undone by decoding, in this order (transformed_quantizer.h); bits
 // 16 is plain f16, without them:
@@ -62,7 +68,7 @@ namespace lcomp {
 // "rtn:bits=4,group=channel,sym", "f16"; Quantizer::name() is one. The grammar: a method, a colon and options between
 // commas, KEY=VALUE with the keys above or KEY alone for KEY=true; group is short for group_size, sym and asym for
 // symmetric=true and =false. Transforms come before, each with a plus: "rotate:block=64+rtn:bits=4".
-std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq", "log", "nf", "codebook", "lnq"
+std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq", "log", "nf", "codebook", "lnq", "rate"
 
 // The setting as an object, whichever of the two it is. Throws Error for a string that is no method string.
 nlohmann::json setting_object(const nlohmann::json& setting, const std::string& where);
@@ -72,5 +78,10 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
 
 // True when the method of this setting stores weights at a chosen width, so that an allocator may set "bits".
 bool has_bits(const nlohmann::json& setting, const std::string& where);
+
+// True when the method is rate-coded, so that an allocator may choose its precision.
+bool has_precision(const nlohmann::json& setting, const std::string& where);
+// The options of such a setting, which may leave both precision and bits open. Throws as make_quantizer().
+RateCodedOptions open_rate_options(const nlohmann::json& setting, const std::string& where);
 
 }  // namespace lcomp

@@ -34,7 +34,7 @@ class RoundToNearest : public Quantizer {
   // Throws Error naming `component`, row and column for NaN and infinity, and where a scale overflows its storage.
   CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                             const std::string& component) const override;
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   bool uses_statistics() const override { return false; }
   std::string name() const override;
 

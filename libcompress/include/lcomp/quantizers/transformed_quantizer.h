@@ -43,7 +43,7 @@ class TransformedQuantizer : public Quantizer {
   CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return options_.scale.has_value() || inner_->uses_statistics(); }
   bool requires_statistics() const override { return options_.scale.has_value() || inner_->requires_statistics(); }
-  std::uint64_t predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
  private:

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace lcomp {
+
+// The distributions that rate-coded weights are written under: fixed integer tables, the same on every machine (made by
+// IEEE additions, multiplications and divisions alone), which a stored class and shape pick. docs/format.md defines them.
+//
+// The level n of a weight is taken for a sample of a density of mean magnitude 2^(class / 4), in steps, seen through
+// cells as wide as neighbouring levels are apart. A code q with level n(q) is written as
+//   high = q >> extra,  by its table;     low = q mod 2^extra,  as plain bits
+// where extra grows by one for each octave above largest_class, so that tables stay small. A code whose `high` is
+// outside -half_alphabet ... half_alphabet - 1 is an escape, followed by all of q in 24 bits.
+struct CodeTables {
+  static constexpr int probability_bits = 12;
+  static constexpr std::uint32_t total = 1u << probability_bits;
+  static constexpr int smallest_class = -24, largest_class = 12;
+  static constexpr std::size_t classes = static_cast<std::size_t>(largest_class - smallest_class + 1);
+  static constexpr int half_alphabet = 64;
+  static constexpr std::size_t alphabet = 2 * half_alphabet + 1;  // the last is the escape
+  static constexpr std::size_t escape = 2 * half_alphabet;
+  static constexpr int shapes = 4;
+  static constexpr int most_extra_bits = 12;
+  static constexpr int widest_class = largest_class + 4 * most_extra_bits;  // a class is clamped to smallest ... widest
+
+  // Of one table, [alphabet]: frequencies that sum to total, and where each begins. A frequency may be 0: such codes
+  // are written as escapes.
+  struct Table {
+    std::uint16_t frequency[alphabet];
+    std::uint16_t begin[alphabet];
+  };
+  // What a slot of a table decodes to: symbol << 24 | frequency << 12 | slot - begin.
+  struct Slots {
+    std::uint32_t entries[total];
+  };
+
+  std::vector<Table> tables;     // [2 parities, classes]
+  std::vector<Slots> slots;      // likewise
+  std::vector<float> bits;       // [2, classes, alphabet]: -log2 of the frequencies' shares; of absent ones the escape's
+  std::vector<float> magnitude;  // [classes]: mean |level|, over both parities
+
+  static std::size_t index(unsigned parity, int table_class) {
+    return parity * classes + static_cast<std::size_t>(table_class - smallest_class);
+  }
+
+  // spacing: distance of the levels that a state offers, 1 (plain) or 2 (trellis; parity 1: odd levels). Made at the
+  // first call for a shape, kept for the life of the program. Thread-safe.
+  static const CodeTables& of(int spacing, int shape);
+};
+
+// How a weight of a class is written.
+struct ClassCode {
+  int table_class = 0;
+  int extra_bits = 0;
+};
+constexpr ClassCode class_code(int magnitude_class) {
+  if (magnitude_class <= CodeTables::largest_class) {
+    return {magnitude_class < CodeTables::smallest_class ? CodeTables::smallest_class : magnitude_class, 0};
+  }
+  const int clamped = magnitude_class > CodeTables::widest_class ? CodeTables::widest_class : magnitude_class;
+  const int extra = (clamped - CodeTables::largest_class + 3) / 4;
+  return {clamped - 4 * extra, extra};
+}
+
+}  // namespace lcomp

@@ -1,0 +1,250 @@
+#include "lcomp/formats/rate_coded.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "block_coder.h"
+#include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
+#include "rate_coded_blocks.h"
+#include "side_information.h"
+
+namespace lcomp {
+namespace {
+
+// The bytes of a part, of a weight or a view.
+template <typename Weight>
+auto& part_of(Weight& weight, std::string_view suffix) {
+  if (suffix == ".codes") return weight.codes;
+  if (suffix == ".blocks") return weight.blocks;
+  if (suffix == ".base_step") return weight.base_step;
+  assert(suffix == ".side");
+  return weight.side;
+}
+
+float base_step(const RateCodedView& weight) {
+  float value = 0;
+  std::memcpy(&value, weight.base_step.data(), sizeof value);
+  return value;
+}
+
+std::uint32_t index_entry(const RateCodedView& weight, std::size_t block, std::size_t which) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, weight.blocks.data() + 8 * block + 4 * which, sizeof value);
+  return value;
+}
+
+SideInformation side_of(const RateCodedView& weight, const std::string& where) {
+  auto side = decode_side(weight.rows, weight.cols, weight.side);
+  if (side) return std::move(*side);
+  throw Error({where + ".side", "bytes that no encoder writes", "steps and classes of rows and columns",
+               "the file is damaged"});
+}
+
+// The levels of a block, or its codes.
+void decode_block_of(const RateCodedView& weight, const SideInformation& side, std::size_t block, bool as_codes,
+                     std::span<std::int32_t> out) {
+  const std::size_t begin = block == 0 ? 0 : index_entry(weight, block - 1, 0);
+  const std::size_t end = index_entry(weight, block, 0);
+  const std::span<const std::uint8_t> bytes = weight.codes.subspan(begin, end - begin);
+  if (block_checksum(bytes) == index_entry(weight, block, 1) &&
+      decode_block(block_model(weight, side, block), bytes, as_codes, out)) {
+    return;
+  }
+  throw Error({"rate-coded weight", fmt::format("block {} of {} is damaged", block, block_count(weight)),
+               "the bytes that its checksum is of", "copy the model again"});
+}
+
+std::size_t rows_of_block(const RateCodedLayout& layout, std::size_t block) {
+  return std::min(layout.block_rows, layout.rows - block * layout.block_rows);
+}
+
+}  // namespace
+
+std::uint32_t block_checksum(std::span<const std::uint8_t> bytes) {
+  return static_cast<std::uint32_t>(hash64(std::as_bytes(bytes)));
+}
+
+BlockModel block_model(const RateCodedLayout& layout, const SideInformation& side, std::size_t block) {
+  BlockModel model;
+  model.trellis = Trellis(layout.trellis_memory);
+  model.shape = layout.distribution;
+  model.chain_rows = layout.chain_rows;
+  model.row_classes = std::span(side.row_classes).subspan(block * layout.block_rows, rows_of_block(layout, block));
+  model.col_classes = side.col_classes;
+  return model;
+}
+
+std::vector<float> step_powers(int steps_per_octave) {
+  std::vector<float> powers;
+  for (int k = 0; k <= 510; ++k) {
+    powers.push_back(static_cast<float>(std::exp2(static_cast<double>(k) / steps_per_octave)));
+  }
+  return powers;
+}
+
+void check_layout(const RateCodedLayout& layout, const std::string& where) {
+  const auto refuse = [&](const std::string& found, const std::string& expected) {
+    throw Error({where, found, expected, ""});
+  };
+  if (layout.rows == 0 || layout.cols == 0) {
+    refuse(fmt::format("a rate-coded weight of {} x {}", layout.rows, layout.cols), "at least one row and column");
+  }
+  if (layout.steps_per_octave < 1 || layout.steps_per_octave > largest_steps_per_octave) {
+    refuse(fmt::format("{} steps per octave", layout.steps_per_octave), "1 to 16");
+  }
+  if (!Trellis::has_memory(layout.trellis_memory)) {
+    refuse(fmt::format("a trellis with a memory of {}", layout.trellis_memory), "0 or 2 to 6");
+  }
+  if (layout.distribution < 0 || layout.distribution >= CodeTables::shapes) refuse(fmt::format("shape {}", layout.distribution), "0 to 3");
+  if (layout.chain_rows == 0 || layout.block_rows == 0 || layout.block_rows % layout.chain_rows != 0) {
+    refuse(fmt::format("blocks of {} rows with chains of {}", layout.block_rows, layout.chain_rows),
+           "blocks of one or more whole chains");
+  }
+  if (layout.code_bytes > std::numeric_limits<std::uint32_t>::max()) {
+    refuse(fmt::format("{} bytes of codes", layout.code_bytes), "less than 4 GiB");
+  }
+  checked_multiply(layout.rows, layout.cols, where);
+}
+
+std::size_t block_count(const RateCodedLayout& layout) { return divide_up(layout.rows, layout.block_rows); }
+
+std::vector<PartDeclaration> declared_parts(const RateCodedLayout& layout, const std::string& where) {
+  check_layout(layout, where);
+  return {declare_part(".codes", DataType::u8, {checked_cast<std::size_t>(layout.code_bytes, where)}, where),
+          declare_part(".blocks", DataType::u32, {block_count(layout), 2}, where),
+          declare_part(".base_step", DataType::f32, {1}, where),
+          declare_part(".side", DataType::u8, {checked_cast<std::size_t>(layout.side_bytes, where)}, where)};
+}
+
+RateCodedView view(const RateCodedWeight& weight) {
+  return {static_cast<const RateCodedLayout&>(weight), weight.codes, weight.blocks, weight.base_step, weight.side};
+}
+
+RateCodedView empty_view(const RateCodedLayout& layout) { return {layout, {}, {}, {}, {}}; }
+
+RateCodedWeight empty_weight(const RateCodedLayout& layout) {
+  RateCodedWeight weight;
+  static_cast<RateCodedLayout&>(weight) = layout;
+  return weight;
+}
+
+std::span<const std::uint8_t>& part_data(RateCodedView& weight, std::string_view suffix) {
+  return part_of(weight, suffix);
+}
+std::vector<std::uint8_t>& part_data(RateCodedWeight& weight, std::string_view suffix) {
+  return part_of(weight, suffix);
+}
+
+void check_contents(const RateCodedView& weight, const std::string& where) {
+  const float base = base_step(weight);
+  if (!(base > 0) || !std::isfinite(base)) {
+    throw Error({where + ".base_step", fmt::format("{}", base), "a positive number", "the file is damaged"});
+  }
+  std::uint64_t before = 0;
+  for (std::size_t block = 0; block < block_count(weight); ++block) {
+    const std::uint64_t end = index_entry(weight, block, 0);
+    const bool is_last = block + 1 == block_count(weight);
+    if (end < before || end > weight.code_bytes || (is_last && end != weight.code_bytes)) {
+      throw Error({where + ".blocks", fmt::format("block {} ends at {}", block, end),
+                   is_last ? fmt::format("{}", weight.code_bytes)
+                           : fmt::format("between {} and {}", before, weight.code_bytes),
+                   "the file is damaged"});
+    }
+    before = end;
+  }
+  side_of(weight, where);
+}
+
+void decode_rows(const RateCodedView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out) {
+  if (row_count == 0) return;
+  const SideInformation side = side_of(weight, "rate-coded weight");
+  const std::vector<float> powers = step_powers(weight.steps_per_octave);
+  const float base = base_step(weight);
+  std::vector<std::int32_t> levels;
+  const std::size_t row_end = row_begin + row_count;
+  for (std::size_t block = row_begin / weight.block_rows; block * weight.block_rows < row_end; ++block) {
+    const std::size_t first = block * weight.block_rows;
+    levels.resize(rows_of_block(weight, block) * weight.cols);
+    decode_block_of(weight, side, block, false, levels);
+    for (std::size_t i = std::max(first, row_begin); i < std::min(first + rows_of_block(weight, block), row_end); ++i) {
+      const std::int32_t* level = levels.data() + (i - first) * weight.cols;
+      float* to = out.data() + (i - row_begin) * weight.cols;
+      for (std::size_t j = 0; j < weight.cols; ++j) {
+        const float step = base * powers[std::size_t{side.row_steps[i]} + side.col_steps[j]];
+        to[j] = level[j] == 0 ? 0.0F : static_cast<float>(level[j]) * step;
+      }
+    }
+  }
+}
+
+RateCodedCodes decode_codes(const RateCodedView& weight) {
+  const SideInformation side = side_of(weight, "rate-coded weight");
+  RateCodedCodes out;
+  out.rows = weight.rows;
+  out.cols = weight.cols;
+  out.steps_per_octave = weight.steps_per_octave;
+  out.trellis_memory = weight.trellis_memory;
+  out.chain_rows = weight.chain_rows;
+  out.base_step = base_step(weight);
+  out.row_steps = side.row_steps;
+  out.col_steps = side.col_steps;
+  out.codes.resize(weight.rows * weight.cols);
+  parallel_for(0, block_count(weight), [&](std::size_t block) {
+    decode_block_of(weight, side, block, true,
+                    std::span(out.codes)
+                        .subspan(block * weight.block_rows * weight.cols, rows_of_block(weight, block) * weight.cols));
+  });
+  return out;
+}
+
+CodeBits code_bits(const RateCodedView& weight) {
+  const SideInformation side = side_of(weight, "rate-coded weight");
+  CodeBits out;
+  out.rows.assign(weight.rows, 0.0);
+  out.cols.assign(weight.cols, 0.0);
+  std::vector<std::int32_t> codes;
+  for (std::size_t block = 0; block < block_count(weight); ++block) {
+    const std::size_t rows = rows_of_block(weight, block);
+    codes.resize(rows * weight.cols);
+    decode_block_of(weight, side, block, true, codes);
+    add_code_bits(block_model(weight, side, block), codes,
+                  std::span(out.rows).subspan(block * weight.block_rows, rows), out.cols);
+  }
+  return out;
+}
+
+double ideal_code_bits(const RateCodedView& weight) {
+  const SideInformation side = side_of(weight, "rate-coded weight");
+  const Trellis trellis(weight.trellis_memory);
+  std::map<std::pair<int, int>, std::map<std::int32_t, std::uint64_t>> counts;  // by class and parity
+  const RateCodedCodes codes = decode_codes(weight);
+  std::vector<std::uint32_t> states(weight.cols, 0);
+  for (std::size_t i = 0; i < weight.rows; ++i) {
+    if (i % weight.block_rows % weight.chain_rows == 0) std::fill(states.begin(), states.end(), 0u);
+    for (std::size_t j = 0; j < weight.cols; ++j) {
+      const std::int32_t code = codes.codes[i * weight.cols + j];
+      ++counts[{side.row_classes[i] + side.col_classes[j], static_cast<int>(states[j] & 1u)}][code];
+      states[j] = trellis.next(states[j], code);
+    }
+  }
+  double bits = 0;
+  for (const auto& entry : counts) {
+    double total = 0;
+    for (const auto& code : entry.second) total += static_cast<double>(code.second);
+    for (const auto& code : entry.second) {
+      bits -= static_cast<double>(code.second) * std::log2(static_cast<double>(code.second) / total);
+    }
+  }
+  return bits;
+}
+
+}  // namespace lcomp

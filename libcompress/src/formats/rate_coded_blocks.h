@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "block_coder.h"
+#include "lcomp/formats/compressed_weight.h"
+#include "side_information.h"
+
+namespace lcomp {
+
+// What the codes of a block are written under; views `side`.
+BlockModel block_model(const RateCodedLayout& layout, const SideInformation& side, std::size_t block);
+
+// The lower 32 bits of the XXH3-64 hash.
+std::uint32_t block_checksum(std::span<const std::uint8_t> bytes);
+
+}  // namespace lcomp
