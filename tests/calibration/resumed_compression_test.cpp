@@ -2,11 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <fstream>
 #include <iterator>
 #include <utility>
 
+#include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/compression_statistics.h"
+#include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "support/reference_data.h"
@@ -35,6 +39,7 @@ class Ending : public StatisticsProvider {
     inner_->compressed(component, weight);
   }
   nlohmann::json description() const override { return inner_->description(); }
+  bool in_any_order() const override { return inner_->in_any_order(); }
 
   std::size_t asked = 0;
 
@@ -133,6 +138,135 @@ INSTANTIATE_TEST_SUITE_P(Orders, ResumedCompression, ::testing::Values(BlockOrde
                          [](const auto& order) {
                            return order.param == BlockOrder::by_stage ? "by_stage" : "whole_block";
                          });
+
+// A budget shared out among rate-coded components: what is chosen for one depends on the bytes of those before.
+struct RateCodedCompression : ::testing::TestWithParam<std::string> {
+  testing::TemporaryFolder folder;
+  ModelFolder model;
+  std::map<std::string, CompressionReport> reports;
+  static inline std::optional<testing::TemporaryFolder> statistics_folder;  // made once
+
+  void SetUp() override {
+    LCOMP_REQUIRE(testing::golden("families/llama-tied"));
+    model = open_model(testing::golden("families/llama-tied"));
+    if (statistics_folder) return;
+    statistics_folder.emplace();
+    const TokenBatch tokens = testing::random_tokens(100, model.config.vocab_size);
+    Decoder decoder(model);
+    calibrate(decoder, tokens, *statistics_folder / "statistics");
+    add_sensitivities(decoder, tokens, *statistics_folder / "statistics");
+  }
+  static void TearDownTestSuite() { statistics_folder.reset(); }
+
+  // Returns how many statistics were asked for.
+  std::size_t compress(const std::string& out, nlohmann::json plan, std::size_t components = never,
+                       const fs::path& work = {},
+                       std::optional<SensitivityCost> cost = SensitivityCost::divergence) {
+    Ending statistics(archived_statistics(model, CalibrationArchive::open(*statistics_folder / "statistics"), cost), components);
+    CompressOptions options;
+    options.statistics = &statistics;
+    options.work = work;
+    options.work_key = "key";
+    plan["allocator"] = GetParam();
+    reports[out] = compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / out, options);
+    return statistics.asked;
+  }
+  static constexpr std::size_t never = 1000000;
+};
+
+TEST_P(RateCodedCompression, MeetsTheBudget) {
+  constexpr double bits = 4;
+  compress("out", {{"quantizer", "rate"}, {"target", {{"bits_per_weight", bits}}}});
+  EXPECT_LE(reports["out"].bits_per_weight, bits);
+  EXPECT_GT(reports["out"].bits_per_weight, 0.98 * bits) << "of some ten thousand weights";
+  EXPECT_EQ(reports["out"].bytes, open_model(folder / "out").stored_bytes());
+}
+
+TEST_P(RateCodedCompression, EndsWithTheSameBytes) {
+  const nlohmann::json plan = {{"quantizer", "rate"}, {"target", {{"ratio", 4}}}};
+  const std::size_t all = compress("whole", plan);
+  const std::size_t measured = all / 2;  // each is looked at before the first is compressed
+  for (const std::size_t end : {measured + 1, all - 3}) {
+    const std::string out = "out" + std::to_string(end);
+    const fs::path work = folder / (out + ".work");
+    EXPECT_THROW(compress(out, plan, end, work), Killed);
+    EXPECT_EQ(compress(out, plan, never, work), all - (end - measured)) << "what was finished is done again";
+    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+  }
+}
+
+TEST_P(RateCodedCompression, PinsAndFixedComponentsHold) {
+  compress("out", {{"quantizer", "rate"},
+                   {"components",
+                    {{"*.0.mlp.down_proj", {{"max_bits", 2.0}}},
+                     {"*.1.mlp.down_proj", {{"min_bits", 7.0}}},
+                     {"*.2.mlp.down_proj", "rtn:bits=4,group=16"}}},
+                   {"target", {{"bits_per_weight", 4.5}}}});
+  EXPECT_LE(reports["out"].bits_per_weight, 4.5);
+  for (const ComponentReport& line : reports["out"].components) {
+    if (line.name.ends_with(".0.mlp.down_proj")) {
+      EXPECT_LE(line.bits_per_weight, 2.0);
+    }
+    if (line.name.ends_with(".1.mlp.down_proj")) {
+      EXPECT_GE(line.bits_per_weight, 6.8);
+    }
+    if (line.name.ends_with(".2.mlp.down_proj")) {
+      EXPECT_EQ(line.quantizer, "rtn:bits=4,group=16,asym");
+    }
+  }
+}
+
+TEST_P(RateCodedCompression, EqualBitsOrOnePrice) {
+  compress("out", {{"quantizer", "rate"}, {"target", {{"bits_per_weight", 4.5}}}});
+  double least = 100;
+  double most = 0;
+  for (const ComponentReport& line : reports["out"].components) {
+    least = std::min(least, line.bits_per_weight);
+    most = std::max(most, line.bits_per_weight);
+  }
+  if (GetParam() == "fixed" || GetParam() == "within") {
+    EXPECT_LT(most - least, 0.35);
+  } else {
+    EXPECT_GT(most - least, 0.6);
+  }
+}
+
+TEST_P(RateCodedCompression, RefusesWhatItCantDo) {
+  const auto refuses = [&](const nlohmann::json& plan, const char* text,
+                           std::optional<SensitivityCost> cost = SensitivityCost::divergence) {
+    try {
+      compress("refused", plan, never, {}, cost);
+      ADD_FAILURE() << plan;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(text));
+    }
+  };
+  refuses({{"quantizer", "rate"}, {"target", {{"bits_per_weight", 0.1}}}}, "at least");
+  refuses({{"quantizer", "rate"}, {"target", {{"bits_per_weight", 40}}}}, "at most");
+  refuses({{"quantizer", "rate"}, {"components", {{"*.0.*", "rtn"}}}, {"target", {{"ratio", 4}}}}, "only one of them");
+  refuses({{"quantizer", "rotate+rate:bits=4"}}, "transforms");
+  refuses({{"quantizer", "rate:bits=4,precision=3"}}, "one of them");
+  refuses({{"quantizer", "rate:bits=4,min_bits=5,max_bits=4"}}, "min_bits");
+  if (GetParam() == "across" || GetParam() == "second_order") {
+    refuses({{"quantizer", "rate"}, {"target", {{"ratio", 4}}}}, "sensitivit", std::nullopt);
+    refuses({{"quantizer", "rtn"}, {"target", {{"ratio", 4}}}}, "fixed width");
+  } else {
+    compress("plain", {{"quantizer", "rate"}, {"target", {{"ratio", 4}}}}, never, {}, std::nullopt);
+  }
+  Decoder decoder(model);
+  const auto sequential = sequential_statistics(model, {testing::random_tokens(120, model.config.vocab_size), "random"},
+                                                BlockOrder::whole_block);
+  CompressOptions options;
+  options.statistics = sequential.get();
+  const auto plan = CompressionPlan::from_json(
+      {{"quantizer", "rate"}, {"allocator", GetParam()}, {"target", {{"ratio", 4}}}}, "plan");
+  EXPECT_THROW(compress_model(model, plan, folder / "sequential", options), Error);
+  EXPECT_THROW(compress_model(model, plan, folder / "nothing"), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Allocators, RateCodedCompression,
+                         ::testing::Values("fixed", "across", "within", "second_order"),
+                         [](const auto& allocator) { return allocator.param; });
 
 }  // namespace
 }  // namespace lcomp

@@ -19,7 +19,9 @@
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/hadamard.h"
 #include "lcomp/formats/logarithmic.h"
+#include "lcomp/formats/rate_coded.h"
 #include "lcomp/formats/transformed_weight.h"
+#include "lcomp/formats/trellis.h"
 
 namespace lcomp {
 namespace {
@@ -69,6 +71,27 @@ WeightLayout shared_codebook(std::size_t rows, std::size_t cols) {
   return CodebookLayout{rows, cols, bits, group_size == 0 ? cols : std::min(group_size, cols), storage, permuted};
 }
 
+// The sizes of rate-coded weights depend on their codes: these.
+RateCodedWeight rate_coded_weight(std::size_t rows, std::size_t cols, int memory) {
+  Rng rng(rows * 1000 + cols);
+  RateCodedCodes codes;
+  codes.rows = rows;
+  codes.cols = cols;
+  codes.trellis_memory = memory;
+  codes.chain_rows = 4;
+  for (std::size_t i = 0; i < rows; ++i) codes.row_steps.push_back(static_cast<std::uint8_t>(rng.below(9)));
+  for (std::size_t j = 0; j < cols; ++j) codes.col_steps.push_back(static_cast<std::uint8_t>(rng.below(20)));
+  for (std::size_t k = 0; k < rows * cols; ++k) {
+    codes.codes.push_back(static_cast<std::int32_t>(std::lround(3 * rng.normal())));
+  }
+  return encode_rate_coded(codes, "w");
+}
+
+template <int memory>
+WeightLayout rate_coded(std::size_t rows, std::size_t cols) {
+  return layout(CompressedWeight(rate_coded_weight(rows, cols, memory)));
+}
+
 // Every slot that `scaled`, `inputs` and `outputs` ask for; blocks of a power of two, or 1 for odd sides.
 template <WeightLayout (*base)(std::size_t, std::size_t), bool scaled, bool inputs, bool outputs>
 WeightLayout transformed(std::size_t rows, std::size_t cols) {
@@ -115,6 +138,8 @@ const Case cases[] = {
     {"shared codebook, 4 bits, group 64", shared_codebook<4, 64, ScaleStorage::f16>},
     {"shared codebook, 4 bits, group 5, permuted", shared_codebook<4, 5, ScaleStorage::u8, true>},
     {"shared codebook, 8 bits, channel", shared_codebook<8, 0, ScaleStorage::u8>},
+    {"rate-coded", rate_coded<0>},
+    {"rate-coded, 8 trellis states", rate_coded<3>},
     {"f16, rotated", transformed<dense<DenseType::f16>, false, true, true>},
     {"4 bits, scaled", transformed<grouped<4, false, 16, ScaleStorage::f16>, true, false, false>},
     {"3 bits, permuted, inputs rotated",
@@ -144,7 +169,8 @@ std::vector<std::uint32_t> random_permutation(std::size_t size, Rng& rng) {
 
 // The bytes of one part, whatever the format; null for parts that it hasn't.
 template <typename Weight>
-constexpr bool has_codes = !std::is_same_v<Weight, DenseWeight> && !std::is_same_v<Weight, TransformedWeight>;
+constexpr bool has_codes = !std::is_same_v<Weight, DenseWeight> && !std::is_same_v<Weight, TransformedWeight> &&
+                           !std::is_same_v<Weight, RateCodedWeight>;
 
 template <typename Weight>
 std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
@@ -156,6 +182,12 @@ std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
     if (suffix == ".scales") return &weight.scales;
     if (suffix == ".row_scales") return &weight.row_scales;
     if (suffix == ".permutation") return &weight.permutation;
+  }
+  if constexpr (std::is_same_v<Weight, RateCodedWeight>) {
+    if (suffix == ".codes") return &weight.codes;
+    if (suffix == ".blocks") return &weight.blocks;
+    if (suffix == ".base_step") return &weight.base_step;
+    if (suffix == ".side") return &weight.side;
   }
   if constexpr (std::is_same_v<Weight, GroupedIntegerWeight>) {
     if (suffix == ".zeros") return &weight.zeros;
@@ -169,8 +201,8 @@ std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
   return nullptr;
 }
 
-const char* const suffixes[] = {"",       ".codes", ".scales",    ".row_scales",
-                                ".zeros", ".base",  ".codebooks", ".permutation"};
+const char* const suffixes[] = {"",           ".codes",       ".scales", ".row_scales", ".zeros", ".base",
+                                ".codebooks", ".permutation", ".blocks", ".base_step",  ".side"};
 
 CompressedWeight empty_weight(const WeightLayout& layout) {
   if (const auto* grouped_layout = std::get_if<GroupedIntegerLayout>(&layout)) {
@@ -189,6 +221,9 @@ CompressedWeight random_weight(const WeightLayout& stored, std::uint64_t seed) {
     Matrix values(d->rows, d->cols);
     for (float& x : values.span()) x = static_cast<float>(rng.normal());
     return encode_dense(values.view(), d->type, "w");
+  }
+  if (const auto* r = std::get_if<RateCodedLayout>(&stored)) {
+    return rate_coded_weight(r->rows, r->cols, r->trellis_memory);
   }
   if (const auto* t = std::get_if<TransformedLayout>(&stored)) {
     TransformedWeight weight{t->rows, t->cols, t->transform, as_plain(random_weight(as_layout(t->base), seed)), {},
@@ -326,6 +361,25 @@ class FormatTest : public ::testing::TestWithParam<Case> {
   }
 };
 
+// Levels by the trellis, one at a time; the codes themselves: rate_coded_test.cpp.
+Matrix decoded_by_definition(const RateCodedWeight& w) {
+  const RateCodedCodes codes = decode_codes(view(w));
+  const Trellis trellis(w.trellis_memory);
+  Matrix out(w.rows, w.cols);
+  for (std::size_t j = 0; j < w.cols; ++j) {
+    std::uint32_t state = 0;
+    for (std::size_t i = 0; i < w.rows; ++i) {
+      if (i % w.chain_rows == 0) state = 0;
+      const std::int32_t code = codes.codes[i * w.cols + j];
+      const double octaves = (codes.row_steps[i] + codes.col_steps[j]) / static_cast<double>(w.steps_per_octave);
+      const float step = codes.base_step * static_cast<float>(std::exp2(octaves));
+      out(i, j) = static_cast<float>(trellis.level(state, code)) * step;
+      state = trellis.next(state, code);
+    }
+  }
+  return out;
+}
+
 std::uint64_t buffer_bytes(const CompressedWeight& weight) {
   if (const auto* t = std::get_if<TransformedWeight>(&weight)) {
     const auto base = std::visit([](const auto& plain) -> CompressedWeight { return plain; }, t->base);
@@ -368,7 +422,8 @@ TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
     if (std::holds_alternative<DenseWeight>(weight) || std::holds_alternative<TransformedWeight>(weight)) return;
     const Matrix expected = std::visit(
         [](const auto& of_format) {
-          if constexpr (has_codes<std::decay_t<decltype(of_format)>>) {
+          using Weight = std::decay_t<decltype(of_format)>;
+          if constexpr (has_codes<Weight> || std::is_same_v<Weight, RateCodedWeight>) {
             return decoded_by_definition(of_format);
           } else {
             return Matrix();
@@ -650,6 +705,12 @@ TEST(FormatExampleTest, RefusesUnknownJson) {
   refuses(logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), "zero_level", nullptr);
   refuses(logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), "base", 2);  // a part, not a setting
   refuses(codebook<4, 64>(8, 128), "zero_level", true);
+  refuses(rate_coded<3>(8, 128), "trellis_memory", 1);
+  refuses(rate_coded<3>(8, 128), "trellis_memory", 7);
+  refuses(rate_coded<3>(8, 128), "distribution", 4);
+  refuses(rate_coded<3>(8, 128), "steps_per_octave", 0);
+  refuses(rate_coded<3>(8, 128), "chain_rows", 3);  // blocks of 8 rows
+  refuses(rate_coded<3>(8, 128), "code_bytes", -1);
 }
 
 TEST(DenseTest, RoundsAndDecodes) {

@@ -258,7 +258,7 @@ class Compression {
     const std::uint64_t others = other_bytes();
     if (others > budget) {
       throw Error({"target size", fmt::format("{} bytes", budget),
-                   fmt::format("more than {} bytes, which the other components take", others), ""});
+                   fmt::format("at least {} bytes, which the other components take", others), ""});
     }
     rates_.emplace(components_, settings_, plan_.allocator, budget - others, options_.statistics, *model_.tensors,
                    progress_);

@@ -219,6 +219,7 @@ RateCodedWeight quantize_to_bytes(const RateCodedProblem& problem, std::uint64_t
   double precision = problem.curve().precision(8 * aim);
   std::optional<RateCodedWeight> best;
   std::uint64_t best_bytes = 0;
+  constexpr double finest = 1.0e-3;  // small weights don't go more finely
   for (int attempt = 0; attempt < 24; ++attempt) {
     RateCodedWeight weight = problem.quantize(precision);
     const std::uint64_t taken = payload_bytes(CompressedWeight(weight));
@@ -232,7 +233,7 @@ RateCodedWeight quantize_to_bytes(const RateCodedProblem& problem, std::uint64_t
       }
       if (static_cast<double>(taken) >= most * (1 - tolerance) || problem.is_irrelevant()) break;
     }
-    if (high - low < 1.0e-9) break;
+    if (best && high - low < finest) break;
     const double slope = std::max(problem.curve().slope(precision), 1.0);
     precision += 8 * (aim - static_cast<double>(taken)) / slope;
     if (!(precision > low && precision < high) || attempt > 8) precision = 0.5 * (low + high);

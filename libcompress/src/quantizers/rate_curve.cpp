@@ -15,6 +15,11 @@ std::vector<double> entropies(const Trellis& trellis) {
   const CodeRates rates(trellis);
   std::vector<double> bits;
   for (int c = CodeRates::smallest_class; c <= CodeRates::largest_class; ++c) {
+    const double mean = std::exp2(static_cast<double>(c) / CodeRates::classes_per_octave);
+    if (mean >= 8) {  // where cells are narrow beside the density: that of the density, less log2 of a cell
+      bits.push_back(std::log2(2 * std::exp(1.0) * mean / trellis.spacing()));
+      continue;
+    }
     double sum = 0;
     for (const int parity : {0, 1}) {
       const float* table = rates.table(parity, c);
