@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compute_option.h"
+#include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
@@ -118,6 +119,7 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     }
     if (entry.has("activations")) method.setting["activations"] = entry.object("activations");
     if (entry.has("components")) method.setting["components"] = entry.object("components");
+    if (entry.has("allocator")) method.setting["allocator"] = entry.one_of("allocator", allocator_names());
     if (!names.insert(method.name).second) {
       throw Error(
           {entry.where("name"), fmt::format("\"{}\" for a second method", method.name), "a name of its own", ""});
