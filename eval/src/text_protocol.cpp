@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/atomic_file.h"
 
@@ -65,6 +66,14 @@ nlohmann::json TextProtocol::to_json() const {
 std::string TextProtocol::name() const { return kind == Kind::file ? file.filename().string() : kind_name(kind); }
 
 std::size_t ScoringBatch::scored_tokens() const { return tokens.tokens() - tokens.sequences() * first_scored; }
+
+std::string hash_batch(const ScoringBatch& batch) {
+  Hasher hasher;
+  hasher.update(fmt::format("{} {}", batch.first_scored, batch.mean_over_sequences));
+  hasher.update(std::as_bytes(std::span(batch.tokens.ids)));
+  hasher.update(std::as_bytes(std::span(batch.tokens.offsets)));
+  return hasher.hex();
+}
 
 ScoringBatch make_scoring_batch(const TextProtocol& protocol, const Tokenizer& tokenizer, const std::string& data) {
   std::vector<std::string> texts;

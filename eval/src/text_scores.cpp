@@ -37,45 +37,30 @@ ScoredRows scored_rows(const ScoringBatch& batch) {
   return scored;
 }
 
-void gather(ConstMatrixView from, std::span<const std::size_t> rows, Matrix& to) {
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto row = from.row(rows[i]);
-    std::copy(row.begin(), row.end(), to.row(i).begin());
-  }
-}
-
-TokenScores score_tokens(Decoder& model, ConstMatrixView normed, const ScoringBatch& batch,
+TokenScores score_tokens(Decoder& model, const Matrix& states, const ScoringBatch& batch,
                          const ReferenceStates& reference, const ForwardOptions& options) {
-  const ScoredRows scored = scored_rows(batch);
+  const std::vector<std::size_t> targets = scored_rows(batch).targets;
   const bool with_reference = reference.decoder != nullptr;
   const std::size_t vocab = model.config().vocab_size;
   TokenScores scores;
-  scores.nll.resize(scored.rows.size());
-  if (with_reference) scores.kl.resize(scored.rows.size());
-  std::vector<char> same_top(scored.rows.size(), 0);
+  scores.nll.resize(targets.size());
+  if (with_reference) scores.kl.resize(targets.size());
+  std::vector<char> same_top(targets.size(), 0);
 
-  Matrix states(kRowsAtOnce, normed.cols());
   Matrix logits(kRowsAtOnce, vocab);
-  Matrix reference_states;
   Matrix reference_logits;
-  if (with_reference) {
-    reference_states = Matrix(kRowsAtOnce, reference.normed->cols());
-    reference_logits = Matrix(kRowsAtOnce, vocab);
-  }
-  Progress progress(options.progress, options.progress_label + ": scoring", scored.rows.size());
-  for (std::size_t first = 0; first < scored.rows.size(); first += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, scored.rows.size() - first);
-    const auto rows = std::span(scored.rows).subspan(first, count);
-    gather(normed, rows, states);
-    model.logits(states.view().rows_range(0, count), logits.view().rows_range(0, count));
+  if (with_reference) reference_logits = Matrix(kRowsAtOnce, vocab);
+  Progress progress(options.progress, options.progress_label + ": scoring", targets.size());
+  for (std::size_t first = 0; first < targets.size(); first += kRowsAtOnce) {
+    const std::size_t count = std::min(kRowsAtOnce, targets.size() - first);
+    model.logits(states.view().rows_range(first, count), logits.view().rows_range(0, count));
     if (with_reference) {
-      gather(reference.normed->view(), rows, reference_states);
-      reference.decoder->logits(reference_states.view().rows_range(0, count),
+      reference.decoder->logits(reference.states->view().rows_range(first, count),
                                 reference_logits.view().rows_range(0, count));
     }
     parallel_for(0, count, [&](std::size_t i) {
       const auto row = std::as_const(logits).row(i);
-      scores.nll[first + i] = negative_log_likelihood(row, scored.targets[first + i]);
+      scores.nll[first + i] = negative_log_likelihood(row, targets[first + i]);
       if (with_reference) {
         const Divergence token = divergence(std::as_const(reference_logits).row(i), row);
         scores.kl[first + i] = token.kl;
@@ -88,19 +73,24 @@ TokenScores score_tokens(Decoder& model, ConstMatrixView normed, const ScoringBa
   return scores;
 }
 
+// Means over the scored tokens of each sequence.
+std::vector<double> sequence_means(const ScoringBatch& batch, const std::vector<double>& values) {
+  std::vector<double> means;
+  auto at = values.begin();
+  for (std::size_t s = 0; s < batch.tokens.sequences(); ++s) {
+    const auto count = static_cast<std::ptrdiff_t>(batch.tokens.sequence(s).size() - batch.first_scored);
+    means.push_back(std::accumulate(at, at + count, 0.0) / static_cast<double>(count));
+    at += count;
+  }
+  return means;
+}
+
 PerplexityResult perplexity(const ScoringBatch& batch, const std::vector<double>& nll) {
   PerplexityResult result;
   result.scored_tokens = nll.size();
+  result.sequence_nll = sequence_means(batch, nll);
   double sum_of_perplexities = 0;
-  std::size_t at = 0;
-  for (std::size_t s = 0; s < batch.tokens.sequences(); ++s) {
-    const std::size_t count = batch.tokens.sequence(s).size() - batch.first_scored;
-    const double sum = std::accumulate(nll.begin() + static_cast<std::ptrdiff_t>(at),
-                                       nll.begin() + static_cast<std::ptrdiff_t>(at + count), 0.0);
-    at += count;
-    result.sequence_nll.push_back(sum / static_cast<double>(count));
-    sum_of_perplexities += std::exp(result.sequence_nll.back());
-  }
+  for (const double mean : result.sequence_nll) sum_of_perplexities += std::exp(mean);
   result.mean_nll = std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
   result.perplexity_of_mean = std::exp(result.mean_nll);
   result.perplexity = batch.mean_over_sequences ? sum_of_perplexities / static_cast<double>(batch.tokens.sequences())
@@ -110,24 +100,39 @@ PerplexityResult perplexity(const ScoringBatch& batch, const std::vector<double>
 
 }  // namespace
 
-TextScores score_texts(Decoder& model, const ScoringBatch& batch, const ReferenceStates& reference,
-                       const ForwardOptions& options) {
+Matrix scored_states(Decoder& model, const ScoringBatch& batch, const ForwardOptions& options) {
+  const Matrix normed = model.forward(batch.tokens, options);
+  const std::vector<std::size_t> rows = scored_rows(batch).rows;
+  Matrix states(rows.size(), normed.cols());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = normed.row(rows[i]);
+    std::copy(row.begin(), row.end(), states.row(i).begin());
+  }
+  return states;
+}
+
+TextScores score_states(Decoder& model, const Matrix& states, const ScoringBatch& batch,
+                        const ReferenceStates& reference, const ForwardOptions& options) {
   if (reference.decoder != nullptr && reference.decoder->config().vocab_size != model.config().vocab_size) {
     throw Error({model.model().path.string(), fmt::format("a vocabulary of {}", model.config().vocab_size),
                  fmt::format("{}, as in the reference {}", reference.decoder->config().vocab_size,
                              reference.decoder->model().path.string()),
                  "KL divergence needs two models with the same tokens"});
   }
-  const Matrix normed = model.forward(batch.tokens, options);
-  const TokenScores tokens = score_tokens(model, normed.view(), batch, reference, options);
+  const TokenScores tokens = score_tokens(model, states, batch, reference, options);
   TextScores scores;
   scores.perplexity = perplexity(batch, tokens.nll);
   if (reference.decoder != nullptr) {
     scores.divergence =
-        KlResult{summarize(tokens.kl), static_cast<double>(tokens.same_top) / static_cast<double>(tokens.kl.size()),
-                 tokens.kl.size()};
+        KlResult{summarize(tokens.kl), sequence_means(batch, tokens.kl),
+                 static_cast<double>(tokens.same_top) / static_cast<double>(tokens.kl.size()), tokens.kl.size()};
   }
   return scores;
+}
+
+TextScores score_texts(Decoder& model, const ScoringBatch& batch, const ReferenceStates& reference,
+                       const ForwardOptions& options) {
+  return score_states(model, scored_states(model, batch, options), batch, reference, options);
 }
 
 nlohmann::json to_json(const PerplexityResult& result) {
@@ -143,6 +148,7 @@ nlohmann::json to_json(const KlResult& result) {
           {"kl_median", result.kl.median},
           {"kl_p99", result.kl.p99},
           {"kl_max", result.kl.maximum},
+          {"kl_per_sequence", result.sequence_kl},
           {"top1_agreement", result.top1_agreement},
           {"scored_tokens", result.scored_tokens}};
 }

@@ -31,12 +31,4 @@ std::string hash_model(const std::filesystem::path& path) {
   return hasher.hex();
 }
 
-std::string hash_batch(const ScoringBatch& batch) {
-  Hasher hasher;
-  hasher.update(fmt::format("{} {}", batch.first_scored, batch.mean_over_sequences));
-  hasher.update(std::as_bytes(std::span(batch.tokens.ids)));
-  hasher.update(std::as_bytes(std::span(batch.tokens.offsets)));
-  return hasher.hex();
-}
-
 }  // namespace lcomp

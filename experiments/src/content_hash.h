@@ -3,15 +3,10 @@
 #include <filesystem>
 #include <string>
 
-#include "lcomp/eval/text_protocol.h"
-
 namespace lcomp {
 
 // Hash of what is in a model: of the file, or of every regular file directly in the folder (names and contents, sorted
 // by name). Reads it all: about a second per 5 GB that are in memory.
 std::string hash_model(const std::filesystem::path& path);
-
-// Hash of which tokens are scored, and how: two protocols with the same hash give the same numbers for the same model.
-std::string hash_batch(const ScoringBatch& batch);
 
 }  // namespace lcomp

@@ -41,6 +41,7 @@ struct ExperimentConfig {
   std::string description;
   std::filesystem::path model;
   std::filesystem::path output;
+  std::filesystem::path cache;  // of what the original computed for kl tasks; empty: OUTPUT/reference
   std::string data;
   ComputeType compute = ComputeType::float32;
   bool keep_models = false;

@@ -22,6 +22,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/eval/answer_comparison.h"
+#include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
 #include "model_tokenizer.h"
@@ -78,7 +79,7 @@ struct Task {
   ScoringBatch batch;
   ChoiceTask choices;  // instead of the batch, for questions
   std::string id;
-  Matrix original_states;  // filled when the first cell needs them
+  Matrix original_states;  // of kl; filled when the first cell needs them
 
   const std::string& description() const { return setting->choices ? choices.description : batch.description; }
   nlohmann::json protocol() const {
@@ -138,11 +139,11 @@ class Experiment {
 
  private:
   void make_cells() {
-    const std::string model_hash = hash_model(config_.model);
+    model_hash_ = hash_model(config_.model);
     const auto folder = [&](const nlohmann::json& setting) {
       Hasher hasher;
       hasher.update(fmt::format("{} {}", kCellVersion, program_version()));
-      hasher.update(model_hash);
+      hasher.update(model_hash_);
       hasher.update(setting.dump());
       return config_.output / "cells" / hasher.hex().substr(0, 16);
     };
@@ -244,13 +245,20 @@ class Experiment {
     write_text_file(score_file(cell, task), json.dump(2) + "\n");
   }
 
+  // What the original computed for a kl task: one forward pass, kept for all cells and later runs.
+  const Matrix& original_states(Task& task) {
+    if (task.original_states.empty()) {
+      const fs::path cache = config_.cache.empty() ? config_.output / "reference" : config_.cache;
+      task.original_states =
+          cached_states(reference_file(cache, model_hash_, config_.compute, task.batch), original_decoder(), task.batch,
+                        forward_options(task.setting->name + ", original"));
+    }
+    return task.original_states;
+  }
+
   ReferenceStates reference(Task& task) {
     if (!task.setting->kl) return {};
-    if (task.original_states.empty()) {
-      task.original_states =
-          original_decoder().forward(task.batch.tokens, forward_options(task.setting->name + ", original"));
-    }
-    return {&original_decoder(), &task.original_states};
+    return {&original_decoder(), &original_states(task)};
   }
 
   void store_score(const Cell& cell, const Task& task, const TextScores& scores) {
@@ -274,7 +282,10 @@ class Experiment {
         store_choices(cell, task, original_decoder());
         continue;
       }
-      store_score(cell, task, score_texts(original_decoder(), task.batch, {}, forward_options(task.setting->name)));
+      const ForwardOptions options = forward_options(task.setting->name);
+      store_score(cell, task,
+                  task.setting->kl ? score_states(original_decoder(), original_states(task), task.batch, {}, options)
+                                   : score_texts(original_decoder(), task.batch, {}, options));
     }
     const nlohmann::json report = {{"bytes", original_.stored_bytes()}, {"parameters", original_.parameters()}};
     write_text_file(cell.folder / "cell.json", report.dump(2) + "\n");
@@ -371,11 +382,13 @@ class Experiment {
                        {"kl", task.setting->kl},
                        {"choices", task.setting->choices.has_value()},
                        {"protocol", task.protocol()},
+                       {"key", task.id},
                        {"description", task.description()}});
     }
     result_.metrics = {{"name", config_.name},
                        {"description", config_.description},
                        {"model", config_.model.string()},
+                       {"model_hash", model_hash_},
                        {"config", config_.source},
                        {"tasks", tasks},
                        {"rows", rows}};
@@ -389,6 +402,7 @@ class Experiment {
   const ExperimentConfig& config_;
   ProgressCallback progress_;
   ModelFolder original_;
+  std::string model_hash_;
   std::optional<FolderLock> lock_;
   std::optional<Decoder> original_decoder_;
   std::vector<Task> tasks_;

@@ -209,6 +209,16 @@ TEST_F(CommandLine, CompressInspectEval) {
   EXPECT_GT(scores.at("kl").at("kl_mean").get<double>(), 0);
   EXPECT_LT(scores.at("kl").at("kl_mean").get<double>(), 1);
 
+  // With the original's side from a file: the same bytes of output, twice.
+  for (int i = 0; i < 2; ++i) {
+    const CommandResult cached =
+        run_lcomp({"eval", out, "--task", "kl", "--reference", model_, "--file", folder_ / "text.txt", "--window", "32",
+                   "--cache", folder_ / "cache", "--json", "--quiet"});
+    EXPECT_EQ(cached.out, scored.out) << cached.err;
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "cache"), {}), 1);
+  expect_mistake({"eval", out, "--cache", folder_ / "cache"}, "--cache");
+
   expect_mistake({"compress", model_, "--bits", "4", "--out", out, "--quiet"}, out);  // it exists
 }
 
@@ -317,6 +327,7 @@ TEST_F(CommandLine, ARunIsKeptAndResumed) {
   };
   EXPECT_LT(kl(1), kl(2)) << "8 bits lose less than 2";
   EXPECT_GE(rows.at(3).at("ratio").get<double>(), 3.0);
+  EXPECT_EQ(std::distance(fs::directory_iterator(runs / "reference"), {}), 1) << "the original runs once";
 
   const CommandResult second = run_lcomp({"run", config, "--json", "--quiet"});
   ASSERT_EQ(second.exit_code, 0) << second.err;

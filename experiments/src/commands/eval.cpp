@@ -5,9 +5,11 @@
 
 #include "command_context.h"
 #include "compute_option.h"
+#include "content_hash.h"
 #include "eval_choices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/choice_protocol.h"
+#include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
 #include "model_tokenizer.h"
 
@@ -18,6 +20,7 @@ struct EvalOptions {
   std::string model;
   std::string task = "perplexity";
   std::string reference;
+  std::string cache;
   std::string protocol = "wikitext2";
   std::string file;
   std::optional<std::size_t> window;
@@ -50,7 +53,8 @@ void refuse_options(const CLI::App& command, const std::string& task, std::initi
 
 void run(const CLI::App& command, const EvalOptions& options, const CommandContext& context) {
   if (ChoiceProtocol::task_from_name(options.task)) {
-    refuse_options(command, options.task, {"--reference", "--protocol", "--window", "--first-scored", "--sequences"});
+    refuse_options(command, options.task,
+                   {"--reference", "--cache", "--protocol", "--window", "--first-scored", "--sequences"});
     run_choice_task(options.model, options.task, options.file, !options.no_bos, options.compute, options.choices,
                     context);
     return;
@@ -59,6 +63,7 @@ void run(const CLI::App& command, const EvalOptions& options, const CommandConte
                  {"--shots", "--prompt", "--normalize", "--subject", "--shots-file", "--limit", "--seed", "--answers",
                   "--against", "--unshared"});
   const bool with_kl = options.task == "kl";
+  if (!with_kl) refuse_options(command, options.task, {"--reference", "--cache"});
   if (with_kl && options.reference.empty()) {
     throw Error({"--task kl", "no --reference", "the original model that the divergence is measured from", ""});
   }
@@ -75,7 +80,11 @@ void run(const CLI::App& command, const EvalOptions& options, const CommandConte
   if (with_kl) {
     original.emplace(open_model(options.reference), options.compute);
     forward.progress_label = "original";
-    original_states = original->forward(batch.tokens, forward);
+    original_states =
+        options.cache.empty()
+            ? scored_states(*original, batch, forward)
+            : cached_states(reference_file(options.cache, hash_model(options.reference), options.compute, batch),
+                            *original, batch, forward);
     reference = {&*original, &original_states};
   }
   forward.progress_label = "model";
@@ -108,7 +117,8 @@ void add_eval_command(CLI::App& app, CommandContext& context) {
   CLI::App* command = add_command(
       app, context, "eval", "Score a model: perplexity, KL divergence from its original, questions with choices",
       "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
-      "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8\n"
+      "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8 --cache "
+      "runs/reference\n"
       "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json\n"
       "  lcomp eval models/smollm2 --task mmlu --limit 500 --answers smollm2.jsonl\n"
       "  lcomp eval out/smollm2-4bit --task arc-easy --prompt cloze");
@@ -120,6 +130,8 @@ void add_eval_command(CLI::App& app, CommandContext& context) {
           "of --file (default: perplexity)")
       ->check(CLI::IsMember({"perplexity", "kl", "mmlu", "arc-easy", "arc-challenge", "choices"}));
   command->add_option("--reference", options->reference, "the original, for --task kl");
+  command->add_option("--cache", options->cache,
+                      "kl: keep what the original computed in this folder, and take it from there the next time");
   command->add_option("--protocol", options->protocol, "wikitext2 or c4 (default: wikitext2)")
       ->check(CLI::IsMember({"wikitext2", "c4"}));
   command->add_option("--file", options->file,

@@ -12,11 +12,13 @@ struct RunOptions {
   std::string config;
   std::vector<std::string> settings;
   std::string out;
+  std::string cache;
 };
 
 void run(const RunOptions& options, const CommandContext& context) {
   ExperimentConfig config = read_experiment(options.config, options.settings);
   if (!options.out.empty()) config.output = options.out;
+  config.cache = options.cache;
   if (!context.data.empty()) config.data = context.data;
   const ExperimentResult result = run_experiment(config, context.progress());
   nlohmann::json json = result.metrics;
@@ -40,6 +42,8 @@ void add_run_command(CLI::App& app, CommandContext& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--out", options->out, "folder for the results (default: the file's \"output\", or runs/NAME)");
+  command->add_option("--cache", options->cache,
+                      "folder for what the original computed, to share between runs (default: OUT/reference)");
   command->add_option("--data", context.data,
                       "folder with the data sets (default: the file's \"data\", or LCOMP_DATA)");
   command->callback([options, &context] { run(*options, context); });

@@ -47,6 +47,9 @@ struct ScoringBatch {
   std::size_t scored_tokens() const;
 };
 
+// Hash of which tokens are scored, and how: two batches with the same hash give the same numbers for the same model.
+std::string hash_batch(const ScoringBatch& batch);
+
 // Tokenizes what the protocol names. `data` is used for wikitext2 and c4 only. Throws Error for absent data, or a text
 // too short for a window.
 ScoringBatch make_scoring_batch(const TextProtocol& protocol, const Tokenizer& tokenizer, const std::string& data);
