@@ -33,6 +33,7 @@ CLI::App* add_command(CLI::App& app, CommandContext& context, const std::string&
 // Each registers one command and what it does when it was chosen.
 void add_convert_command(CLI::App& app, CommandContext& context);
 void add_calibrate_command(CLI::App& app, CommandContext& context);
+void add_compare_command(CLI::App& app, CommandContext& context);
 void add_compress_command(CLI::App& app, CommandContext& context);
 void add_eval_command(CLI::App& app, CommandContext& context);
 void add_run_command(CLI::App& app, CommandContext& context);

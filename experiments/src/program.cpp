@@ -53,6 +53,7 @@ int run_program(int argc, char** argv) {
   app.footer("lcomp COMMAND --help shows a command's options and examples.");
   app.option_defaults()->always_capture_default(false);
   add_run_command(app, context);
+  add_compare_command(app, context);
   add_compress_command(app, context);
   add_calibrate_command(app, context);
   add_quantize_command(app, context);

@@ -91,17 +91,18 @@ TEST_F(ChoiceTasks, OptionsThatMeanNothingAreRefused) {
 }
 
 TEST_F(ChoiceTasks, AnExperimentComparesWithItsOriginal) {
-  const nlohmann::json experiment = {
-      {"model", model_},
-      {"output", (folder_ / "runs").string()},
-      {"methods", {{{"name", "rounding"}, {"quantizer", {{"method", "rtn"}, {"group_size", 16}}}}}},
-      {"sizes", {{{"bits", 2}}}},
-      {"tasks", {{{"task", "choices"}, {"file", questions_}, {"limit", 8}}}}};
+  const nlohmann::json experiment = {{"model", model_},
+                                     {"output", (folder_ / "runs").string()},
+                                     {"methods",
+                                      {{{"name", "rounding"}, {"quantizer", {{"method", "rtn"}, {"group_size", 16}}}},
+                                       {{"name", "finer"}, {"quantizer", {{"method", "rtn"}, {"group_size", 8}}}}}},
+                                     {"sizes", {{{"bits", 2}}}},
+                                     {"tasks", {{{"task", "choices"}, {"file", questions_}, {"limit", 8}}}}};
   write_text_file(folder_ / "experiment.json", experiment.dump());
   const CommandResult result = run_lcomp({"run", folder_ / "experiment.json", "--json", "--quiet"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto rows = nlohmann::json::parse(result.out).at("rows");
-  ASSERT_EQ(rows.size(), 2u);
+  ASSERT_EQ(rows.size(), 3u);
   const auto& original = rows.at(0).at("scores").at("questions.jsonl");
   const auto& compressed = rows.at(1).at("scores").at("questions.jsonl");
   EXPECT_FALSE(original.contains("against_original"));
@@ -110,6 +111,16 @@ TEST_F(ChoiceTasks, AnExperimentComparesWithItsOriginal) {
   EXPECT_THAT(read_text_file(folder_ / "runs/table.md"), HasSubstr("questions.jsonl"));
   const CommandResult second = run_lcomp({"run", folder_ / "experiment.json", "--json", "--quiet"});
   EXPECT_EQ(nlohmann::json::parse(second.out).at("computed_cells"), 0);
+
+  // Side by side: the two methods' answers, by McNemar's test.
+  const CommandResult compared = run_lcomp({"compare", folder_ / "runs", "--within", "50", "--json"});
+  ASSERT_EQ(compared.exit_code, 0) << compared.err;
+  const auto models = nlohmann::json::parse(compared.out).at("groups")[0].at("models");
+  ASSERT_EQ(models.size(), 2u);
+  const auto tested = [&](std::size_t model) {
+    return models[model].at("metrics").at("questions.jsonl").contains("p_value");
+  };
+  EXPECT_TRUE(tested(0) || tested(1) || models[0].at("metrics") == models[1].at("metrics"));
 }
 
 }  // namespace

@@ -21,6 +21,17 @@ TEST(ResultTable, CsvQuotesWhatNeedsIt) {
   EXPECT_EQ(to_csv(table), "name,value\n\"a,b\",1\n\"say \"\"x\"\"\",2\n");
 }
 
+TEST(ResultTable, LatexIsEscapedAndTheBestBold) {
+  ResultTable table{{"name", "value"}, {false, true}, {{"a_b & c", "1 %"}, {"x^2", "2"}}};
+  table.strong = {{false, true}, {false, false}};
+  EXPECT_EQ(to_latex(table, "50 %"),
+            "\\begin{table}\n\\caption{50 \\%}\n\\begin{tabular}{lr}\n\\toprule\nname & value \\\\\n\\midrule\n"
+            "a\\_b \\& c & \\textbf{1 \\%} \\\\\nx\\textasciicircum{}2 & 2 \\\\\n\\bottomrule\n\\end{tabular}\n"
+            "\\end{table}\n");
+  EXPECT_EQ(to_markdown(table),
+            "| name    |   value |\n|---------|--------:|\n| a_b & c | **1 %** |\n| x^2     |       2 |\n");
+}
+
 TEST(ExperimentTable, OneRowACellAndDashesForTheOriginal) {
   const nlohmann::json kl = {{"kl_mean", 0.25}, {"kl_median", 0.125}, {"kl_p99", 2.0}, {"top1_agreement", 0.875}};
   const nlohmann::json metrics = {
