@@ -18,6 +18,7 @@
 #include "environment.h"
 #include "experiment_table.h"
 #include "lcomp/calibration/calibration_key.h"
+#include "lcomp/compression/bit_distribution.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
@@ -319,6 +320,8 @@ class Experiment {
       json["method"] = cell.method->name;
       json["size"] = cell.size->json;
       json["plan"] = cell.plan;
+      write_text_file(cell.folder / "allocation.json",
+                      to_json(bit_distribution(open_model(model_folder))).dump(1) + "\n");
       write_text_file(cell.folder / "cell.json", json.dump(2) + "\n");
       fs::remove_all(work_folder(cell));
       computed = true;
