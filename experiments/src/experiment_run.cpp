@@ -27,6 +27,7 @@
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
 #include "model_tokenizer.h"
+#include "run_report.h"
 #include "version.h"
 
 namespace lcomp {
@@ -135,6 +136,7 @@ class Experiment {
       ++(computed ? result_.computed_cells : result_.kept_cells);
       write_results();
     }
+    write_text_file(config_.output / "report.html", run_report(read_recorded_run(config_.output)));
     return std::move(result_);
   }
 

@@ -19,6 +19,7 @@ struct ExperimentResult {
 
 // Runs an experiment: for each method at each size, compresses the model, scores the result from its files, and writes
 //   OUTPUT/metrics.json, environment.json, table.md, table.csv    (rewritten after each cell)
+//   OUTPUT/report.html                                            all of it as a page (when everything is finished)
 //   OUTPUT/reference/                                             what the original computed, for divergences from it
 //   OUTPUT/cells/ID/                                              what was computed for one method at one size
 // ID is a hash of the model's content and the setting; a score is named by a hash of the scored tokens. What is there

@@ -56,6 +56,8 @@ int run_program(int argc, char** argv) {
   add_compare_command(app, context);
   add_compress_command(app, context);
   add_calibrate_command(app, context);
+  add_plot_command(app, context);
+  add_report_command(app, context);
   add_quantize_command(app, context);
   add_eval_command(app, context);
   add_inspect_command(app, context);
