@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <numeric>
 #include <variant>
 
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/formats/format.h"
+#include "lcomp/formats/rate_coded.h"
 
 namespace lcomp {
 namespace {
@@ -21,6 +23,18 @@ RowAndColumnBits same_everywhere(const CompressedWeightView& weight) {
   const WeightLayout shape = layout(weight);
   const double bits = bits_per_weight(shape);
   return {std::vector<double>(rows(shape), bits), std::vector<double>(cols(shape), bits)};
+}
+
+// The code length of each row and column, and an equal share of the rest for every weight.
+RowAndColumnBits bits_of(const RateCodedView& weight) {
+  const CodeBits codes = code_bits(weight);
+  const double all = 8 * static_cast<double>(payload_bytes(CompressedWeightView(weight)));
+  const double of_codes = std::accumulate(codes.rows.begin(), codes.rows.end(), 0.0);
+  const double rest = (all - of_codes) / static_cast<double>(weight.rows * weight.cols);
+  RowAndColumnBits bits;
+  for (const double row : codes.rows) bits.rows.push_back(row / static_cast<double>(weight.cols) + rest);
+  for (const double column : codes.cols) bits.columns.push_back(column / static_cast<double>(weight.rows) + rest);
+  return bits;
 }
 
 struct Place {
@@ -81,8 +95,8 @@ BitHistogram histogram_from_json(const nlohmann::json& json) {
 }  // namespace
 
 RowAndColumnBits row_and_column_bits(const CompressedWeightView& weight) {
-  // A format whose rows or columns differ in width has its own branch here.
-  return std::visit([&](const auto&) { return same_everywhere(weight); }, weight);
+  if (const auto* rate = std::get_if<RateCodedView>(&weight)) return bits_of(*rate);
+  return same_everywhere(weight);
 }
 
 BitHistogram bit_histogram(const std::vector<double>& bits) {
