@@ -66,6 +66,8 @@ class SequenceCutter {
     longest_ = std::max(longest_, text.size());
     if (text.size() >= options_.tokens) {
       batch_.add(text.first(options_.tokens));
+    } else if (options_.short_texts == CalibrationTextOptions::ShortTexts::keep) {
+      batch_.add(text);
     } else if (options_.short_texts == CalibrationTextOptions::ShortTexts::concatenate) {
       waiting_.insert(waiting_.end(), text.begin(), text.end());
       if (waiting_.size() < options_.tokens) return;
@@ -80,6 +82,18 @@ class SequenceCutter {
   Ids waiting_;
   std::size_t longest_ = 0;
 };
+
+std::string_view fate(CalibrationTextOptions::ShortTexts short_texts) {
+  switch (short_texts) {
+    case CalibrationTextOptions::ShortTexts::concatenate:
+      return "joined";
+    case CalibrationTextOptions::ShortTexts::skip:
+      return "left out";
+    case CalibrationTextOptions::ShortTexts::keep:
+      return "kept as they are";
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -145,10 +159,10 @@ CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, c
   }
   CalibrationTexts texts;
   const Ids special = tokenizer.encode("", options.add_special);
-  texts.description = fmt::format(
-      "{} sequences of {} tokens from {}, seed {}, shorter texts {}, {}", found, options.tokens, fmt::join(names, ", "),
-      options.seed, options.short_texts == CalibrationTextOptions::ShortTexts::skip ? "left out" : "joined",
-      special.empty() ? std::string("no begin token") : fmt::format("begin token {}", special.front()));
+  texts.description =
+      fmt::format("{} sequences of {} tokens from {}, seed {}, shorter texts {}, {}", found, options.tokens,
+                  fmt::join(names, ", "), options.seed, fate(options.short_texts),
+                  special.empty() ? std::string("no begin token") : fmt::format("begin token {}", special.front()));
   texts.batch = std::move(cutter.batch());
   return texts;
 }

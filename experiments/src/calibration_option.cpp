@@ -12,8 +12,10 @@ void CalibrationOption::add_to(CLI::App& command, CommandContext& context, bool 
   command.add_option("--tokens", tokens_, "tokens in each (default: 2048)")->check(CLI::PositiveNumber);
   command.add_option("--seed", seed_, "of the order in which texts are drawn (default: 0)")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--short-texts", short_texts_, "concatenate shorter texts, or skip them (default: concatenate)")
-      ->check(CLI::IsMember({"concatenate", "skip"}));
+  command
+      .add_option("--short-texts", short_texts_,
+                  "concatenate shorter texts, skip them, or keep each as a sequence (default: concatenate)")
+      ->check(CLI::IsMember({"concatenate", "skip", "keep"}));
   command.add_flag("--no-bos", no_bos_, "without the tokenizer's begin token");
   command.add_option("--memory", memory_, "activations kept in memory, e.g. 512MiB; more go to disk (default: 2GiB)")
       ->transform(CLI::AsSizeValue(false));

@@ -31,9 +31,11 @@ CalibrationSetting CalibrationSetting::from_json(const nlohmann::json& json, con
   setting.texts.files = read_files(reader, data);
   setting.texts.sequences = static_cast<std::size_t>(reader.integer_or("sequences", 128, 1, most));
   setting.texts.tokens = static_cast<std::size_t>(reader.integer_or("tokens", 2048, 1, most));
-  setting.texts.short_texts = reader.one_of_or("short_texts", "concatenate", {"concatenate", "skip"}) == "skip"
-                                  ? CalibrationTextOptions::ShortTexts::skip
-                                  : CalibrationTextOptions::ShortTexts::concatenate;
+  const std::string short_texts = reader.one_of_or("short_texts", "concatenate", {"concatenate", "skip", "keep"});
+  using ShortTexts = CalibrationTextOptions::ShortTexts;
+  setting.texts.short_texts = short_texts == "skip"   ? ShortTexts::skip
+                              : short_texts == "keep" ? ShortTexts::keep
+                                                      : ShortTexts::concatenate;
   setting.texts.seed =
       static_cast<std::uint64_t>(reader.integer_or("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
   setting.texts.add_special = reader.boolean_or("bos", true);

@@ -107,6 +107,15 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
 
   nlohmann::json calibration;
   if (reader.has("calibration")) calibration = reader.object("calibration");
+  if (reader.has("checkpoint")) {
+    ConfigReader checkpoint(reader.object("checkpoint"), reader.where("checkpoint"));
+    config.checkpoint_source = checkpoint.string("source");
+    config.checkpoint_bytes =
+        static_cast<std::uint64_t>(checkpoint.integer("bytes", 1, std::numeric_limits<std::int64_t>::max()));
+    checkpoint.finish();
+  }
+  std::vector<ExperimentSize> sizes;
+  if (reader.has("sizes")) reader.each_object("sizes", [&](ConfigReader& entry) { sizes.push_back(read_size(entry)); });
   std::set<std::string> names;
   reader.each_object("methods", [&](ConfigReader& entry) {
     ExperimentMethod method;
@@ -120,13 +129,20 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     if (entry.has("activations")) method.setting["activations"] = entry.object("activations");
     if (entry.has("components")) method.setting["components"] = entry.object("components");
     if (entry.has("allocator")) method.setting["allocator"] = entry.one_of("allocator", allocator_names());
+    method.sizes = sizes;
+    if (entry.has("sizes")) {
+      method.sizes.clear();
+      entry.each_object("sizes", [&](ConfigReader& size) { method.sizes.push_back(read_size(size)); });
+    }
+    if (method.sizes.empty()) {
+      throw Error({entry.where("sizes"), "a method without sizes", "\"sizes\" of the experiment or of the method", ""});
+    }
     if (!names.insert(method.name).second) {
       throw Error(
           {entry.where("name"), fmt::format("\"{}\" for a second method", method.name), "a name of its own", ""});
     }
     config.methods.push_back(std::move(method));
   });
-  reader.each_object("sizes", [&](ConfigReader& entry) { config.sizes.push_back(read_size(entry)); });
   names.clear();
   reader.each_object("tasks", [&](ConfigReader& entry) {
     ExperimentTask task;
@@ -146,10 +162,8 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
   });
   reader.finish();
   if (config.tasks.empty()) throw Error({reader.where("tasks"), "no task", "at least one", ""});
-  if (config.methods.empty() != config.sizes.empty()) {
-    throw Error({reader.where(), config.methods.empty() ? "sizes without methods" : "methods without sizes",
-                 "both or neither", ""});
-  }
+  if (config.methods.empty() && !sizes.empty())
+    throw Error({reader.where(), "sizes without methods", "both or neither", ""});
   return config;
 }
 

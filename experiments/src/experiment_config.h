@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -13,19 +14,20 @@
 
 namespace lcomp {
 
+// One size: fixed bits for every component ({"bits": 4}), or a target that the allocator meets ({"ratio": 5},
+// {"bits_per_weight": 3.2}, {"bytes": 50000000}).
+struct ExperimentSize {
+  nlohmann::json json;
+  std::string name() const;  // "4 bits", "ratio 5", "3.2 bits per weight", "50000000 bytes"
+};
+
 // One way to compress, before its size is chosen. `setting` is the JSON of a compression plan (docs/cli.md,
 // "compression settings").
 struct ExperimentMethod {
   std::string name;
   nlohmann::json setting;
   nlohmann::json calibration;  // of CalibrationSetting; null: none
-};
-
-// One size: fixed bits for every component ({"bits": 4}), or a target that the allocator meets ({"ratio": 5},
-// {"bits_per_weight": 3.2}, {"bytes": 50000000}).
-struct ExperimentSize {
-  nlohmann::json json;
-  std::string name() const;  // "4 bits", "ratio 5", "3.2 bits per weight", "50000000 bytes"
+  std::vector<ExperimentSize> sizes;
 };
 
 struct ExperimentTask {
@@ -35,7 +37,7 @@ struct ExperimentTask {
   std::optional<ChoiceProtocol> choices;  // instead: questions with choices
 };
 
-// An experiment file: a model, methods, sizes and tasks. Every method is run at every size and scored by every task.
+// An experiment file: a model, methods, sizes and tasks. Every method is run at its sizes and scored by every task.
 struct ExperimentConfig {
   std::string name;
   std::string description;
@@ -45,8 +47,10 @@ struct ExperimentConfig {
   std::string data;
   ComputeType compute = ComputeType::float32;
   bool keep_models = false;
+  // Where the original is published and how many bytes it has, for whoever doesn't have it; empty and 0: not said.
+  std::string checkpoint_source;
+  std::uint64_t checkpoint_bytes = 0;
   std::vector<ExperimentMethod> methods;
-  std::vector<ExperimentSize> sizes;
   std::vector<ExperimentTask> tasks;
   nlohmann::json source;  // the file as read, with --set applied
 };

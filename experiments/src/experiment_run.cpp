@@ -5,10 +5,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "compute_option.h"
 #include "content_hash.h"
 #include "environment.h"
+#include "experiment_check.h"
 #include "experiment_table.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/compression/bit_distribution.h"
@@ -28,6 +31,7 @@
 #include "lcomp/io/atomic_file.h"
 #include "model_tokenizer.h"
 #include "run_report.h"
+#include "time_estimate.h"
 #include "version.h"
 
 namespace lcomp {
@@ -92,9 +96,9 @@ struct Task {
 class Experiment {
  public:
   Experiment(const ExperimentConfig& config, ProgressCallback progress)
-      : config_(config), progress_(std::move(progress)), original_(open_model(config.model)) {
+      : config_(config), progress_(std::move(progress)), original_(open_checked(config)) {
     for (const auto& method : config.methods) {
-      for (const auto& size : config.sizes) {
+      for (const auto& size : method.sizes) {
         // A wrong setting is found before any work.
         const auto plan = CompressionPlan::from_json(plan_json(method, size), method.name);
         if (!uses_statistics(plan)) continue;
@@ -105,8 +109,7 @@ class Experiment {
         calibration_of(method);
       }
     }
-    fs::create_directories(config.output / "cells");
-    lock_.emplace(config.output);
+    require_disk_space(config, original_);
     const auto tokenizer = load_model_tokenizer(original_);
     for (const auto& setting : config.tasks) {
       Task task;
@@ -126,7 +129,46 @@ class Experiment {
     make_cells();
   }
 
-  ExperimentResult run() {
+  // What is left to do, and for how long.
+  std::string announcement() {
+    std::size_t cells = 0;
+    double compression = 0, calibration = 0, evaluation = 0;
+    const TimeEstimate estimate(original_decoder());
+    std::set<std::string> calibrated;
+    for (const Cell& cell : cells_) {
+      const bool compressed = fs::exists(cell.folder / "cell.json");
+      std::vector<const Task*> open;
+      for (const Task& task : tasks_) {
+        if (!fs::exists(score_file(cell, task))) open.push_back(&task);
+      }
+      if (open.empty() && compressed) continue;
+      ++cells;
+      for (const Task* task : open) evaluation += scoring_time(*task, estimate);
+      if (cell.method == nullptr) continue;
+      compression += estimate.compression(*cell.method, *cell.size);
+      if (cell.calibration.is_null()) continue;
+      const std::size_t tokens = calibration_tokens(*cell.method).texts.batch.tokens();
+      const bool shared = calibration_of(*cell.method).order == CalibrationSetting::Order::original;
+      if (shared && !calibrated.insert(cell.calibration.dump()).second) continue;
+      calibration += (shared ? 1 : 2) * estimate.calibration(tokens);
+    }
+    if (cells == 0) return fmt::format("{}: everything is there already", config_.name);
+    return fmt::format(
+        "{}: {} of {} cells to compute, {} (compression {:.0f} %, calibration {:.0f} %, scoring {:.0f} %), at most "
+        "{:.1f} GB of disk",
+        config_.name, cells, cells_.size(), rough_duration(compression + calibration + evaluation),
+        100 * compression / (compression + calibration + evaluation),
+        100 * calibration / (compression + calibration + evaluation),
+        100 * evaluation / (compression + calibration + evaluation),
+        static_cast<double>(disk_need(config_, original_)) / 1e9);
+  }
+
+  ExperimentResult run(const std::function<void(const std::string&)>& announce) {
+    std::error_code failure;
+    fs::create_directories(config_.output / "cells", failure);
+    if (failure) throw system_error(config_.output.string(), "make the folder", failure.value());
+    lock_.emplace(config_.output);
+    if (announce) announce(announcement());
     write_text_file(config_.output / "environment.json", describe_environment().dump(2) + "\n");
     std::size_t number = 0;
     for (const Cell& cell : cells_) {
@@ -141,6 +183,27 @@ class Experiment {
   }
 
  private:
+  static ModelFolder open_checked(const ExperimentConfig& config) {
+    require_files(config);
+    return open_model(config.model);
+  }
+
+  static double scoring_time(const Task& task, const TimeEstimate& estimate) {
+    if (!task.setting->choices) {
+      const std::size_t scored = task.batch.scored_tokens();
+      return estimate.forward(task.batch.tokens.tokens(), 1, task.setting->kl ? 2 * scored : scored);
+    }
+    // Groups share beginnings: about 16,384 tokens in each.
+    std::size_t tokens = 0, longest = 0;
+    for (const auto& question : task.choices.questions) {
+      longest = std::max(longest, question.tokens());
+      for (const auto& prompt : question.prompts) tokens += prompt.ids.size();
+    }
+    const std::size_t groups = task.choices.groups.size() - 1;
+    return estimate.forward(std::min(tokens, groups * (std::size_t{16384} + longest)), groups,
+                            task.choices.questions.size());
+  }
+
   void make_cells() {
     model_hash_ = hash_model(config_.model);
     const auto folder = [&](const nlohmann::json& setting) {
@@ -152,7 +215,7 @@ class Experiment {
     };
     cells_.push_back({nullptr, nullptr, {}, {}, folder("original"), "original"});
     for (const auto& method : config_.methods) {
-      for (const auto& size : config_.sizes) {
+      for (const auto& size : method.sizes) {
         const nlohmann::json plan = plan_json(method, size);
         Cell cell = {&method, &size, plan, {}, {}, method.name + ", " + size.name()};
         nlohmann::json identity = plan;
@@ -419,8 +482,11 @@ class Experiment {
 
 }  // namespace
 
-ExperimentResult run_experiment(const ExperimentConfig& config, const ProgressCallback& progress) {
-  return Experiment(config, progress).run();
+ExperimentResult run_experiment(const ExperimentConfig& config, const ProgressCallback& progress,
+                                const std::function<void(const std::string&)>& announce) {
+  return Experiment(config, progress).run(announce);
 }
+
+std::string check_experiment(const ExperimentConfig& config) { return Experiment(config, {}).announcement(); }
 
 }  // namespace lcomp

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -24,8 +25,14 @@ struct ExperimentResult {
 //   OUTPUT/cells/ID/                                              what was computed for one method at one size
 // ID is a hash of the model's content and the setting; a score is named by a hash of the scored tokens. What is there
 // already is not computed again, so that a run that was stopped goes on where it was, and a changed file recomputes
-// what changed. Throws Error before any work when a setting is wrong; later errors and Interrupted leave finished cells
+// what changed. Throws Error before any work when a setting is wrong, files are missing
+// (all are named) or the disk is too small; later errors and Interrupted leave finished cells
 // in place.
-ExperimentResult run_experiment(const ExperimentConfig& config, const ProgressCallback& progress);
+// `announce`, where set, is told once how much there is to do and about how long it will take.
+ExperimentResult run_experiment(const ExperimentConfig& config, const ProgressCallback& progress,
+                                const std::function<void(const std::string&)>& announce = {});
+
+// Everything that run_experiment() checks before it starts, and what it would announce. Writes nothing.
+std::string check_experiment(const ExperimentConfig& config);
 
 }  // namespace lcomp

@@ -207,10 +207,11 @@ FigurePanel layer_panel(const std::vector<ComponentBits>& components, const std:
 }
 
 // Share of all weights that are in rows (or columns) of so many bits, by role.
-FigurePanel histogram_panel(const std::vector<ComponentBits>& components, bool by_columns) {
+FigurePanel histogram_panel(const std::vector<ComponentBits>& components, const std::string& title, bool by_columns) {
   constexpr double width = 0.25;
   FigurePanel panel;
   panel.kind = FigurePanel::Kind::stacked;
+  panel.title = title;
   panel.bin_width = width;
   panel.x_label = by_columns ? "bits per weight of a column" : "bits per weight of a row";
   panel.y_label = "% of weights";
@@ -244,7 +245,7 @@ FigurePanel histogram_panel(const std::vector<ComponentBits>& components, bool b
   return panel;
 }
 
-Figure bits_figure(const RecordedRun& run, const std::string& method, std::vector<std::string>& notes) {
+Figure bits_figure(const RecordedRun& run, const std::string& method, std::string& absent) {
   Figure figure;
   figure.name = file_name("bits", method);
   figure.title = method + ": where the bits are";
@@ -253,15 +254,14 @@ Figure bits_figure(const RecordedRun& run, const std::string& method, std::vecto
     if (row.method != method) continue;
     const fs::path file = run.folder / "cells" / row.cell / "allocation.json";
     if (!fs::exists(file)) {
-      notes.push_back(
-          fmt::format("{}, {}: no {}: where its bits are is not drawn", row.method, row.size, file.string()));
+      absent += fmt::format("{}{}, {}", absent.empty() ? "" : "; ", row.method, row.size);
       continue;
     }
     const auto components = bit_distribution_from_json(parse_json_file(file), file.string());
     layers.push_back(
         layer_panel(components, fmt::format("{} ({:.2f} bits per weight)", row.size, row.bits_per_weight)));
-    columns.push_back(histogram_panel(components, true));
-    rows.push_back(histogram_panel(components, false));
+    columns.push_back(histogram_panel(components, row.size, true));
+    rows.push_back(histogram_panel(components, row.size, false));
   }
   figure.columns = layers.size();
   for (auto* panels : {&layers, &columns, &rows}) {
@@ -285,9 +285,14 @@ RunFigures run_figures(const RecordedRun& run) {
     Figure figure = category_figure(run, task.name, methods);
     if (!figure.panels.empty()) figures.categories.push_back(std::move(figure));
   }
+  std::string absent;
   for (const std::string& method : methods) {
-    Figure figure = bits_figure(run, method, figures.notes);
+    Figure figure = bits_figure(run, method, absent);
     if (!figure.panels.empty()) figures.bits.push_back(std::move(figure));
+  }
+  if (!absent.empty()) {
+    figures.notes.push_back(
+        "where the bits are is not drawn, for want of allocation.json (made by an earlier version): " + absent);
   }
   return figures;
 }

@@ -74,6 +74,15 @@ TEST_F(CalibrationTextsTest, LongTextsAreCutShortOnesSkipped) {
   EXPECT_THAT(sequences(), ::testing::UnorderedElementsAre("aaaa", "cccc", "dddd"));
 }
 
+TEST_F(CalibrationTextsTest, ShortTextsAreKeptAsTheyAre) {
+  options.files = {write_texts("x.jsonl", {10, 3, 7, 4})};
+  options.tokens = 4;
+  options.sequences = 4;
+  options.add_special = false;
+  options.short_texts = ShortTexts::keep;
+  EXPECT_THAT(sequences(), ::testing::UnorderedElementsAre("aaaa", "bbb", "cccc", "dddd"));
+}
+
 TEST_F(CalibrationTextsTest, ShortTextsAreJoined) {
   options.files = {write_texts("x.jsonl", {10, 3, 3, 2, 3})};
   options.tokens = 4;

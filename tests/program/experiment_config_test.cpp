@@ -56,9 +56,9 @@ TEST_F(ExperimentConfigTest, ReadsWhatIsThereAndDefaultsTheRest) {
   EXPECT_EQ(config.output, "runs/table");
   ASSERT_EQ(config.methods.size(), 1u);
   EXPECT_EQ(config.methods[0].setting.at("quantizer").at("group_size"), 64);
-  ASSERT_EQ(config.sizes.size(), 2u);
-  EXPECT_EQ(config.sizes[0].name(), "4 bits");
-  EXPECT_EQ(config.sizes[1].name(), "ratio 5");
+  ASSERT_EQ(config.methods[0].sizes.size(), 2u);
+  EXPECT_EQ(config.methods[0].sizes[0].name(), "4 bits");
+  EXPECT_EQ(config.methods[0].sizes[1].name(), "ratio 5");
   ASSERT_EQ(config.tasks.size(), 1u);
   EXPECT_TRUE(config.tasks[0].kl);
   EXPECT_EQ(config.tasks[0].protocol.sequences, 8u);

@@ -67,7 +67,7 @@ TEST_F(RunPictures, LossesHaveAPointAModelAndTheOriginalAsALine) {
   EXPECT_FALSE(figures.losses[1].panels.at(0).reference.has_value()) << "the original's divergence is 0";
   const ResultTable table = figure_table(figures.losses[0]);
   EXPECT_EQ(table.rows.size(), 5u);
-  EXPECT_THAT(figures.notes, ::testing::Contains(HasSubstr("c | x, 4 bits: no ")));
+  EXPECT_THAT(figures.notes, ::testing::Contains(HasSubstr("c | x, 4 bits")));
 }
 
 TEST_F(RunPictures, BitsAreThoseOfTheRecord) {

@@ -13,6 +13,7 @@ struct RunOptions {
   std::vector<std::string> settings;
   std::string out;
   std::string cache;
+  bool check = false;
 };
 
 void run(const RunOptions& options, const CommandContext& context) {
@@ -20,7 +21,14 @@ void run(const RunOptions& options, const CommandContext& context) {
   if (!options.out.empty()) config.output = options.out;
   config.cache = options.cache;
   if (!context.data.empty()) config.data = context.data;
-  const ExperimentResult result = run_experiment(config, context.progress());
+  if (options.check) {
+    const std::string text = check_experiment(config);
+    context.print({{"name", config.name}, {"check", text}}, text + "\n");
+    return;
+  }
+  const auto announce = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+  const ExperimentResult result =
+      context.quiet ? run_experiment(config, context.progress()) : run_experiment(config, context.progress(), announce);
   nlohmann::json json = result.metrics;
   json["output"] = config.output.string();
   json["computed_cells"] = result.computed_cells;
@@ -42,6 +50,7 @@ void add_run_command(CLI::App& app, CommandContext& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--out", options->out, "folder for the results (default: the file's \"output\", or runs/NAME)");
+  command->add_flag("--check", options->check, "check files, settings and disk space, estimate the time, and stop");
   command->add_option("--cache", options->cache,
                       "folder for what the original computed, to share between runs (default: OUT/reference)");
   command->add_option("--data", context.data,

@@ -17,10 +17,11 @@ struct CalibrationTextOptions {
   // ".jsonl": one object with a string "text" a line, each a text; anything else: one raw text.
   std::vector<std::filesystem::path> files;
   std::optional<std::size_t> sequences = 128;  // exactly so many; as many as there are when absent
-  std::size_t tokens = 2048;                   // in each sequence
+  std::size_t tokens = 2048;                   // in each sequence; with ShortTexts::keep, at most
   enum class ShortTexts {
     concatenate,  // shorter texts are joined, in the order drawn, until they fill a window
     skip,         // they are left out, as in the C4 protocol
+    keep,         // each is a sequence of its own, as AutoGPTQ calibrates
   };
   ShortTexts short_texts = ShortTexts::concatenate;
   std::uint64_t seed = 0;   // of the order in which texts are drawn
@@ -28,16 +29,16 @@ struct CalibrationTextOptions {
 };
 
 struct CalibrationTexts {
-  TokenBatch batch;         // every sequence is of `tokens` tokens
+  TokenBatch batch;         // every sequence is of `tokens` tokens (ShortTexts::keep: at most)
   std::string description;  // files, sequences, tokens, begin token: for people
 };
 
 // Draws token sequences from the files. Lines of all .jsonl files and windows of all raw texts are put in one seeded
 // order and drawn until there are enough sequences:
 //   a text of at least `tokens` tokens is cut to its first `tokens` tokens: one sequence, the rest is not used;
-//   shorter ones are skipped, or joined: when those waiting reach `tokens`, they are cut there and make a sequence, and
-//   the next text begins a new one, so that every sequence begins where a text begins;
-//   a raw text is tokenized as a whole and cut into windows without overlap, its tail left out.
+//   shorter ones are skipped, or kept as they are, or joined: when those waiting reach `tokens`, they are cut there and
+//   make a sequence, and the next text begins a new one, so that every sequence begins where a text begins; a raw text
+//   is tokenized as a whole and cut into windows without overlap, its tail left out.
 // The same files, options and tokenizer give the same tokens, whatever the number of threads. Lines are read as they
 // are drawn: a file of many gigabytes costs no memory and no time but that of finding its lines. Throws Error for no
 // files, an unknown file, a line that is no such object (naming it), a text that has no window, and too few texts for
