@@ -7,9 +7,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::uint32_t least_state = 1u << 16;
 constexpr int word_bits = 16;
-constexpr int escape_piece_bits = 12;  // an escaped code is written in two
 constexpr std::uint32_t escape_mask = (1u << escape_piece_bits) - 1;
 
 // The symbol of a code's high part, or the escape where the table has none for it.
@@ -41,7 +39,7 @@ class Parities {
 
 class Encoder {
  public:
-  explicit Encoder(std::size_t lanes) : states_(lanes, least_state) {}
+  explicit Encoder(std::size_t lanes) : states_(lanes, least_coder_state) {}
 
   void put_symbol(std::size_t lane, std::uint32_t begin, std::uint32_t frequency) {
     std::uint32_t& x = states_[lane];
@@ -76,58 +74,6 @@ class Encoder {
 
   std::vector<std::uint32_t> states_;
   std::vector<std::uint16_t> words_;  // the last written is read first
-};
-
-class Decoder {
- public:
-  Decoder(std::span<const std::uint8_t> bytes, std::size_t lanes) : states_(lanes) {
-    if (bytes.size() < 4 * lanes || bytes.size() % 2 != 0) {
-      good_ = false;
-      return;
-    }
-    for (std::size_t lane = 0; lane < lanes; ++lane) {
-      for (std::size_t k = 0; k < 4; ++k) states_[lane] |= std::uint32_t{bytes[4 * lane + k]} << (8 * k);
-      if (states_[lane] < least_state) good_ = false;
-    }
-    next_ = bytes.data() + 4 * lanes;
-    end_ = bytes.data() + bytes.size();
-  }
-
-  std::uint32_t get_symbol(std::size_t lane, const CodeTables::Slots& slots) {
-    std::uint32_t& x = states_[lane];
-    const std::uint32_t entry = slots.entries[x & (CodeTables::total - 1)];
-    x = (entry >> 12 & 0xfffu) * (x >> CodeTables::probability_bits) + (entry & 0xfffu);
-    refill(x);
-    return entry >> 24;
-  }
-  std::uint32_t get_bits(std::size_t lane, int bits) {
-    std::uint32_t& x = states_[lane];
-    const std::uint32_t value = x & ((1u << bits) - 1);
-    x >>= bits;
-    refill(x);
-    return value;
-  }
-  bool good() const { return good_; }
-  bool finished() const {
-    return good_ && next_ == end_ &&
-           std::all_of(states_.begin(), states_.end(), [](std::uint32_t x) { return x == least_state; });
-  }
-
- private:
-  void refill(std::uint32_t& x) {
-    if (x >= least_state) return;
-    if (next_ == end_) {
-      good_ = false;
-      return;
-    }
-    x = x << word_bits | std::uint32_t{next_[0]} | std::uint32_t{next_[1]} << 8;
-    next_ += 2;
-  }
-
-  std::vector<std::uint32_t> states_;
-  const std::uint8_t* next_ = nullptr;
-  const std::uint8_t* end_ = nullptr;
-  bool good_ = true;
 };
 
 }  // namespace
@@ -184,56 +130,6 @@ std::vector<std::uint8_t> encode_block(const BlockModel& model, std::span<const 
   return encoder.finish();
 }
 
-bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes,
-                  std::span<std::int32_t> out) {
-  const std::size_t rows = model.row_classes.size();
-  const std::size_t cols = model.col_classes.size();
-  assert(out.size() == rows * cols);
-  const CodeTables& tables = CodeTables::of(model.trellis.spacing(), model.shape);
-  const bool chained = model.trellis.memory() > 0;
-  Decoder decoder(bytes, std::min(coder_lanes, cols));
-  Parities states(model, cols);
-  std::array<ClassCode, coder_lanes> how;
-  std::array<std::int32_t, coder_lanes> codes{};
-  std::array<bool, coder_lanes> escaped{};
-  for (std::size_t i = 0; i < rows && decoder.good(); ++i) {
-    states.begin_row(i);
-    for (std::size_t first = 0; first < cols; first += coder_lanes) {
-      const std::size_t lanes = std::min(coder_lanes, cols - first);
-      bool more = false;
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        how[lane] = class_code(model.row_classes[i] + model.col_classes[first + lane]);
-        const unsigned parity = chained ? states.parity(first + lane) : 0;
-        const std::uint32_t symbol =
-            decoder.get_symbol(lane, tables.slots[CodeTables::index(parity, how[lane].table_class)]);
-        escaped[lane] = symbol == CodeTables::escape;
-        codes[lane] = static_cast<std::int32_t>(symbol) - CodeTables::half_alphabet;
-        more |= escaped[lane] || how[lane].extra_bits > 0;
-      }
-      if (more) {
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
-          const int extra = how[lane].extra_bits;
-          if (extra == 0) continue;
-          codes[lane] = codes[lane] * (1 << extra) + static_cast<std::int32_t>(decoder.get_bits(lane, extra));
-        }
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
-          if (!escaped[lane]) continue;
-          const std::uint32_t low = decoder.get_bits(lane, escape_piece_bits);
-          const std::uint32_t high = decoder.get_bits(lane, escape_piece_bits);
-          const std::uint32_t bits = high << escape_piece_bits | low;
-          codes[lane] = static_cast<std::int32_t>(bits << 8) >> 8;  // 24 bits with a sign
-        }
-      }
-      std::int32_t* to = out.data() + i * cols + first;
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        const std::int32_t level = chained ? states.advance(first + lane, codes[lane]) : codes[lane];
-        to[lane] = as_codes ? codes[lane] : level;
-      }
-    }
-  }
-  return decoder.finished();
-}
-
 void add_code_bits(const BlockModel& model, std::span<const std::int32_t> codes, std::span<double> row_bits,
                    std::span<double> col_bits) {
   const CodeTables& tables = CodeTables::of(model.trellis.spacing(), model.shape);
@@ -244,8 +140,8 @@ void add_code_bits(const BlockModel& model, std::span<const std::int32_t> codes,
     for (std::size_t j = 0; j < cols; ++j) {
       const std::int32_t code = codes[i * cols + j];
       const unsigned parity = model.trellis.memory() > 0 ? states.parity(j) : 0;
-      const auto bits = static_cast<double>(
-          code_bits(tables, parity, class_code(model.row_classes[i] + model.col_classes[j]), code));
+      const auto bits =
+          static_cast<double>(code_bits(tables, parity, class_code(model.row_classes[i] + model.col_classes[j]), code));
       row_bits[i] += bits;
       col_bits[j] += bits;
       states.advance(j, code);

@@ -19,10 +19,12 @@ struct BlockModel {
   std::span<const std::int16_t> row_classes, col_classes;
 };
 
-// rANS (Duda, arXiv 1311.2540), up to 32 coders side by side: column j of a row belongs to coder j mod 32. States have 32
-// bits, at least 2^16, and take 16 bits at a time from one common stream. For each 32 columns of a row, one after the
-// other: the tables' symbols of all of them, then the plain bits of those that have any, then the escaped codes.
+// rANS (Duda, arXiv 1311.2540), up to 32 coders side by side: column j of a row belongs to coder j mod 32. States have
+// 32 bits, at least 2^16, and take 16 bits at a time from one common stream. For each 32 columns of a row, one after
+// the other: the tables' symbols of all of them, then the plain bits of those that have any, then the escaped codes.
 inline constexpr std::size_t coder_lanes = 32;
+inline constexpr std::uint32_t least_coder_state = 1u << 16;
+inline constexpr int escape_piece_bits = 12;  // an escaped code is written in two
 
 // codes: [rows, cols]. Returns the final states (what decoding begins with), 4 bytes each for the coders that are used,
 // then the stream, little-endian.
@@ -41,8 +43,7 @@ void add_code_bits(const BlockModel& model, std::span<const std::int32_t> codes,
 inline float code_bits(const CodeTables& tables, unsigned parity, ClassCode how, std::int32_t code) {
   const std::int32_t high = code >> how.extra_bits;
   const bool in_table = high >= -CodeTables::half_alphabet && high < CodeTables::half_alphabet;
-  const std::size_t symbol =
-      in_table ? static_cast<std::size_t>(high + CodeTables::half_alphabet) : CodeTables::escape;
+  const std::size_t symbol = in_table ? static_cast<std::size_t>(high + CodeTables::half_alphabet) : CodeTables::escape;
   return tables.bits[CodeTables::index(parity, how.table_class) * CodeTables::alphabet + symbol] +
          static_cast<float>(how.extra_bits);
 }

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "block_coder.h"
+#include "block_reader.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/parallel.h"
@@ -49,22 +50,31 @@ SideInformation side_of(const RateCodedView& weight, const std::string& where) {
                "the file is damaged"});
 }
 
-// The levels of a block, or its codes.
-void decode_block_of(const RateCodedView& weight, const SideInformation& side, std::size_t block, bool as_codes,
-                     std::span<std::int32_t> out) {
-  const std::size_t begin = block == 0 ? 0 : index_entry(weight, block - 1, 0);
-  const std::size_t end = index_entry(weight, block, 0);
-  const std::span<const std::uint8_t> bytes = weight.codes.subspan(begin, end - begin);
-  if (block_checksum(bytes) == index_entry(weight, block, 1) &&
-      decode_block(block_model(weight, side, block), bytes, as_codes, out)) {
-    return;
-  }
-  throw Error({"rate-coded weight", fmt::format("block {} of {} is damaged", block, block_count(weight)),
-               "the bytes that its checksum is of", "copy the model again"});
-}
-
 std::size_t rows_of_block(const RateCodedLayout& layout, std::size_t block) {
   return std::min(layout.block_rows, layout.rows - block * layout.block_rows);
+}
+
+Error damaged_block(const RateCodedView& weight, std::size_t block) {
+  const std::size_t first = block * weight.block_rows;
+  return Error({"rate-coded weight",
+                fmt::format("block {} of {} (rows {} to {}) is damaged", block, block_count(weight), first,
+                            first + rows_of_block(weight, block) - 1),
+                "the bytes that its checksum is of", "copy the model again"});
+}
+
+// The bytes of a block. Throws Error when their checksum is not right.
+std::span<const std::uint8_t> bytes_of_block(const RateCodedView& weight, std::size_t block) {
+  const std::size_t begin = block == 0 ? 0 : index_entry(weight, block - 1, 0);
+  const auto bytes = weight.codes.subspan(begin, index_entry(weight, block, 0) - begin);
+  if (block_checksum(bytes) != index_entry(weight, block, 1)) throw damaged_block(weight, block);
+  return bytes;
+}
+
+void decode_codes_of_block(const RateCodedView& weight, const SideInformation& side, std::size_t block,
+                           std::span<std::int32_t> codes) {
+  if (!decode_block(block_model(weight, side, block), bytes_of_block(weight, block), true, codes)) {
+    throw damaged_block(weight, block);
+  }
 }
 
 }  // namespace
@@ -104,7 +114,8 @@ void check_layout(const RateCodedLayout& layout, const std::string& where) {
   if (!Trellis::has_memory(layout.trellis_memory)) {
     refuse(fmt::format("a trellis with a memory of {}", layout.trellis_memory), "0 or 2 to 6");
   }
-  if (layout.distribution < 0 || layout.distribution >= CodeTables::shapes) refuse(fmt::format("shape {}", layout.distribution), "0 to 3");
+  if (layout.distribution < 0 || layout.distribution >= CodeTables::shapes)
+    refuse(fmt::format("shape {}", layout.distribution), "0 to 3");
   if (layout.chain_rows == 0 || layout.block_rows == 0 || layout.block_rows % layout.chain_rows != 0) {
     refuse(fmt::format("blocks of {} rows with chains of {}", layout.block_rows, layout.chain_rows),
            "blocks of one or more whole chains");
@@ -154,10 +165,10 @@ void check_contents(const RateCodedView& weight, const std::string& where) {
     const std::uint64_t end = index_entry(weight, block, 0);
     const bool is_last = block + 1 == block_count(weight);
     if (end < before || end > weight.code_bytes || (is_last && end != weight.code_bytes)) {
-      throw Error({where + ".blocks", fmt::format("block {} ends at {}", block, end),
-                   is_last ? fmt::format("{}", weight.code_bytes)
-                           : fmt::format("between {} and {}", before, weight.code_bytes),
-                   "the file is damaged"});
+      throw Error(
+          {where + ".blocks", fmt::format("block {} ends at {}", block, end),
+           is_last ? fmt::format("{}", weight.code_bytes) : fmt::format("between {} and {}", before, weight.code_bytes),
+           "the file is damaged"});
     }
     before = end;
   }
@@ -169,20 +180,20 @@ void decode_rows(const RateCodedView& weight, std::size_t row_begin, std::size_t
   const SideInformation side = side_of(weight, "rate-coded weight");
   const std::vector<float> powers = step_powers(weight.steps_per_octave);
   const float base = base_step(weight);
-  std::vector<std::int32_t> levels;
+  const std::vector<std::int32_t> column_steps(side.col_steps.begin(), side.col_steps.end());
+  std::vector<std::int32_t> levels(weight.cols);
   const std::size_t row_end = row_begin + row_count;
   for (std::size_t block = row_begin / weight.block_rows; block * weight.block_rows < row_end; ++block) {
+    BlockReader reader(block_model(weight, side, block), bytes_of_block(weight, block), false);
     const std::size_t first = block * weight.block_rows;
-    levels.resize(rows_of_block(weight, block) * weight.cols);
-    decode_block_of(weight, side, block, false, levels);
-    for (std::size_t i = std::max(first, row_begin); i < std::min(first + rows_of_block(weight, block), row_end); ++i) {
-      const std::int32_t* level = levels.data() + (i - first) * weight.cols;
-      float* to = out.data() + (i - row_begin) * weight.cols;
-      for (std::size_t j = 0; j < weight.cols; ++j) {
-        const float step = base * powers[std::size_t{side.row_steps[i]} + side.col_steps[j]];
-        to[j] = level[j] == 0 ? 0.0F : static_cast<float>(level[j]) * step;
-      }
+    const std::size_t last = first + rows_of_block(weight, block);
+    for (std::size_t i = first; i < std::min(last, row_end); ++i) {
+      if (!reader.read_row(levels)) throw damaged_block(weight, block);
+      if (i < row_begin) continue;
+      levels_to_weights(levels.data(), base, powers.data(), side.row_steps[i], column_steps.data(), weight.cols,
+                        &out[(i - row_begin) * weight.cols]);
     }
+    if (last <= row_end && !reader.finished()) throw damaged_block(weight, block);
   }
 }
 
@@ -199,9 +210,9 @@ RateCodedCodes decode_codes(const RateCodedView& weight) {
   out.col_steps = side.col_steps;
   out.codes.resize(weight.rows * weight.cols);
   parallel_for(0, block_count(weight), [&](std::size_t block) {
-    decode_block_of(weight, side, block, true,
-                    std::span(out.codes)
-                        .subspan(block * weight.block_rows * weight.cols, rows_of_block(weight, block) * weight.cols));
+    decode_codes_of_block(weight, side, block,
+                          std::span(out.codes).subspan(block * weight.block_rows * weight.cols,
+                                                       rows_of_block(weight, block) * weight.cols));
   });
   return out;
 }
@@ -215,9 +226,9 @@ CodeBits code_bits(const RateCodedView& weight) {
   for (std::size_t block = 0; block < block_count(weight); ++block) {
     const std::size_t rows = rows_of_block(weight, block);
     codes.resize(rows * weight.cols);
-    decode_block_of(weight, side, block, true, codes);
-    add_code_bits(block_model(weight, side, block), codes,
-                  std::span(out.rows).subspan(block * weight.block_rows, rows), out.cols);
+    decode_codes_of_block(weight, side, block, codes);
+    add_code_bits(block_model(weight, side, block), codes, std::span(out.rows).subspan(block * weight.block_rows, rows),
+                  out.cols);
   }
   return out;
 }

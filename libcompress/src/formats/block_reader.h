@@ -1,0 +1,39 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "block_coder.h"
+#include "coder_cursor.h"
+
+namespace lcomp {
+
+// Decodes a block (block_coder.h) row by row, vectorised.
+class BlockReader {
+ public:
+  // Keeps views of `bytes` and of what `model` views.
+  BlockReader(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes);
+
+  // The next row's levels, or codes, [cols]. False when the bytes can't be a block of this model's: `out` has no
+  // meaning then.
+  bool read_row(std::span<std::int32_t> out);
+  // Whether all rows were read, and the bytes held nothing else.
+  bool finished() const;
+
+ private:
+  std::size_t lanes() const { return std::min(coder_lanes, column_classes_.size()); }
+
+  const BlockModel model_;
+  const GroupDecoder decoder_;
+  const std::vector<std::int32_t> column_classes_;
+  const int largest_column_class_;
+  std::vector<std::uint32_t> states_;  // of the trellis
+  std::size_t row_ = 0;
+  CoderCursor cursor_;
+  bool good_;
+};
+
+}  // namespace lcomp
