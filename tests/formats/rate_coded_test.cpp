@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/instruction_sets.h"
 #include "lcomp/core/error.h"
@@ -117,6 +118,17 @@ TEST(RateCodedTest, EveryInstructionSetDecodesTheSameWeights) {
   }
 }
 
+TEST(RateCodedTest, StepsAreTheNearestFloats) {
+  for (int per_octave = 1; per_octave <= largest_steps_per_octave; ++per_octave) {
+    const std::vector<float> powers = step_powers(per_octave);
+    ASSERT_EQ(powers.size(), 511u);
+    for (int k = 0; k <= 510; ++k) {
+      const auto expected = static_cast<float>(std::exp2(static_cast<long double>(k) / per_octave));
+      EXPECT_EQ(powers[static_cast<std::size_t>(k)], expected) << k << " / " << per_octave;
+    }
+  }
+}
+
 TEST(RateCodedTest, ChainsBeginAgain) {
   // An odd code in the last row of a chain leaves no trace in the next: all zeros decode to zeros.
   RateCodedCodes codes = random_codes(40, 3, 0, 3);
@@ -129,12 +141,12 @@ TEST(RateCodedTest, ChainsBeginAgain) {
 }
 
 TEST(RateCodedTest, PartsOfTheRowsDecodeAlone) {
-  const RateCodedWeight weight = encode_rate_coded(random_codes(600, 300, 3, 3), "w");
+  const RateCodedWeight weight = encode_rate_coded(random_codes(900, 600, 3, 3), "w");
   ASSERT_GT(block_count(weight), 1u);
   const Matrix whole = decode(CompressedWeightView(view(weight)));
   for (const auto& [begin, count] :
-       std::vector<std::pair<std::size_t, std::size_t>>{{0, 1}, {431, 5}, {599, 1}, {3, 590}}) {
-    std::vector<float> rows(count * 300);
+       std::vector<std::pair<std::size_t, std::size_t>>{{0, 1}, {431, 5}, {899, 1}, {3, 890}, {447, 2}}) {
+    std::vector<float> rows(count * 600);
     decode_rows(view(weight), begin, count, rows);
     EXPECT_TRUE(std::equal(rows.begin(), rows.end(), whole.row(begin).data()));
   }
@@ -167,7 +179,7 @@ TEST(RateCodedTest, BitsOfRowsAndColumnsAreThoseOfTheStream) {
 }
 
 TEST(RateCodedTest, TheSameBytesOnAnyNumberOfThreads) {
-  const RateCodedCodes codes = random_codes(600, 300, 3, 3);
+  const RateCodedCodes codes = random_codes(900, 600, 3, 3);
   const std::size_t threads = thread_count();
   set_thread_count(1);
   const RateCodedWeight one = encode_rate_coded(codes, "w");
@@ -227,6 +239,8 @@ TEST(RateCodedTest, RefusesWhatItCantStore) {
   EXPECT_EQ(decode_codes(view(encode_rate_coded(codes, "w"))).codes[5], largest_rate_code);
   codes.codes[5] = -largest_rate_code - 1;
   EXPECT_THROW(encode_rate_coded(codes, "w"), Error);
+  codes.codes[5] = std::numeric_limits<std::int32_t>::min();
+  EXPECT_THROW(encode_rate_coded(codes, "w"), Error);
   codes = random_codes(3, 4, 1, 0);
   codes.base_step = 0;
   EXPECT_THROW(encode_rate_coded(codes, "w"), Error);
@@ -236,6 +250,28 @@ TEST(RateCodedTest, RefusesWhatItCantStore) {
   codes.row_steps.pop_back();
   EXPECT_THROW(encode_rate_coded(codes, "w"), Error);
   EXPECT_THROW(encode_rate_coded(random_codes(0, 4, 1, 0), "w"), Error);
+}
+
+TEST(RateCodedTest, RefusesImpossibleLayouts) {
+  const RateCodedLayout good = encode_rate_coded(random_codes(40, 6, 2, 3), "w");
+  EXPECT_NO_THROW(payload_bytes(good));
+  const auto refuses = [&good](const auto& change) {
+    RateCodedLayout layout = good;
+    change(layout);
+    EXPECT_THROW(payload_bytes(layout), Error);
+  };
+  refuses([](RateCodedLayout& l) { l.rows = 0; });
+  refuses([](RateCodedLayout& l) { l.cols = 0; });
+  refuses([](RateCodedLayout& l) { l.steps_per_octave = 17; });
+  refuses([](RateCodedLayout& l) { l.distribution = 4; });
+  refuses([](RateCodedLayout& l) { l.trellis_memory = 1; });
+  refuses([](RateCodedLayout& l) { l.block_rows += 1; });
+  refuses([](RateCodedLayout& l) { l.chain_rows = 0; });
+  refuses([](RateCodedLayout& l) { l.code_bytes = 20; });  // six coders begin with 24 bytes
+  refuses([](RateCodedLayout& l) { l.cols = largest_rate_block + 1; });
+  refuses([](RateCodedLayout& l) { l.rows = std::numeric_limits<std::size_t>::max(); });
+  refuses([](RateCodedLayout& l) { l.cols = largest_rate_block / 2; });
+  refuses([](RateCodedLayout& l) { l.side_bytes = std::numeric_limits<std::uint64_t>::max(); });
 }
 
 }  // namespace

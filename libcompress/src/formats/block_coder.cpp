@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
+#include <cstring>
 
 namespace lcomp {
 namespace {
+
+static_assert(std::endian::native == std::endian::little, "states and words are copied as they are");
 
 constexpr int word_bits = 16;
 constexpr std::uint32_t escape_mask = (1u << escape_piece_bits) - 1;
@@ -37,43 +41,47 @@ class Parities {
   std::vector<std::uint8_t> states_;
 };
 
+// Writes backwards: what is put last is read first.
 class Encoder {
  public:
-  explicit Encoder(std::size_t lanes) : states_(lanes, least_coder_state) {}
+  explicit Encoder(std::size_t lanes) : lanes_(lanes) { states_.fill(least_coder_state); }
 
+  // Call before `count` symbols, numbers of bits, or both.
+  void reserve(std::size_t count) {
+    if (words_.size() - size_ <= count) words_.resize(2 * words_.size() + count + 1);
+  }
   void put_symbol(std::size_t lane, std::uint32_t begin, std::uint32_t frequency) {
-    std::uint32_t& x = states_[lane];
     constexpr int room = 2 * word_bits - CodeTables::probability_bits;
-    if (x >= std::uint64_t{frequency} << room) put_word(x);
-    x = (x / frequency << CodeTables::probability_bits) + x % frequency + begin;
+    const std::uint32_t x = put_word(states_[lane], states_[lane] >= std::uint64_t{frequency} << room);
+    const std::uint32_t quotient = x / frequency;
+    states_[lane] = (quotient << CodeTables::probability_bits) + (x - quotient * frequency) + begin;
   }
   void put_bits(std::size_t lane, std::uint32_t value, int bits) {
-    std::uint32_t& x = states_[lane];
-    if (x >= 1u << (2 * word_bits - bits)) put_word(x);
-    x = x << bits | value;
+    const std::uint32_t x = put_word(states_[lane], states_[lane] >= 1u << (2 * word_bits - bits));
+    states_[lane] = x << bits | value;
   }
 
-  std::vector<std::uint8_t> finish() const {
-    std::vector<std::uint8_t> bytes;
-    bytes.reserve(4 * states_.size() + 2 * words_.size());
-    for (const std::uint32_t x : states_) {
-      for (int k = 0; k < 4; ++k) bytes.push_back(static_cast<std::uint8_t>(x >> (8 * k)));
-    }
-    for (auto word = words_.rbegin(); word != words_.rend(); ++word) {
-      bytes.push_back(static_cast<std::uint8_t>(*word));
-      bytes.push_back(static_cast<std::uint8_t>(*word >> 8));
-    }
+  std::vector<std::uint8_t> finish() {
+    const auto last = words_.begin() + static_cast<std::ptrdiff_t>(size_);
+    std::reverse(words_.begin(), last);
+    std::vector<std::uint8_t> bytes(4 * lanes_ + 2 * size_);
+    std::memcpy(bytes.data(), states_.data(), 4 * lanes_);
+    if (size_ > 0) std::memcpy(bytes.data() + 4 * lanes_, words_.data(), 2 * size_);
     return bytes;
   }
 
  private:
-  void put_word(std::uint32_t& x) {
-    words_.push_back(static_cast<std::uint16_t>(x));
-    x >>= word_bits;
+  // Without branches, which nobody could predict.
+  std::uint32_t put_word(std::uint32_t x, bool full) {
+    words_[size_] = static_cast<std::uint16_t>(x);
+    size_ += full ? 1 : 0;
+    return x >> (full ? word_bits : 0);
   }
 
-  std::vector<std::uint32_t> states_;
-  std::vector<std::uint16_t> words_;  // the last written is read first
+  std::size_t lanes_;
+  std::array<std::uint32_t, coder_lanes> states_;
+  std::vector<std::uint16_t> words_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace
@@ -95,36 +103,43 @@ std::vector<std::uint8_t> encode_block(const BlockModel& model, std::span<const 
     }
   }
   Encoder encoder(std::min(coder_lanes, cols));
-  std::array<ClassCode, coder_lanes> how;
-  std::array<std::size_t, coder_lanes> symbols{};
+  std::array<std::int32_t, coder_lanes> extra;
+  std::array<std::uint32_t, coder_lanes> begins;
+  std::array<std::uint32_t, coder_lanes> frequencies;
+  std::array<bool, coder_lanes> escaped;
   const std::size_t groups = (cols + coder_lanes - 1) / coder_lanes;
   for (std::size_t i = rows; i-- > 0;) {
+    encoder.reserve(4 * cols);
     for (std::size_t group = groups; group-- > 0;) {
       const std::size_t first = group * coder_lanes;
       const std::size_t lanes = std::min(coder_lanes, cols - first);
       const std::int32_t* q = codes.data() + i * cols + first;
       const std::uint8_t* parity = parities.data() + i * cols + first;
+      bool more = false;
       for (std::size_t lane = 0; lane < lanes; ++lane) {
-        how[lane] = class_code(model.row_classes[i] + model.col_classes[first + lane]);
-        symbols[lane] = symbol_of(tables.tables[CodeTables::index(parity[lane], how[lane].table_class)],
-                                  q[lane] >> how[lane].extra_bits);
+        const ClassCode how = class_code(model.row_classes[i] + model.col_classes[first + lane]);
+        const CodeTables::Table& table = tables.tables[CodeTables::index(parity[lane], how.table_class)];
+        const std::size_t symbol = symbol_of(table, q[lane] >> how.extra_bits);
+        begins[lane] = table.begin[symbol];
+        frequencies[lane] = table.frequency[symbol];
+        extra[lane] = how.extra_bits;
+        escaped[lane] = symbol == CodeTables::escape;
+        more |= escaped[lane] || how.extra_bits > 0;
       }
       // What is decoded last is encoded first.
-      for (std::size_t lane = lanes; lane-- > 0;) {
-        if (symbols[lane] != CodeTables::escape) continue;
-        const auto bits = static_cast<std::uint32_t>(q[lane]);
-        encoder.put_bits(lane, bits >> escape_piece_bits & escape_mask, escape_piece_bits);
-        encoder.put_bits(lane, bits & escape_mask, escape_piece_bits);
+      if (more) {
+        for (std::size_t lane = lanes; lane-- > 0;) {
+          if (!escaped[lane]) continue;
+          const auto bits = static_cast<std::uint32_t>(q[lane]);
+          encoder.put_bits(lane, bits >> escape_piece_bits & escape_mask, escape_piece_bits);
+          encoder.put_bits(lane, bits & escape_mask, escape_piece_bits);
+        }
+        for (std::size_t lane = lanes; lane-- > 0;) {
+          if (extra[lane] == 0) continue;
+          encoder.put_bits(lane, static_cast<std::uint32_t>(q[lane]) & ((1u << extra[lane]) - 1), extra[lane]);
+        }
       }
-      for (std::size_t lane = lanes; lane-- > 0;) {
-        const int extra = how[lane].extra_bits;
-        if (extra == 0) continue;
-        encoder.put_bits(lane, static_cast<std::uint32_t>(q[lane]) & ((1u << extra) - 1), extra);
-      }
-      for (std::size_t lane = lanes; lane-- > 0;) {
-        const CodeTables::Table& table = tables.tables[CodeTables::index(parity[lane], how[lane].table_class)];
-        encoder.put_symbol(lane, table.begin[symbols[lane]], table.frequency[symbols[lane]]);
-      }
+      for (std::size_t lane = lanes; lane-- > 0;) encoder.put_symbol(lane, begins[lane], frequencies[lane]);
     }
   }
   return encoder.finish();

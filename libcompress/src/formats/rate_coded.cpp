@@ -77,6 +77,20 @@ void decode_codes_of_block(const RateCodedView& weight, const SideInformation& s
   }
 }
 
+// 2^(numerator / denominator), the numerator being the smaller, by Newton's method: to a few units in the last place of
+// double, by sums, products and divisions alone, which are the same on every machine.
+double root_of_power(int numerator, int denominator) {
+  if (numerator == 0) return 1;
+  const double power = static_cast<double>(1 << numerator);
+  double root = 1.0 + static_cast<double>(numerator) / denominator;  // above it: the iteration falls to it
+  for (int iteration = 0; iteration < 60; ++iteration) {
+    double below = 1;  // root^(denominator - 1)
+    for (int k = 1; k < denominator; ++k) below *= root;
+    root -= (below * root - power) / (denominator * below);
+  }
+  return root;
+}
+
 }  // namespace
 
 std::uint32_t block_checksum(std::span<const std::uint8_t> bytes) {
@@ -94,9 +108,13 @@ BlockModel block_model(const RateCodedLayout& layout, const SideInformation& sid
 }
 
 std::vector<float> step_powers(int steps_per_octave) {
+  std::vector<double> roots;
+  for (int k = 0; k < steps_per_octave; ++k) roots.push_back(root_of_power(k, steps_per_octave));
   std::vector<float> powers;
+  double octave = 1;
   for (int k = 0; k <= 510; ++k) {
-    powers.push_back(static_cast<float>(std::exp2(static_cast<double>(k) / steps_per_octave)));
+    if (k > 0 && k % steps_per_octave == 0) octave *= 2;
+    powers.push_back(static_cast<float>(octave * roots[static_cast<std::size_t>(k % steps_per_octave)]));
   }
   return powers;
 }
@@ -120,8 +138,15 @@ void check_layout(const RateCodedLayout& layout, const std::string& where) {
     refuse(fmt::format("blocks of {} rows with chains of {}", layout.block_rows, layout.chain_rows),
            "blocks of one or more whole chains");
   }
-  if (layout.code_bytes > std::numeric_limits<std::uint32_t>::max()) {
-    refuse(fmt::format("{} bytes of codes", layout.code_bytes), "less than 4 GiB");
+  // So that a few bytes of a damaged file don't stand for more weights than memory holds.
+  if (layout.cols > largest_rate_block || std::min(layout.rows, layout.block_rows) > largest_rate_block / layout.cols) {
+    refuse(fmt::format("blocks of {} x {}", std::min(layout.rows, layout.block_rows), layout.cols),
+           fmt::format("at most {} weights in a block", largest_rate_block));
+  }
+  const std::uint64_t least = checked_multiply(std::uint64_t{block_count(layout)},
+                                               std::uint64_t{4 * std::min(coder_lanes, layout.cols)}, where);
+  if (layout.code_bytes < least || layout.code_bytes > std::numeric_limits<std::uint32_t>::max()) {
+    refuse(fmt::format("{} bytes of codes", layout.code_bytes), fmt::format("from {} bytes to 4 GiB", least));
   }
   checked_multiply(layout.rows, layout.cols, where);
 }
