@@ -49,8 +49,8 @@ CalibrationSetting CalibrationSetting::from_json(const nlohmann::json& json, con
     sensitivity.draws = static_cast<std::size_t>(reader.integer_or("draws", 1, 1, 1024));
     setting.sensitivity = sensitivity;
     if (setting.order != Order::original) {
-      throw Error({reader.where("sensitivity"), "order " + order, "order original",
-                   "sensitivities are those of the original"});
+      throw Error(
+          {reader.where("sensitivity"), "order " + order, "order original", "sensitivities are those of the original"});
     }
   }
   setting.memory = static_cast<std::uint64_t>(

@@ -29,9 +29,9 @@ std::uint64_t run(RateBudget& budget, const std::vector<RateBudgetComponent>& co
   for (std::size_t k = 0; k < components.size(); ++k) {
     for (bool may_repeat = true;; may_repeat = false) {
       const RateBudget::Order order = budget.order(k);
-      const std::uint64_t bytes = order.bytes ? static_cast<std::uint64_t>(static_cast<double>(*order.bytes) *
-                                                                          (1 - 0.5 * order.tolerance))
-                                              : bytes_at(k, *order.precision);
+      const std::uint64_t bytes =
+          order.bytes ? static_cast<std::uint64_t>(static_cast<double>(*order.bytes) * (1 - 0.5 * order.tolerance))
+                      : bytes_at(k, *order.precision);
       if (budget.took(k, bytes, order.precision, may_repeat)) continue;
       if (precisions != nullptr && order.precision) precisions->push_back(*order.precision);
       total += bytes;

@@ -160,9 +160,9 @@ struct RateCodedCompression : ::testing::TestWithParam<std::string> {
 
   // Returns how many statistics were asked for.
   std::size_t compress(const std::string& out, nlohmann::json plan, std::size_t components = never,
-                       const fs::path& work = {},
-                       std::optional<SensitivityCost> cost = SensitivityCost::divergence) {
-    Ending statistics(archived_statistics(model, CalibrationArchive::open(*statistics_folder / "statistics"), cost), components);
+                       const fs::path& work = {}, std::optional<SensitivityCost> cost = SensitivityCost::divergence) {
+    Ending statistics(archived_statistics(model, CalibrationArchive::open(*statistics_folder / "statistics"), cost),
+                      components);
     CompressOptions options;
     options.statistics = &statistics;
     options.work = work;

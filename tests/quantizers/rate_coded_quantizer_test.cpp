@@ -66,7 +66,8 @@ TEST(RateCodedQuantizerTest, BeatsGptqAtEqualBits) {
 }
 
 TEST(RateCodedQuantizerTest, StepsByColumnGain) {
-  EXPECT_LT(outcome("rate:bits=3,rows=false", layer()).error, outcome("rate:bits=3,rows=false,columns=false", layer()).error);
+  EXPECT_LT(outcome("rate:bits=3,rows=false", layer()).error,
+            outcome("rate:bits=3,rows=false,columns=false", layer()).error);
 }
 
 // Sensitivities in which the second half of the rows matters 16 times as much.
@@ -110,7 +111,8 @@ TEST(RateCodedQuantizerTest, RowsThatMatterHaveSmallerErrors) {
 }
 
 TEST(RateCodedQuantizerTest, EqualPrecisionIsAnEqualPriceForCost) {
-  // The same layer with a cost 16 times as large: at equal precision its errors are 16 times smaller, for two bits more.
+  // The same layer with a cost 16 times as large: at equal precision its errors are 16 times smaller, for two bits
+  // more.
   Sensitive one(1);
   Sensitive other(1);
   for (float& h : other.hessian.span()) h *= 16;
@@ -131,9 +133,10 @@ TEST(RateCodedQuantizerTest, AnEmbeddingGoesByRowsAndColumns) {
   sensitive.view.guided_hessian = {};
   LayerStats stats;
   stats.sensitivity = &sensitive.view;
-  const Matrix decoded = decode(
-      make_quantizer("rate:bits=4,row_exponent=1", "test")->quantize(layer().weight.view(), stats, "w"));
-  EXPECT_NEAR(mean_square_error(decoded, 0, 256) / mean_square_error(decoded, 256, 256), 14, 3);  // 5 % of the mean more
+  const Matrix decoded =
+      decode(make_quantizer("rate:bits=4,row_exponent=1", "test")->quantize(layer().weight.view(), stats, "w"));
+  EXPECT_NEAR(mean_square_error(decoded, 0, 256) / mean_square_error(decoded, 256, 256), 14,
+              3);  // 5 % of the mean more
 }
 
 TEST(RateCodedQuantizerTest, WhatNothingDependsOnBecomesZero) {
@@ -156,7 +159,8 @@ TEST(RateCodedQuantizerTest, WithoutStatisticsStepsAreEqual) {
   EXPECT_LE(bits_of(weight), 4);
   const Matrix decoded = decode(weight);
   EXPECT_NEAR(mean_square_error(decoded, 0, 256) / mean_square_error(decoded, 256, 256), 1, 0.1);
-  EXPECT_THROW(make_quantizer("rate:precision=4", "test")->quantize_without_statistics(layer().weight.view(), "w"), Error);
+  EXPECT_THROW(make_quantizer("rate:precision=4", "test")->quantize_without_statistics(layer().weight.view(), "w"),
+               Error);
   EXPECT_THROW(quantizer->quantize(layer().weight.view(), {}, "w"), Error);
 }
 

@@ -71,7 +71,9 @@ class Spy : public Quantizer {
     tokens_ = stats.tokens;
     return make_quantizer("f32", "spy")->quantize(weight, {}, "w");
   }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override { return 4 * rows * cols; }
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override {
+    return 4 * rows * cols;
+  }
   bool uses_statistics() const override { return false; }
   std::string name() const override { return "spy"; }
 

@@ -9,8 +9,8 @@
 #include "command_context.h"
 #include "compute_option.h"
 #include "content_hash.h"
-#include "lcomp/calibration/calibration_key.h"
 #include "lcomp/allocators/bit_allocator.h"
+#include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
@@ -118,8 +118,8 @@ Statistics statistics_of(const CompressCommand& command, const CompressionPlan& 
       if (archive.has_sensitivities(known) && (command.cost.empty() || command.cost == name(known))) cost = known;
     }
     if (!command.cost.empty() && !cost) {
-      throw Error({command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity",
-                   ""});
+      throw Error(
+          {command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity", ""});
     }
     return {archived_statistics(model, std::move(archive), cost), cost ? fmt::format("{} {}", key, name(*cost)) : key};
   }
@@ -208,8 +208,9 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
   command->add_option("--statistics", options->statistics,
                       "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
   command
-      ->add_option("--cost", options->cost,
-                   "of the sensitivities in --statistics, for rate-coded models (default: divergence where it is there)")
+      ->add_option(
+          "--cost", options->cost,
+          "of the sensitivities in --statistics, for rate-coded models (default: divergence where it is there)")
       ->check(CLI::IsMember({"divergence", "cross_entropy"}));
   command
       ->add_option("--allocator", options->allocator,

@@ -11,16 +11,20 @@
 namespace lcomp {
 namespace {
 
-constexpr double last_tolerance = 0.0008;   // of the budget, for the component that ends it
-constexpr double bits_tolerance = 0.004;    // of a component's own bytes, where each has to have the same bits
-constexpr double surprising = 0.01;         // a component whose bytes are this far from expected is done again
-constexpr double weight_of_latest = 0.5;    // in the running ratio of true to expected bits
-constexpr double least_bytes = 64;          // of codes, for a ratio that says anything
+constexpr double last_tolerance = 0.0008;  // of the budget, for the component that ends it
+constexpr double bits_tolerance = 0.004;   // of a component's own bytes, where each has to have the same bits
+constexpr double surprising = 0.01;        // a component whose bytes are this far from expected is done again
+constexpr double weight_of_latest = 0.5;   // in the running ratio of true to expected bits
+constexpr double least_bytes = 64;         // of codes, for a ratio that says anything
 
 }  // namespace
 
 RateBudget::RateBudget(RateSharing sharing, std::uint64_t budget, std::vector<RateBudgetComponent> components)
-    : sharing_(sharing), budget_(static_cast<double>(budget)), left_(budget), components_(std::move(components)), done_(components_.size(), false),
+    : sharing_(sharing),
+      budget_(static_cast<double>(budget)),
+      left_(budget),
+      components_(std::move(components)),
+      done_(components_.size(), false),
       open_(components_.size()) {
   double least = 0;
   double most = 0;

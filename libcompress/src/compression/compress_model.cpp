@@ -203,7 +203,7 @@ class Compression {
     line.name = component.name;
     line.kind = component.kind;
     line.format = describe(shape);
-    line.quantizer = quantizer != nullptr              ? quantizer->name()
+    line.quantizer = quantizer != nullptr            ? quantizer->name()
                      : rates_ && rates_->contains(i) ? rates_->quantizer_name(i)
                                                      : line.format;
     line.parameters = component.parameters();

@@ -16,7 +16,7 @@ struct FinishedComponent {
   CompressedWeight weight;
   double relative_error = 0;
   std::vector<std::string> warnings;
-  std::optional<InputGrid> input;  // of its activations, where they have fixed ranges
+  std::optional<InputGrid> input;              // of its activations, where they have fixed ranges
   std::optional<std::uint64_t> first_attempt;  // RateAllocation::Result
 };
 

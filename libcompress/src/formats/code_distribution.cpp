@@ -48,8 +48,8 @@ double mass(double low, double high, int shape) {
   return sum * step;
 }
 
-// Frequencies with sum `total`: those of the cells, rounded down; what is left goes to the likeliest. Cells of less than
-// half a slot get none.
+// Frequencies with sum `total`: those of the cells, rounded down; what is left goes to the likeliest. Cells of less
+// than half a slot get none.
 CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int shape) {
   const double mean = quarter_octaves(table_class);
   std::array<double, CodeTables::alphabet> masses{};

@@ -8,7 +8,8 @@
 namespace lcomp {
 
 // The distributions that rate-coded weights are written under: fixed integer tables, the same on every machine (made by
-// IEEE additions, multiplications and divisions alone), which a stored class and shape pick. docs/format.md defines them.
+// IEEE additions, multiplications and divisions alone), which a stored class and shape pick. docs/format.md defines
+// them.
 //
 // The level n of a weight is taken for a sample of a density of mean magnitude 2^(class / 4), in steps, seen through
 // cells as wide as neighbouring levels are apart. A code q with level n(q) is written as
@@ -38,9 +39,9 @@ struct CodeTables {
     std::uint32_t entries[total];
   };
 
-  std::vector<Table> tables;     // [2 parities, classes]
-  std::vector<Slots> slots;      // likewise
-  std::vector<float> bits;       // [2, classes, alphabet]: -log2 of the frequencies' shares; of absent ones the escape's
+  std::vector<Table> tables;  // [2 parities, classes]
+  std::vector<Slots> slots;   // likewise
+  std::vector<float> bits;    // [2, classes, alphabet]: -log2 of the frequencies' shares; of absent ones the escape's
   std::vector<float> magnitude;  // [classes]: mean |level|, over both parities
 
   static std::size_t index(unsigned parity, int table_class) {

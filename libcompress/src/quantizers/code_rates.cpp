@@ -24,7 +24,8 @@ CodeRates::CodeRates(const Trellis& trellis) : bits_(2 * class_count * width) {
       float* row = bits_.data() + (parity * class_count + static_cast<std::size_t>(c - smallest_class)) * width;
       for (std::int32_t code = -center; code <= center; ++code) {
         const double level = trellis.level(parity, code);
-        row[code + center] = std::min(most_bits, static_cast<float>(bits_of_interval(level - half, level + half, mean)));
+        row[code + center] =
+            std::min(most_bits, static_cast<float>(bits_of_interval(level - half, level + half, mean)));
       }
     }
   }

@@ -21,8 +21,8 @@ namespace lcomp {
 namespace {
 
 constexpr int steps_per_octave = 4;
-constexpr std::size_t chain_rows = 128;     // as many as the feedback loop takes at a time
-constexpr double least_row_share = 0.02;    // of the mean: few tokens say little about rows that hardly matter
+constexpr std::size_t chain_rows = 128;       // as many as the feedback loop takes at a time
+constexpr double least_row_share = 0.02;      // of the mean: few tokens say little about rows that hardly matter
 constexpr double embedding_row_share = 0.05;  // of the mean, added: tokens that the texts don't have
 
 // What a bit is worth, in squared steps: - d error / d bits where both are as of weights much wider than a step. The
@@ -56,7 +56,10 @@ std::vector<std::uint8_t> quantize_logarithms(const std::vector<double>& values,
 
 RateCodedProblem::RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
                                    const std::string& component)
-    : weight_(weight), options_(options), component_(component), row_steps_(weight.rows(), 0.0),
+    : weight_(weight),
+      options_(options),
+      component_(component),
+      row_steps_(weight.rows(), 0.0),
       col_steps_(weight.cols(), 0.0) {
   require_finite(weight, component);
   if (weight.size() == 0) {
@@ -173,9 +176,10 @@ RateCodedWeight RateCodedProblem::quantize(double precision) const {
   out.col_steps = quantize_logarithms(col_steps_, least_col);
   out.base_step = static_cast<float>(std::exp2(least_row + least_col - precision));
   if (!std::isnormal(out.base_step)) {
-    throw Error({component_, fmt::format("steps of {:g} at precision {:g}", std::exp2(least_row + least_col - precision),
-                                         precision),
-                 "steps that float32 holds", "choose a smaller or larger precision"});
+    throw Error(
+        {component_,
+         fmt::format("steps of {:g} at precision {:g}", std::exp2(least_row + least_col - precision), precision),
+         "steps that float32 holds", "choose a smaller or larger precision"});
   }
 
   // Of the steps as they are stored.
@@ -183,7 +187,8 @@ RateCodedWeight RateCodedProblem::quantize(double precision) const {
   for (std::size_t i = 0; i < rows; ++i) {
     const double log2_step = static_cast<double>(out.row_steps[i]) / steps_per_octave;
     row_steps[i] = out.base_step * static_cast<float>(std::exp2(log2_step));
-    row_magnitudes[i] = static_cast<float>(row_magnitudes_[i] - log2_step - std::log2(static_cast<double>(out.base_step)));
+    row_magnitudes[i] =
+        static_cast<float>(row_magnitudes_[i] - log2_step - std::log2(static_cast<double>(out.base_step)));
   }
   for (std::size_t j = 0; j < cols; ++j) {
     const double log2_step = static_cast<double>(out.col_steps[j]) / steps_per_octave;
@@ -267,7 +272,8 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
     throw Error({where, fmt::format("row_exponent {:g}", options.row_exponent), "0 to 1", ""});
   }
   if (!(options.embedding_weight > 0 && options.embedding_weight <= 1000)) {
-    throw Error({where, fmt::format("embedding_weight {:g}", options.embedding_weight), "more than 0, at most 1000", ""});
+    throw Error(
+        {where, fmt::format("embedding_weight {:g}", options.embedding_weight), "more than 0, at most 1000", ""});
   }
   if (!(options.damping >= 0 && options.damping <= 1)) {
     throw Error({where, fmt::format("damping {:g}", options.damping), "0 to 1", ""});

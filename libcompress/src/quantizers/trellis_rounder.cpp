@@ -60,9 +60,7 @@ class TrellisRounder : public ColumnRounder {
     rounding_.codes(first_row_ + row, column) = code;
     decoded = static_cast<float>(level) * step(row, column);
   }
-  static float level_of(float value, float step) {
-    return std::clamp(value / step, -largest_level, largest_level);
-  }
+  static float level_of(float value, float step) { return std::clamp(value / step, -largest_level, largest_level); }
 
   // Levels first + 0, stride, 2 stride ...: the two around `target`.
   void try_around(float target, std::int32_t first, std::int32_t stride, const float* table, std::int32_t spacing,

@@ -15,9 +15,9 @@ namespace lcomp {
 // What compress_model() gets statistics from. The embedding of a model with a head of its own has none; a tied
 // embedding has those of the head: the final hidden states.
 
-// Statistics of the original model, from an archive of calibrate(); with `cost`, also how much that cost depends on each
-// component (LayerStats::sensitivity), the embedding included. Throws Error when the archive is another model's, or has
-// no sensitivities for the cost.
+// Statistics of the original model, from an archive of calibrate(); with `cost`, also how much that cost depends on
+// each component (LayerStats::sensitivity), the embedding included. Throws Error when the archive is another model's,
+// or has no sensitivities for the cost.
 std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
                                                         std::optional<SensitivityCost> cost = std::nullopt);
 

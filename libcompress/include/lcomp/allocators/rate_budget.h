@@ -36,8 +36,8 @@ struct RateBudgetComponent {
 // measured.
 class RateBudget {
  public:
-  // budget: bytes for these components. Throws Error when it is less than they take with all weights zero (with min_bits
-  // where given), or more than they can take, saying how much that is.
+  // budget: bytes for these components. Throws Error when it is less than they take with all weights zero (with
+  // min_bits where given), or more than they can take, saying how much that is.
   RateBudget(RateSharing sharing, std::uint64_t budget, std::vector<RateBudgetComponent> components);
 
   struct Order {

@@ -59,7 +59,7 @@ bool uses_statistics(const CompressionPlan& plan);
 
 // What the plan says for one component of a model.
 struct ComponentSetting {
-  nlohmann::json setting;   // for make_quantizer; null: the weights are kept exactly
+  nlohmann::json setting;       // for make_quantizer; null: the weights are kept exactly
   bool open_width = false;      // "bits" is missing: the allocator chooses
   bool open_precision = false;  // of a rate-coded component, precision and bits are missing: likewise
 };

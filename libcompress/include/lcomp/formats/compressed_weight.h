@@ -125,13 +125,13 @@ struct CodebookView : CodebookLayout {
 //   w^ = level * base_step * 2^((row_step + col_step) / steps_per_octave)
 struct RateCodedLayout {
   std::size_t rows = 0, cols = 0;
-  int steps_per_octave = 4;       // 1 .. 16
-  int trellis_memory = 0;         // 0, 2 .. 6: log2 of the states of the trellis
-  int distribution = 0;           // 0 .. 3: the shape of the distributions
-  std::size_t chain_rows = 0;     // rows of a chain of states, 1 .. block_rows
-  std::size_t block_rows = 0;     // rows that decode together, a multiple of chain_rows
-  std::uint64_t code_bytes = 0;   // of all blocks
-  std::uint64_t side_bytes = 0;   // of the entropy-coded steps and classes
+  int steps_per_octave = 4;      // 1 .. 16
+  int trellis_memory = 0;        // 0, 2 .. 6: log2 of the states of the trellis
+  int distribution = 0;          // 0 .. 3: the shape of the distributions
+  std::size_t chain_rows = 0;    // rows of a chain of states, 1 .. block_rows
+  std::size_t block_rows = 0;    // rows that decode together, a multiple of chain_rows
+  std::uint64_t code_bytes = 0;  // of all blocks
+  std::uint64_t side_bytes = 0;  // of the entropy-coded steps and classes
 
   bool operator==(const RateCodedLayout&) const = default;
 };

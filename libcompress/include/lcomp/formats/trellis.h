@@ -13,8 +13,8 @@ namespace lcomp {
 // squared error of 8 states is 1.0 dB (0.18 bits a weight) below that of uniform rounding with an ideal entropy coder,
 // of 32 states 1.15 dB; 1.53 dB is all there is to gain.
 // h0, h1: parity-check polynomials of Ungerboeck's one-dimensional codes (IEEE Trans. IT 28, 1982, table I); entropy-
-// coded trellises: Fischer and Wang, IEEE Trans. IT 38, 1992. Every chain begins in state 0. Memory 0 is plain rounding:
-// one state, n = q.
+// coded trellises: Fischer and Wang, IEEE Trans. IT 38, 1992. Every chain begins in state 0. Memory 0 is plain
+// rounding: one state, n = q.
 class Trellis {
  public:
   static constexpr int max_memory = 6;
@@ -22,7 +22,8 @@ class Trellis {
 
   // memory: one of has_memory().
   explicit constexpr Trellis(int memory)
-      : memory_(memory), parity_(polynomials[static_cast<std::size_t>(memory)][0] >> 1),
+      : memory_(memory),
+        parity_(polynomials[static_cast<std::size_t>(memory)][0] >> 1),
         input_(polynomials[static_cast<std::size_t>(memory)][1] >> 1) {}
 
   constexpr int memory() const { return memory_; }

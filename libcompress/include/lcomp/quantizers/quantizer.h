@@ -29,13 +29,13 @@ struct LayerSensitivity {
 
 // What calibration knows of one linear. Empty views where a quantizer needs none (round-to-nearest needs nothing).
 struct LayerStats {
-  ConstMatrixView hessian;                       // [in_features, in_features], H = 2/n sum_t x_t x_t^T
-  std::uint64_t tokens = 0;                      // n
-  std::span<const float> mean = {};              // [in_features], 1/n sum_t x_t
-  std::span<const float> absolute_maximum = {};  // [in_features], max_t |x_t|
-  const InputHistogram* histogram = nullptr;     // of all values; null where it is not known
+  ConstMatrixView hessian;                        // [in_features, in_features], H = 2/n sum_t x_t x_t^T
+  std::uint64_t tokens = 0;                       // n
+  std::span<const float> mean = {};               // [in_features], 1/n sum_t x_t
+  std::span<const float> absolute_maximum = {};   // [in_features], max_t |x_t|
+  const InputHistogram* histogram = nullptr;      // of all values; null where it is not known
   const LayerSensitivity* sensitivity = nullptr;  // null where none was gathered
-  std::vector<std::string>* warnings = nullptr;  // where set, quantize() adds what the user should know
+  std::vector<std::string>* warnings = nullptr;   // where set, quantize() adds what the user should know
 };
 
 // Chooses the codes of a weight. One implementation a method; each takes its options when it is made, so that one

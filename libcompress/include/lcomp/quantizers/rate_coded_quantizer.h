@@ -21,14 +21,14 @@ struct RateCodedOptions {
   std::optional<double> precision;
   std::optional<double> bits;
   bool row_steps = true, column_steps = true;  // false: one step for all of them, the geometric mean
-  bool guided = true;       // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
-  int trellis_memory = 3;   // formats/trellis.h; 0: plain rounding
+  bool guided = true;      // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
+  int trellis_memory = 3;  // formats/trellis.h; 0: plain rounding
   // Of bits against errors when codes are chosen: 1 is their price at the margin, 0: none. Less than 1 is better: what
   // is saved shrinks weights, and feedback doesn't see what that does to outputs together.
   double rate_weight = 0.6;
-  double row_exponent = 0.6;      // of the rows' shares, which few tokens tell exactly; 1: as they are
-  double embedding_weight = 3;    // of the embedding's sensitivity; second order understates it
-  double damping = 0.01;    // as in GptqOptions
+  double row_exponent = 0.6;    // of the rows' shares, which few tokens tell exactly; 1: as they are
+  double embedding_weight = 3;  // of the embedding's sensitivity; second order understates it
+  double damping = 0.01;        // as in GptqOptions
   // Bits per weight that an allocator stays between, the payload of the component counted.
   double min_bits = 0, max_bits = 16;
 };

@@ -6,8 +6,8 @@
 namespace lcomp {
 
 // About how many bits the codes of a rate-coded weight take at each precision, from how large its weights are beside
-// their steps: the entropy of levels of Laplacian weights. Within a few percent of the file; cheap, so that a budget can
-// be shared out before anything is compressed.
+// their steps: the entropy of levels of Laplacian weights. Within a few percent of the file; cheap, so that a budget
+// can be shared out before anything is compressed.
 class RateCurve {
  public:
   RateCurve() = default;  // no weights
