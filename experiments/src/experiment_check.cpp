@@ -27,9 +27,11 @@ std::string gigabytes(double bytes) {
 class MissingFiles {
  public:
   void require(const fs::path& path, const std::string& what) {
-    if (!fs::exists(path) && named_.insert(path.string()).second) add(path.string() + " (" + what + ")");
+    if (!fs::exists(path)) add(path.string(), what);
   }
-  void add(const std::string& line) { text_ += (text_.empty() ? "" : ", ") + line; }
+  void add(const std::string& path, const std::string& what) {
+    if (named_.insert(path).second) text_ += fmt::format("{}{} ({})", text_.empty() ? "" : ", ", path, what);
+  }
   const std::string& text() const { return text_; }
 
  private:
@@ -44,7 +46,7 @@ void check_model(const ExperimentConfig& config, MissingFiles& missing) {
           : fmt::format("the original, {}, from {}", gigabytes(static_cast<double>(config.checkpoint_bytes)),
                         config.checkpoint_source);
   if (!fs::exists(config.model)) {
-    missing.add(fmt::format("{} ({})", config.model.string(), size));
+    missing.add(config.model.string(), size);
     return;
   }
   const fs::path index = config.model / "model.safetensors.index.json";
@@ -70,7 +72,7 @@ void check_data(const ExperimentConfig& config, MissingFiles& missing) {
   const fs::path data = !config.data.empty() ? config.data : variable != nullptr ? variable : "";
   const auto require = [&](const std::string& path, const std::string& what) {
     if (data.empty()) {
-      missing.add(path + " of the data folder (" + what + "; give --data or LCOMP_DATA)");
+      missing.add("DATA/" + path, what);
     } else {
       missing.require(data / path, what);
     }
@@ -127,8 +129,10 @@ void require_files(const ExperimentConfig& config) {
   check_model(config, missing);
   check_data(config, missing);
   if (missing.text().empty()) return;
-  throw Error(
-      {config.name, "missing: " + missing.text(), "all files of the experiment", "docs/data.md says how they lie"});
+  throw Error({config.name, "missing: " + missing.text(), "all files of the experiment",
+               std::getenv("LCOMP_DATA") == nullptr && config.data.empty()
+                   ? "DATA: give --data or LCOMP_DATA; docs/data.md"
+                   : "docs/data.md says how they lie"});
 }
 
 std::uint64_t disk_need(const ExperimentConfig& config, const ModelFolder& original) {

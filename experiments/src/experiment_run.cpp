@@ -184,6 +184,9 @@ class Experiment {
 
  private:
   static ModelFolder open_checked(const ExperimentConfig& config) {
+    for (const auto& method : config.methods) {
+      for (const auto& size : method.sizes) CompressionPlan::from_json(plan_json(method, size), method.name);
+    }
     require_files(config);
     return open_model(config.model);
   }
