@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -66,6 +67,7 @@ class SequenceCutter {
     longest_ = std::max(longest_, text.size());
     if (text.size() >= options_.tokens) {
       batch_.add(text.first(options_.tokens));
+      if (options_.long_texts == CalibrationTextOptions::LongTexts::split) keep_windows(text);
     } else if (options_.short_texts == CalibrationTextOptions::ShortTexts::keep) {
       batch_.add(text);
     } else if (options_.short_texts == CalibrationTextOptions::ShortTexts::concatenate) {
@@ -76,10 +78,31 @@ class SequenceCutter {
     }
   }
 
+  // After the last text: its later windows.
+  void add_later_windows() {
+    for (const auto& [number, windows] : later_) {
+      for (const Ids& window : windows) {
+        if (done()) return;
+        batch_.add(window);
+      }
+    }
+  }
+
  private:
+  void keep_windows(std::span<const TokenId> text) {
+    for (std::size_t w = 1; (w + 1) * options_.tokens <= text.size(); ++w) {
+      if (options_.sequences && kept_ >= *options_.sequences) return;  // enough, whatever else comes
+      const auto window = text.subspan(w * options_.tokens, options_.tokens);
+      later_[w].emplace_back(window.begin(), window.end());
+      ++kept_;
+    }
+  }
+
   const CalibrationTextOptions& options_;
   TokenBatch batch_;
   Ids waiting_;
+  std::map<std::size_t, std::vector<Ids>> later_;  // windows of long texts by their number in the text
+  std::size_t kept_ = 0;
   std::size_t longest_ = 0;
 };
 
@@ -147,6 +170,8 @@ CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, c
     }
   }
 
+  cutter.add_later_windows();
+
   std::vector<std::string> names;
   for (const auto& path : options.files) names.push_back(path.string());
   const std::size_t found = cutter.batch().sequences();
@@ -160,8 +185,9 @@ CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, c
   CalibrationTexts texts;
   const Ids special = tokenizer.encode("", options.add_special);
   texts.description =
-      fmt::format("{} sequences of {} tokens from {}, seed {}, shorter texts {}, {}", found, options.tokens,
+      fmt::format("{} sequences of {} tokens from {}, seed {}, shorter texts {}{}, {}", found, options.tokens,
                   fmt::join(names, ", "), options.seed, fate(options.short_texts),
+                  options.long_texts == CalibrationTextOptions::LongTexts::split ? ", longer ones split" : "",
                   special.empty() ? std::string("no begin token") : fmt::format("begin token {}", special.front()));
   texts.batch = std::move(cutter.batch());
   return texts;

@@ -16,6 +16,10 @@ void CalibrationOption::add_to(CLI::App& command, CommandContext& context, bool 
       .add_option("--short-texts", short_texts_,
                   "concatenate shorter texts, skip them, or keep each as a sequence (default: concatenate)")
       ->check(CLI::IsMember({"concatenate", "skip", "keep"}));
+  command
+      .add_option("--long-texts", long_texts_,
+                  "cut longer texts, or split them where first windows don't suffice (default: cut)")
+      ->check(CLI::IsMember({"cut", "split"}));
   command.add_flag("--no-bos", no_bos_, "without the tokenizer's begin token");
   command.add_option("--memory", memory_, "activations kept in memory, e.g. 512MiB; more go to disk (default: 2GiB)")
       ->transform(CLI::AsSizeValue(false));
@@ -39,6 +43,7 @@ nlohmann::json CalibrationOption::json(nlohmann::json base) const {
   if (seed_) base["seed"] = *seed_;
   if (memory_) base["memory"] = *memory_;
   if (!short_texts_.empty()) base["short_texts"] = short_texts_;
+  if (!long_texts_.empty()) base["long_texts"] = long_texts_;
   if (!order_.empty()) base["order"] = order_;
   if (no_bos_) base["bos"] = false;
   return base;

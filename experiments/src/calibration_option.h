@@ -23,7 +23,7 @@ class CalibrationOption {
   std::vector<std::string> files_;
   std::optional<std::int64_t> sequences_, tokens_, seed_;
   std::optional<std::uint64_t> memory_;
-  std::string short_texts_, order_;
+  std::string short_texts_, long_texts_, order_;
   bool no_bos_ = false;
 };
 

@@ -36,6 +36,9 @@ CalibrationSetting CalibrationSetting::from_json(const nlohmann::json& json, con
   setting.texts.short_texts = short_texts == "skip"   ? ShortTexts::skip
                               : short_texts == "keep" ? ShortTexts::keep
                                                       : ShortTexts::concatenate;
+  if (reader.one_of_or("long_texts", "cut", {"cut", "split"}) == "split") {
+    setting.texts.long_texts = CalibrationTextOptions::LongTexts::split;
+  }
   setting.texts.seed =
       static_cast<std::uint64_t>(reader.integer_or("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
   setting.texts.add_special = reader.boolean_or("bos", true);

@@ -21,6 +21,7 @@ namespace lcomp {
 
 // How a model is calibrated, as JSON:
 //   {"texts": "c4" | ["FILE", ...], "sequences": 128, "tokens": 2048, "short_texts": "concatenate" | "skip" | "keep",
+//    "long_texts": "cut" | "split",
 //    "seed": 0, "bos": true, "order": "original" | "block" | "stage", "sensitivity": "divergence" | "cross_entropy",
 //    "row_groups": 1, "draws": 1, "memory": 2147483648}
 // texts   "c4": c4/c4-train.jsonl of the data folder; else files, .jsonl with a "text" each line, or raw text

@@ -107,6 +107,8 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
 
   nlohmann::json calibration;
   if (reader.has("calibration")) calibration = reader.object("calibration");
+  nlohmann::json learning = nlohmann::json::object();
+  if (reader.has("learning")) learning = reader.object("learning");
   if (reader.has("checkpoint")) {
     ConfigReader checkpoint(reader.object("checkpoint"), reader.where("checkpoint"));
     config.checkpoint_source = checkpoint.string("source");
@@ -129,6 +131,8 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     if (entry.has("activations")) method.setting["activations"] = entry.object("activations");
     if (entry.has("components")) method.setting["components"] = entry.object("components");
     if (entry.has("allocator")) method.setting["allocator"] = entry.one_of("allocator", allocator_names());
+    method.learning = learning;
+    if (entry.has("learning")) method.learning.update(entry.object("learning"));
     method.sizes = sizes;
     if (entry.has("sizes")) {
       method.sizes.clear();

@@ -26,7 +26,8 @@ struct ExperimentSize {
 struct ExperimentMethod {
   std::string name;
   nlohmann::json setting;
-  nlohmann::json calibration;  // of CalibrationSetting; null: none
+  nlohmann::json calibration;                          // of CalibrationSetting; null: none
+  nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
   std::vector<ExperimentSize> sizes;
 };
 

@@ -23,12 +23,14 @@
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/compression/bit_distribution.h"
 #include "lcomp/compression/compress_model.h"
+#include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
+#include "learning_setting.h"
 #include "model_tokenizer.h"
 #include "run_report.h"
 #include "time_estimate.h"
@@ -107,6 +109,7 @@ class Experiment {
                        "add \"calibration\": {\"texts\": ...} to the experiment or the method"});
         }
         calibration_of(method);
+        if (plan.allocator == "learned") learning_of(method);
       }
     }
     require_disk_space(config, original_);
@@ -226,6 +229,7 @@ class Experiment {
           cell.calibration = method.calibration;
           identity = {
               {"plan", plan}, {"calibration", method.calibration}, {"texts", calibration_tokens(method).token_hash}};
+          if (plan.value("allocator", "") == "learned") identity["learning"] = method.learning;
         }
         cell.folder = folder(identity);
         cells_.push_back(std::move(cell));
@@ -235,6 +239,10 @@ class Experiment {
 
   CalibrationSetting calibration_of(const ExperimentMethod& method) const {
     return CalibrationSetting::from_json(method.calibration, method.name + ": calibration", config_.data);
+  }
+
+  LearningSetting learning_of(const ExperimentMethod& method) const {
+    return LearningSetting::from_json(method.learning, method.calibration, method.name + ": learning", config_.data);
   }
 
   struct Calibration {
@@ -380,9 +388,17 @@ class Experiment {
       // One progress bar at a time: calibration as it goes has its own.
       const bool calibrates_meanwhile =
           known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
-      const CompressionReport report = compress_model(
-          original_, plan, model_folder, options, calibrates_meanwhile ? ProgressCallback() : labelled("compressing"));
-      nlohmann::json json = to_json(report);
+      const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : labelled("compressing");
+      nlohmann::json json;
+      if (plan.allocator == "learned") {
+        const LearnedCompression learned = compress_learned(
+            original_, plan, model_folder, options,
+            make_learning(learning_of(*cell.method), original_, config_.compute, config_.data), progress);
+        json = to_json(learned.report);
+        json["learning"] = {{"rounds", to_json(learned.rounds)}, {"round", learned.best}};
+      } else {
+        json = to_json(compress_model(original_, plan, model_folder, options, progress));
+      }
       json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       if (known != nullptr) json["calibration"] = known->description();
       json["method"] = cell.method->name;

@@ -74,6 +74,26 @@ TEST_F(CalibrationTextsTest, LongTextsAreCutShortOnesSkipped) {
   EXPECT_THAT(sequences(), ::testing::UnorderedElementsAre("aaaa", "cccc", "dddd"));
 }
 
+TEST_F(CalibrationTextsTest, LongTextsAreSplitAfterAllFirstWindows) {
+  options.files = {write_texts("x.jsonl", {10, 3, 13, 4})};
+  options.tokens = 4;
+  options.sequences.reset();
+  options.add_special = false;
+  options.short_texts = ShortTexts::skip;
+  options.long_texts = CalibrationTextOptions::LongTexts::split;
+  auto found = sequences();
+  ASSERT_EQ(found.size(), 6U);
+  EXPECT_THAT(std::vector(found.begin(), found.begin() + 3), ::testing::UnorderedElementsAre("aaaa", "cccc", "dddd"));
+  EXPECT_THAT(std::vector(found.begin() + 3, found.begin() + 5), ::testing::UnorderedElementsAre("aaaa", "cccc"));
+  EXPECT_EQ(found.back(), "cccc");
+  for (std::size_t count = 1; count < found.size(); ++count) {
+    options.sequences = count;
+    EXPECT_EQ(sequences(), std::vector(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count)));
+  }
+  options.sequences = 7;
+  EXPECT_THAT(error().found, ::testing::HasSubstr("6 sequences"));
+}
+
 TEST_F(CalibrationTextsTest, ShortTextsAreKeptAsTheyAre) {
   options.files = {write_texts("x.jsonl", {10, 3, 7, 4})};
   options.tokens = 4;

@@ -13,10 +13,12 @@
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/compress_model.h"
+#include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "learning_setting.h"
 #include "version.h"
 
 namespace lcomp {
@@ -34,13 +36,13 @@ struct CompressCommand {
   std::string scales;
   std::vector<std::string> components;
   std::string activations;
-  std::optional<double> ratio;
-  std::optional<double> bits_per_weight;
-  std::optional<std::uint64_t> bytes;
+  std::vector<double> ratios, bits_per_weight;
+  std::vector<std::uint64_t> bytes;
   bool replace = false;
   std::string statistics;
   std::string allocator;
   std::string cost;  // whose sensitivities; empty: those that are there
+  std::optional<std::int64_t> rounds, learning_sequences, held_out;
   CalibrationOption calibration;
   ComputeType compute = ComputeType::float32;
 };
@@ -65,7 +67,10 @@ nlohmann::json setting_of(const CompressCommand& command) {
   nlohmann::json setting = command.config.empty() ? nlohmann::json::object() : parse_json_file(command.config);
   if (!setting.is_object())
     throw Error({command.config, "no JSON object", "a compression setting; see docs/cli.md", ""});
-  if (!command.method.empty() || !setting.contains("quantizer")) {
+  if (command.method == "learned") {
+    setting["quantizer"] = "rate";
+    setting["allocator"] = "learned";
+  } else if (!command.method.empty() || !setting.contains("quantizer")) {
     setting["quantizer"] = command.method.empty() ? "rtn" : command.method;
   }
   const std::string where = command.method.empty() ? command.config : "--method";
@@ -87,15 +92,50 @@ nlohmann::json setting_of(const CompressCommand& command) {
   }
   if (!command.activations.empty()) setting["activations"] = activations_of(command.activations);
   if (!command.allocator.empty()) setting["allocator"] = command.allocator;
-  if (command.ratio) setting["target"] = {{"ratio", *command.ratio}};
-  if (command.bits_per_weight) setting["target"] = {{"bits_per_weight", *command.bits_per_weight}};
-  if (command.bytes) setting["target"] = {{"bytes", *command.bytes}};
   return setting;
 }
 
+// One of the sizes asked for, and the folder that the model of that size goes to.
+struct Size {
+  nlohmann::json target;  // null: that of --config, or none
+  std::string out;
+};
+
+// With several sizes the models are folders of --out.
+std::vector<Size> sizes_of(const CompressCommand& command) {
+  std::vector<Size> sizes;
+  const auto add = [&](const char* key, const char* text, const auto& values) {
+    for (const auto value : values) {
+      const std::string folder = (std::filesystem::path(command.out) / fmt::format("{}-{}", text, value)).string();
+      sizes.push_back({{{key, value}}, values.size() > 1 ? folder : command.out});
+    }
+  };
+  add("ratio", "ratio", command.ratios);
+  add("bits_per_weight", "bits-per-weight", command.bits_per_weight);
+  add("bytes", "bytes", command.bytes);
+  if (sizes.empty()) sizes.push_back({nullptr, command.out});
+  return sizes;
+}
+
+// A part of a setting that is not the plan's: taken out of it.
+nlohmann::json take(nlohmann::json& setting, const char* key) {
+  if (!setting.contains(key)) return nlohmann::json::object();
+  nlohmann::json part = std::move(setting[key]);
+  setting.erase(key);
+  return part;
+}
+
+// The options of the learned allocation, over what --config says.
+nlohmann::json learning_of(const CompressCommand& command, nlohmann::json base) {
+  if (command.rounds) base["rounds"] = *command.rounds;
+  if (command.learning_sequences) base["sequences"] = *command.learning_sequences;
+  if (command.held_out) base["held_out"] = *command.held_out;
+  return base;
+}
+
 // What an interrupted compression goes on with; deleted when it is done.
-std::filesystem::path work_folder(const CompressCommand& command) {
-  std::filesystem::path out = std::filesystem::path(command.out).lexically_normal();
+std::filesystem::path work_folder(const std::string& folder) {
+  std::filesystem::path out = std::filesystem::path(folder).lexically_normal();
   if (!out.has_filename()) out = out.parent_path();
   return out.string() + ".unfinished";
 }
@@ -108,7 +148,8 @@ struct Statistics {
 // Statistics for the plan: of --statistics, or of the calibration texts; null where it needs none,
 // or can do without and there are no texts.
 Statistics statistics_of(const CompressCommand& command, const CompressionPlan& plan, const nlohmann::json& calibration,
-                         const std::string& where, const ModelFolder& model, const CommandContext& context) {
+                         const std::string& where, const ModelFolder& model, const std::string& out,
+                         const CommandContext& context) {
   if (!uses_statistics(plan)) return {};
   if (!command.statistics.empty()) {
     CalibrationArchive archive = CalibrationArchive::open(command.statistics);
@@ -136,42 +177,67 @@ Statistics statistics_of(const CompressCommand& command, const CompressionPlan& 
   hasher.update(name(command.compute));
   Hasher work;
   work.update(to_json(plan).dump());
-  const StatisticsPlaces places = {{}, {work_folder(command) / "stream", work.hex()}};
+  const StatisticsPlaces places = {{}, {work_folder(out) / "stream", work.hex()}};
   return {make_statistics(setting, texts, model, command.compute, places, context.progress()), hasher.hex()};
 }
 
-void run(const CompressCommand& command, const CommandContext& context) {
-  const std::string where = command.config.empty() ? "command line" : command.config;
-  nlohmann::json setting = setting_of(command);
-  nlohmann::json calibration = nlohmann::json::object();
-  if (setting.contains("calibration")) {
-    calibration = setting["calibration"];
-    setting.erase("calibration");
-  }
-  calibration = command.calibration.json(std::move(calibration));
-  const auto plan = CompressionPlan::from_json(setting, where);
-  const ModelFolder model = open_model(command.model);
-  const Statistics statistics = statistics_of(command, plan, calibration, where + ": calibration", model, context);
+CompressionReport compress(const CompressCommand& command, const ModelFolder& model, const CompressionPlan& plan,
+                           const nlohmann::json& calibration, const nlohmann::json& learning, const std::string& where,
+                           const std::string& out, const CommandContext& context) {
+  const Statistics statistics = statistics_of(command, plan, calibration, where + ": calibration", model, out, context);
   const bool calibrates_meanwhile =
       statistics.provider != nullptr && command.statistics.empty();  // with its own progress
   CompressOptions options;
   options.replace = command.replace;
   options.statistics = statistics.provider.get();
-  if (options.statistics != nullptr) {
-    options.work = work_folder(command);
+  const bool learned = plan.allocator == "learned";
+  if (options.statistics != nullptr || learned) {
+    options.work = work_folder(out);
     options.work_key = fmt::format("{} {} {}", program_version(), hash_model(command.model), statistics.key);
   }
-  const CompressionReport report =
-      compress_model(model, plan, command.out, options, calibrates_meanwhile ? ProgressCallback() : context.progress());
-  if (!options.work.empty()) std::filesystem::remove_all(options.work);
-  nlohmann::json json = to_json(report);
-  std::string warnings;
-  for (const ComponentReport& line : report.components) {
-    for (const std::string& warning : line.warnings) warnings += fmt::format("warning: {}: {}\n", line.name, warning);
+  const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : context.progress();
+  CompressionReport report;
+  if (learned) {
+    const auto setting = LearningSetting::from_json(learning, calibration, where + ": learning", context.data);
+    report = compress_learned(model, plan, out, options, make_learning(setting, model, command.compute, context.data),
+                              progress)
+                 .report;
+  } else {
+    report = compress_model(model, plan, out, options, progress);
   }
-  json["out"] = command.out;
-  context.print(json, warnings + fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", command.out,
-                                             report.bytes, report.bits_per_weight, report.ratio));
+  if (!options.work.empty()) std::filesystem::remove_all(options.work);
+  return report;
+}
+
+void run(const CompressCommand& command, const CommandContext& context) {
+  const std::string where = command.config.empty() ? "command line" : command.config;
+  nlohmann::json setting = setting_of(command);
+  const nlohmann::json calibration = command.calibration.json(take(setting, "calibration"));
+  const nlohmann::json learning = learning_of(command, take(setting, "learning"));
+  std::vector<Size> sizes = sizes_of(command);
+  std::vector<CompressionPlan> plans;
+  for (const Size& size : sizes) {
+    if (!size.target.is_null()) setting["target"] = size.target;
+    plans.push_back(CompressionPlan::from_json(setting, where));
+  }
+  const ModelFolder model = open_model(command.model);
+  nlohmann::json results = nlohmann::json::array();
+  std::string text;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const std::string& out = sizes[i].out;
+    if (const auto folder = std::filesystem::path(out).parent_path(); sizes.size() > 1) {
+      std::filesystem::create_directories(folder);
+    }
+    const CompressionReport report = compress(command, model, plans[i], calibration, learning, where, out, context);
+    for (const ComponentReport& line : report.components) {
+      for (const std::string& warning : line.warnings) text += fmt::format("warning: {}: {}\n", line.name, warning);
+    }
+    text += fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", out, report.bytes,
+                        report.bits_per_weight, report.ratio);
+    results.push_back(to_json(report));
+    results.back()["out"] = out;
+  }
+  context.print(results.size() == 1 ? results.front() : results, text);
 }
 
 }  // namespace
@@ -190,9 +256,10 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
   command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
   command->add_option("--out", options->out, "folder to write")->required();
   command->add_option("--config", options->config, "JSON file with a compression setting (docs/cli.md)");
-  command->add_option("--method", options->method,
-                      "a method string such as rtn, rtn:bits=4,group=64 or f16 (default: rtn); the options below "
-                      "are laid over it");
+  command->add_option(
+      "--method", options->method,
+      "a method string such as rtn, rtn:bits=4,group=64 or f16 (default: rtn); the options below are laid "
+      "over it; learned: rate with allocator learned");
   command->add_option("--bits", options->bits, "bits of a code, 1 to 8; 16: plain f16");
   command->add_option("--group-size", options->group_size,
                       "columns that share a scale, or channel, or tensor (default: 64)");
@@ -214,9 +281,17 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       ->check(CLI::IsMember({"divergence", "cross_entropy"}));
   command
       ->add_option("--allocator", options->allocator,
-                   "how bytes are shared out to meet a size: fixed, or for rate-coded models across, within or "
-                   "second_order (default: fixed, for rate-coded models second_order)")
+                   "how bytes are shared out to meet a size: fixed or across, for rate-coded models also within, "
+                   "second_order or learned (default: fixed, for rate-coded models second_order)")
       ->check(CLI::IsMember(allocator_names()));
+  command->add_option("--rounds", options->rounds, "of allocator learned, at most (default: 6)")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--learning-sequences", options->learning_sequences,
+                   "that allocator learned learns from: further ones of --texts (default: 24)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--held-out", options->held_out, "further ones, which tell when it stops (default: 16)")
+      ->check(CLI::PositiveNumber);
   options->calibration.add_to(*command, context, true);
   add_compute_option(*command, options->compute);
   command
@@ -225,10 +300,15 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto* target = command->add_option_group("target", "a size, everything counted; widths are chosen to meet it");
-  target->add_option("--ratio", options->ratio, "16-bit size / compressed size")->check(CLI::PositiveNumber);
-  target->add_option("--bits-per-weight", options->bits_per_weight, "8 x bytes / parameters")
+  target
+      ->add_option("--ratio", options->ratios,
+                   "16-bit size / compressed size; several, 3,5,7: a model of each in --out")
+      ->delimiter(',')
       ->check(CLI::PositiveNumber);
-  target->add_option("--bytes", options->bytes, "bytes")->check(CLI::PositiveNumber);
+  target->add_option("--bits-per-weight", options->bits_per_weight, "8 x bytes / parameters; one or several")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  target->add_option("--bytes", options->bytes, "bytes; one or several")->delimiter(',')->check(CLI::PositiveNumber);
   target->require_option(0, 1);
   command->add_flag("--replace", options->replace, "replace --out when it exists");
   command->callback([options, &context] { run(*options, context); });

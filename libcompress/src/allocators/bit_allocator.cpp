@@ -6,18 +6,20 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "lcomp/allocators/across_allocator.h"
 #include "lcomp/allocators/fixed_allocator.h"
 #include "lcomp/core/error.h"
 
 namespace lcomp {
 
-std::vector<std::string> allocator_names() { return {"fixed", "across", "within", "second_order"}; }
+std::vector<std::string> allocator_names() { return {"fixed", "across", "within", "second_order", "learned"}; }
 
 std::unique_ptr<BitAllocator> make_allocator(std::string_view name) {
   if (name == "fixed") return std::make_unique<FixedAllocator>();
+  if (name == "across") return std::make_unique<AcrossAllocator>();
   const std::vector<std::string> known = allocator_names();
   if (std::find(known.begin(), known.end(), name) != known.end()) {
-    throw Error({"allocator", fmt::format("\"{}\" for components of fixed width", name), "fixed",
+    throw Error({"allocator", fmt::format("\"{}\" for components of fixed width", name), "fixed or across",
                  "rate-coded components (method rate) have the others"});
   }
   throw Error({"allocator", fmt::format("\"{}\"", name), fmt::format("one of {}", fmt::join(known, ", ")), ""});

@@ -20,6 +20,7 @@
 #include "lcomp/kernels/integer_matmul.h"
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "lcomp/quantizers/second_order_cost.h"
 #include "lcomp/quantizers/squared_error.h"
 #include "rate_allocation.h"
 
@@ -94,6 +95,7 @@ class Compression {
                                   {"ratio", report_.ratio},
                                   {"plan", to_json(plan_)}};
     if (options_.statistics != nullptr) description["calibration"] = options_.statistics->description();
+    description.update(options_.record);
     writer.finish(model_.config_json, description);
     return std::move(report_);
   }
@@ -210,6 +212,7 @@ class Compression {
     line.bytes = payload_bytes(shape);
     line.bits_per_weight = bits_per_weight(shape);
     line.relative_error = finished.relative_error;
+    if (rates_ && rates_->contains(i)) line.bits_slope = rates_->bits_slope(i, line.bytes);
     line.warnings = finished.warnings;
     assert(quantizer == nullptr ||
            line.bytes == quantizer->predicted_bytes(component.rows, component.cols).value_or(line.bytes));
@@ -254,6 +257,9 @@ class Compression {
       throw Error({"target", "components of open width and rate-coded ones of open precision in one plan",
                    "only one of them", "give \"bits\" to the others"});
     }
+    if (plan_.allocator == "learned") {
+      throw Error({"allocator", "\"learned\" without texts to learn from", "texts, or another allocator", ""});
+    }
     const std::uint64_t budget = plan_.target->budget(report_.parameters);
     const std::uint64_t others = other_bytes();
     if (others > budget) {
@@ -262,6 +268,42 @@ class Compression {
     }
     rates_.emplace(components_, settings_, plan_.allocator, budget - others, options_.statistics, *model_.tensors,
                    progress_);
+  }
+
+  double squared_error_at(std::size_t i, int bits) const {
+    const ModelComponent& component = components_[i];
+    const Matrix weight = model_.tensors->read(component.tensor);
+    const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
+    return squared_error(weight.view(), quantizer->quantize_without_statistics(weight.view(), component.name)).error;
+  }
+
+  // What the sensitivities say of the component at a width, as it will be quantized.
+  double cost_at(std::size_t i, int bits) const {
+    const ModelComponent& component = components_[i];
+    const Matrix weight = model_.tensors->read(component.tensor);
+    const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
+    const std::shared_ptr<const LayerStats> known = options_.statistics->statistics(component);
+    const CompressedWeight compressed = quantizer->uses_statistics() && known->hessian.size() > 0
+                                            ? quantizer->quantize(weight.view(), *known, component.name)
+                                            : quantizer->quantize_without_statistics(weight.view(), component.name);
+    Matrix decoded(component.rows, component.cols);
+    decode_rows(view(compressed), 0, component.rows, decoded.span());
+    return second_order_cost(weight.view(), decoded.view(), *known->sensitivity, component.name);
+  }
+
+  void require_sensitivities(const std::vector<std::size_t>& components) const {
+    if (options_.statistics == nullptr || !options_.statistics->in_any_order()) {
+      throw Error({"allocator", fmt::format("\"{}\" without statistics of the original", plan_.allocator),
+                   "statistics with sensitivities, of the original",
+                   "lcomp calibrate --sensitivity divergence makes them, for --statistics"});
+    }
+    for (const std::size_t i : components) {
+      const std::shared_ptr<const LayerStats> known = options_.statistics->statistics(components_[i]);
+      if (known != nullptr && known->sensitivity != nullptr) continue;
+      throw Error({components_[i].name, "no sensitivity: how much the cost depends on it",
+                   "that of every component, for allocator " + plan_.allocator,
+                   "lcomp calibrate --sensitivity divergence gathers them"});
+    }
   }
 
   // Chooses the width of every component whose setting leaves it open.
@@ -288,16 +330,14 @@ class Compression {
       throw Error({"target", "every component has its width already", "a setting without \"bits\"",
                    "leave out \"bits\", or the target"});
     }
-    Progress progress(progress_, "allocating bits", 2 * weights);
+    const bool by_cost = plan_.allocator != "fixed";
+    if (by_cost) require_sensitivities(open);
+    Progress progress(progress_, "allocating bits", (by_cost ? 8 : 2) * weights);
     const auto allocator = make_allocator(plan_.allocator);
     const std::vector<std::size_t> chosen = allocator->allocate(problem, [&](std::size_t index, std::size_t choice) {
-      const ModelComponent& component = components_[open[index]];
       const int bits = problem.components[index].choices[choice].bits;
-      const Matrix weight = model_.tensors->read(component.tensor);
-      const auto quantizer = quantizer_at(settings_[open[index]].setting, bits, component.name);
-      const double error =
-          squared_error(weight.view(), quantizer->quantize_without_statistics(weight.view(), component.name)).error;
-      progress.advance(component.parameters());
+      const double error = by_cost ? cost_at(open[index], bits) : squared_error_at(open[index], bits);
+      progress.advance(components_[open[index]].parameters());
       return error;
     });
     for (std::size_t index = 0; index < open.size(); ++index) {

@@ -167,6 +167,7 @@ nlohmann::json to_json(const CompressionPlan& plan) {
 
 bool uses_statistics(const CompressionPlan& plan) {
   if (plan.activations && plan.activations->is_static()) return true;
+  if (plan.target && plan.allocator != "fixed") return true;
   const auto setting_uses_them = [](nlohmann::json setting) {
     if (lacks_bits(setting, "quantizer") || lacks_precision(setting, "quantizer")) setting["bits"] = any_bits;
     return make_quantizer(setting, "quantizer")->uses_statistics();

@@ -43,7 +43,6 @@ RateAllocation::RateAllocation(const std::vector<ModelComponent>& components,
                  "lcomp calibrate --sensitivity divergence makes them, for --statistics"});
   }
   Progress progress(progress_callback, "measuring components", weights);
-  std::vector<RateBudgetComponent> budgeted;
   for (const auto& entry : places_) {
     const std::size_t i = entry.first;
     const ModelComponent& component = components[i];
@@ -61,15 +60,23 @@ RateAllocation::RateAllocation(const std::vector<ModelComponent>& components,
     line.kind = component.kind == ComponentKind::linear ? 0 : 1;
     line.weights = component.parameters();
     line.side_bytes = expected_side_bytes(component);
+    line.precision_offset = options.precision_offset;
     line.min_bits = options.min_bits;
     line.max_bits = options.max_bits;
     line.curve =
         RateCodedProblem(weight.view(), known != nullptr ? *known : LayerStats{}, options, component.name).curve();
-    budgeted.push_back(std::move(line));
+    budgeted_.push_back(std::move(line));
     options_.push_back(options);
     progress.advance(component.parameters());
   }
-  budget_.emplace(one_price ? RateSharing::equal_price : RateSharing::equal_bits, budget, std::move(budgeted));
+  budget_.emplace(one_price ? RateSharing::equal_price : RateSharing::equal_bits, budget, budgeted_);
+}
+
+double RateAllocation::bits_slope(std::size_t component, std::uint64_t bytes) const {
+  const RateBudgetComponent& line = budgeted_[places_.at(component)];
+  if (line.curve.weights() == 0) return 0;
+  const double bits = 8 * (static_cast<double>(bytes) - static_cast<double>(line.side_bytes));
+  return bits > 0 ? line.curve.slope(line.curve.precision(bits)) : 0;
 }
 
 RateAllocation::Result RateAllocation::compress(std::size_t component, ConstMatrixView weight, const LayerStats& stats,

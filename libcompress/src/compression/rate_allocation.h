@@ -36,6 +36,9 @@ class RateAllocation {
   bool contains(std::size_t component) const { return places_.contains(component); }
   std::string quantizer_name(std::size_t component) const { return name(options_.at(places_.at(component))); }
 
+  // How many bits the codes of a component that took so many bytes would grow by when its precision rose, per unit.
+  double bits_slope(std::size_t component, std::uint64_t bytes) const;
+
   struct Result {
     CompressedWeight weight;
     // Bytes of a first attempt, which decided what the second was to be; for taken_before().
@@ -48,6 +51,7 @@ class RateAllocation {
  private:
   std::map<std::size_t, std::size_t> places_;  // of a component among those of open precision
   std::vector<RateCodedOptions> options_;      // of each place
+  std::vector<RateBudgetComponent> budgeted_;  // likewise
   std::optional<RateBudget> budget_;
 };
 

@@ -174,6 +174,7 @@ RateCodedOptions read_rate_options(ConfigReader& reader) {
   RateCodedOptions options;
   if (reader.has("precision")) options.precision = reader.real("precision", -64, 64);
   if (reader.has("bits")) options.bits = reader.real("bits", 0, 16);
+  options.precision_offset = reader.real_or("offset", options.precision_offset, -16, 16);
   options.row_steps = reader.boolean_or("rows", options.row_steps);
   options.column_steps = reader.boolean_or("columns", options.column_steps);
   options.guided = !reader.boolean_or("plain", !options.guided);

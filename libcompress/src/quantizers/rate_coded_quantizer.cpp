@@ -261,6 +261,12 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
   if (options.bits && !(*options.bits > 0 && *options.bits <= 16)) {
     throw Error({where, fmt::format("{:g} bits", *options.bits), "more than 0, at most 16", ""});
   }
+  if (!(std::abs(options.precision_offset) <= 16)) {
+    throw Error({where, fmt::format("offset {:g}", options.precision_offset), "-16 to 16", ""});
+  }
+  if (options.bits && options.precision_offset != 0) {
+    throw Error({where, "\"offset\" beside \"bits\"", "one of them: offsets are added to precisions", ""});
+  }
   if (!Trellis::has_memory(options.trellis_memory)) {
     throw Error({where, fmt::format("a trellis with a memory of {}", options.trellis_memory),
                  fmt::format("0 or 2 to {}", Trellis::max_memory), ""});
@@ -291,7 +297,9 @@ RateCodedQuantizer::RateCodedQuantizer(const RateCodedOptions& options) : option
 CompressedWeight RateCodedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
                                               const std::string& component) const {
   const RateCodedProblem problem(weight, stats, options_, component);
-  if (options_.precision || problem.is_irrelevant()) return problem.quantize(options_.precision.value_or(0));
+  if (options_.precision || problem.is_irrelevant()) {
+    return problem.quantize(options_.precision.value_or(0) + options_.precision_offset);
+  }
   return quantize_to_bytes(problem, static_cast<std::uint64_t>(*options_.bits * static_cast<double>(weight.size()) / 8),
                            0.003, component);
 }
@@ -321,6 +329,7 @@ std::string name(const RateCodedOptions& options) {
   MethodString text("rate");
   if (options.precision) text.add("precision", *options.precision);
   if (options.bits) text.add("bits", *options.bits);
+  if (options.precision_offset != 0) text.add("offset", options.precision_offset);
   if (!options.row_steps) text.add("rows", "false");
   if (!options.column_steps) text.add("columns", "false");
   if (!options.guided) text.flag("plain");

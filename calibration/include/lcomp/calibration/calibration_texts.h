@@ -24,6 +24,12 @@ struct CalibrationTextOptions {
     keep,         // each is a sequence of its own, as AutoGPTQ calibrates
   };
   ShortTexts short_texts = ShortTexts::concatenate;
+  enum class LongTexts {
+    cut,    // a text longer than a window gives its first one; the rest is not used
+    split,  // where first windows don't suffice, the second ones of texts follow, then the third ...; they begin
+            // without a begin token
+  };
+  LongTexts long_texts = LongTexts::cut;
   std::uint64_t seed = 0;   // of the order in which texts are drawn
   bool add_special = true;  // let the tokenizer add its begin token at the start of each text
 };
@@ -35,7 +41,8 @@ struct CalibrationTexts {
 
 // Draws token sequences from the files. Lines of all .jsonl files and windows of all raw texts are put in one seeded
 // order and drawn until there are enough sequences:
-//   a text of at least `tokens` tokens is cut to its first `tokens` tokens: one sequence, the rest is not used;
+//   a text of at least `tokens` tokens is cut to its first `tokens` tokens: one sequence, the rest is not used but with
+//   LongTexts::split;
 //   shorter ones are skipped, or kept as they are, or joined: when those waiting reach `tokens`, they are cut there and
 //   make a sequence, and the next text begins a new one, so that every sequence begins where a text begins; a raw text
 //   is tokenized as a whole and cut into windows without overlap, its tail left out.

@@ -23,7 +23,7 @@ struct RateBudgetComponent {
   std::uint64_t weights = 0;
   std::uint64_t side_bytes = 0;  // steps and the like, about
   RateCurve curve;
-  double precision_offset = 0;  // added to the common precision: learned, or 0
+  double precision_offset = 0;  // added to the common precision
   double min_bits = 0;          // bits per weight, payload; pinned by the user
   double max_bits = std::numeric_limits<double>::infinity();
 };

@@ -22,6 +22,7 @@ struct CompressOptions {
   // than the plan decides the result: the model's content, the calibration.
   std::filesystem::path work = {};
   std::string work_key = {};
+  nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
 };
 
 struct ComponentReport {
@@ -33,6 +34,7 @@ struct ComponentReport {
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
   double relative_error = 0;  // sum (w - w^)^2 / sum w^2
+  double bits_slope = 0;      // rate-coded of chosen precision: d bits / d precision, about; else 0
   std::vector<std::string> warnings;
 };
 

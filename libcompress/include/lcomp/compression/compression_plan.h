@@ -38,7 +38,7 @@ struct CompressionTarget {
 //             a component the one with the most literal characters counts; two that are equally specific are an error,
 //             and so is one that matches nothing
 // target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
-//             from the allocator; without a target, every setting must have "bits"
+//             from the allocator ("fixed" or "across"); without a target, every setting must have "bits"
 // allocator   a name of bit_allocator.h; default "fixed", for rate-coded components "second_order"
 // activations how the inputs of linear layers are rounded (formats/activation_quantization.h); left out: they are not.
 //             Fixed ranges need statistics. The weights of all these layers must then be integers with scales
@@ -54,7 +54,8 @@ struct CompressionPlan {
 };
 nlohmann::json to_json(const CompressionPlan& plan);
 
-// Whether the plan makes use of statistics of the linears' inputs: a method, or fixed ranges of activations.
+// Whether the plan makes use of statistics of the linears' inputs: a method, an allocator, or fixed ranges of
+// activations.
 bool uses_statistics(const CompressionPlan& plan);
 
 // What the plan says for one component of a model.

@@ -46,11 +46,11 @@ namespace lcomp {
 //       levels of their own for each row; codes and levels by turns for the whole Hessian; needs calibration
 //       alternations  turns; default 2
 //       cycles        passes over all columns in each turn; default 4
-//   {"method": "rate", "precision": 12.5, "rows": true, "columns": true, "plain": false, "trellis": 3,
+//   {"method": "rate", "precision": 12.5, "offset": 0, "rows": true, "columns": true, "plain": false, "trellis": 3,
 //    "rate_weight": 0.6, "damping": 0.01, "min_bits": 0, "max_bits": 16}
 //       or "bits": 3.2, a real number, in place of the precision: what a weight takes, all in. An allocator chooses the
-//       precision where neither is given; min_bits and max_bits bound what it gives to a component. Needs calibration;
-//       no transforms
+//       precision where neither is given; min_bits and max_bits bound what it gives to a component, offset is added to
+//       what it chooses. Needs calibration; no transforms
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
 // Any of them may have "transforms", done before and undone by decoding, in this order (transformed_quantizer.h); bits
 // 16 is plain f16, without them:

@@ -20,6 +20,9 @@ struct RateCodedOptions {
   // same price. Left out where `bits` says how many bits a weight of the component shall take, all in.
   std::optional<double> precision;
   std::optional<double> bits;
+  // Added to the precision, given or chosen by an allocator: what learning found the component to deserve beyond what
+  // its sensitivity says (learned_allocation.h).
+  double precision_offset = 0;
   bool row_steps = true, column_steps = true;  // false: one step for all of them, the geometric mean
   bool guided = true;      // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
   int trellis_memory = 3;  // formats/trellis.h; 0: plain rounding

@@ -1,0 +1,130 @@
+#include "learning_setting.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/rng.h"
+#include "lcomp/eval/choice_prompts.h"
+#include "lcomp/io/config_reader.h"
+#include "model_tokenizer.h"
+
+namespace lcomp {
+namespace {
+
+constexpr const char* text_keys[] = {"texts", "tokens", "short_texts", "long_texts", "seed", "bos"};
+
+TokenBatch part(const TokenBatch& batch, std::size_t first, std::size_t count) {
+  TokenBatch some;
+  for (std::size_t s = first; s < first + count; ++s) some.add(batch.sequence(s));
+  return some;
+}
+
+LearningTask text_task(const LearningSetting& setting, Decoder& original, TokenBatch batch) {
+  if (setting.cost == LearningSetting::Cost::divergence) return divergence_task(original, std::move(batch));
+  auto cost = std::make_unique<NextTokenCost>(batch);
+  return {std::move(batch), std::move(cost)};
+}
+
+// The answer's letter among those of its question.
+LearningTask answer_task(std::span<const PreparedQuestion* const> questions) {
+  LearningTask task;
+  std::vector<Choice> choices;
+  for (const PreparedQuestion* question : questions) {
+    const ChoicePrompt& prompt = question->prompts.front();
+    task.batch.add(prompt.ids);
+    choices.push_back({task.batch.tokens() - 1, prompt.targets, question->question.answer});
+  }
+  task.cost = std::make_unique<ChoiceCost>(std::move(choices));
+  return task;
+}
+
+LearningOptions learning_from_questions(const LearningSetting& setting, const ModelFolder& model,
+                                        const std::string& data) {
+  const ChoiceTask task =
+      make_choice_task(*setting.questions, *load_model_tokenizer(model), model.config.max_positions, data);
+  std::vector<const PreparedQuestion*> usable;
+  for (const PreparedQuestion& question : task.questions) {
+    if (!question.too_long && question.prompts.front().alternatives) usable.push_back(&question);
+  }
+  const std::size_t wanted = setting.training + setting.held_out;
+  if (usable.size() < wanted) {
+    throw Error({"learning: questions",
+                 fmt::format("{} questions that are answered by a letter of one token", usable.size()),
+                 fmt::format("{} to learn from and {} held out", setting.training, setting.held_out),
+                 "ask for fewer, or name a larger set"});
+  }
+  Rng(setting.questions->seed).split("learning").shuffle(std::span(usable));
+  LearningOptions learning;
+  learning.training = answer_task(std::span(usable).first(setting.training));
+  learning.held_out = answer_task(std::span(usable).subspan(setting.training, setting.held_out));
+  learning.description =
+      fmt::format("answers, {} and {} questions of {}", setting.training, setting.held_out, task.description);
+  return learning;
+}
+
+}  // namespace
+
+LearningSetting LearningSetting::from_json(const nlohmann::json& json, const nlohmann::json& calibration,
+                                           const std::string& where, const std::string& data) {
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  ConfigReader reader(json, where);
+  LearningSetting setting;
+  const std::string cost = reader.one_of_or("cost", "divergence", {"divergence", "cross_entropy", "answers"});
+  setting.cost = cost == "answers" ? Cost::answers : cost == "cross_entropy" ? Cost::cross_entropy : Cost::divergence;
+  const bool answers = setting.cost == Cost::answers;
+  setting.training = static_cast<std::size_t>(reader.integer_or("sequences", answers ? 256 : 24, 1, most));
+  setting.held_out = static_cast<std::size_t>(reader.integer_or("held_out", answers ? 256 : 16, 1, most));
+  setting.rounds = static_cast<int>(reader.integer_or("rounds", setting.rounds, 1, 1000));
+  if (answers) {
+    ConfigReader questions(reader.object("questions"), reader.where("questions"));
+    const std::string task = questions.one_of("task", {"mmlu", "arc-easy", "arc-challenge", "choices"});
+    setting.questions = ChoiceProtocol::from_config(*ChoiceProtocol::task_from_name(task), questions);
+    questions.finish();
+    if (setting.questions->prompt != ChoiceProtocol::Prompt::letters) {
+      throw Error({reader.where("questions"), "prompts without letters", "\"prompt\": \"letters\"", ""});
+    }
+    reader.finish();
+    return setting;
+  }
+  nlohmann::json texts = nlohmann::json::object();
+  for (const char* key : text_keys) {
+    if (calibration.is_object() && calibration.contains(key)) texts[key] = calibration[key];
+    if (reader.has(key)) texts[key] = reader.any(key);
+  }
+  if (!texts.contains("texts")) {
+    throw Error({reader.where("texts"), "no texts to learn from", R"("c4", or files)",
+                 "those of \"calibration\" serve where it has some"});
+  }
+  const bool same_texts = calibration.is_object() && calibration.value("texts", nlohmann::json()) == texts["texts"];
+  setting.skip = static_cast<std::size_t>(
+      reader.integer_or("skip", same_texts ? calibration.value("sequences", std::int64_t{128}) : 0, 0, most));
+  reader.finish();
+  texts["sequences"] = setting.skip + setting.training + setting.held_out;
+  setting.texts = CalibrationSetting::from_json(texts, where, data).texts;
+  return setting;
+}
+
+LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
+                              const std::string& data) {
+  LearningOptions learning;
+  if (setting.questions) {
+    learning = learning_from_questions(setting, model, data);
+  } else {
+    const CalibrationTexts texts = read_calibration_texts(setting.texts, *load_model_tokenizer(model));
+    Decoder original(model, compute);
+    learning.training = text_task(setting, original, part(texts.batch, setting.skip, setting.training));
+    learning.held_out =
+        text_task(setting, original, part(texts.batch, setting.skip + setting.training, setting.held_out));
+    learning.description =
+        fmt::format("{}, the last {} and {} of {}",
+                    setting.cost == LearningSetting::Cost::divergence ? "divergence" : "cross_entropy",
+                    setting.training, setting.held_out, texts.description);
+  }
+  learning.rounds = setting.rounds;
+  return learning;
+}
+
+}  // namespace lcomp

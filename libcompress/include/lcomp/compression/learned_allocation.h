@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/compression/compress_model.h"
+#include "lcomp/compression/compression_plan.h"
+#include "lcomp/core/progress.h"
+#include "lcomp/models/cost.h"
+#include "lcomp/models/decoder.h"
+#include "lcomp/models/model_folder.h"
+
+namespace lcomp {
+
+// Learned bit allocation: gradient descent on the cost of the compressed model itself.
+
+// Texts, and what a model costs on them.
+struct LearningTask {
+  TokenBatch batch;
+  std::unique_ptr<LogitCost> cost;
+};
+
+// KL(original || model), mean over all tokens of the batch. `top`: tokens of the original's distribution that are kept
+// apart; all others count as one (DistributionCost). Logits are made for some hundred tokens at a time. Throws as
+// Decoder::forward().
+LearningTask divergence_task(Decoder& original, TokenBatch batch, std::size_t top = 256);
+
+// The cost of a model on a task; a forward pass. NaN where the model is broken.
+double evaluate(Decoder& model, const LearningTask& task, const ForwardOptions& options = {});
+
+struct LearningOptions {
+  LearningTask training, held_out;
+  std::string description;  // of the texts, for the record
+  int rounds = 6;           // the most; the first is the start
+  double rate = 0.7;        // of Newton's step
+};
+
+// One round: what was compressed, and what it cost.
+struct LearningRound {
+  std::map<std::string, double> offsets;  // of precision, by component
+  std::uint64_t bytes = 0;
+  double training_cost = 0, held_out_cost = 0;
+  double price_spread = 0;  // root mean square of log2 of the components' prices over the mean: 0 at the optimum
+};
+// [{"bytes", "training_cost", "held_out_cost", "price_spread"}], without offsets
+nlohmann::json to_json(const std::vector<LearningRound>& rounds);
+
+// Compresses rate-coded components so that the true cost of the whole model, not its second-order model, is least for
+// the plan's size; `plan.allocator` is "learned". From allocator second_order the log2 steps of the components are
+// descended on:
+//   D_c = <dC / dW^_c, W^_c - W_c> = - dC / d ln step_c         the cost C of the compressed model, by a backward pass:
+//                                                              errors are proportional to steps
+//   R_c = d bits_c / d precision_c                             by RateCurve
+//   offset_c += rate / 2 log2((D_c / R_c) / (sum D / sum R))   limited to +-0.7 rate, and of prices below a tenth
+// which is Newton's step for errors that cost their square; RateBudget finds the common precision, the multiplier of
+// the bytes, anew. Each round compresses the whole model, with feedback and coding, so that nothing stands in for
+// rounding. Stops when the cost on the held-out texts has not fallen for a round, or when the rounds are used up, and
+// keeps the round with the least. The plan of the result is an ordinary one of allocator second_order with an "offset"
+// for each component, and makes the same model again.
+// options.work is needed: finished rounds are kept there, and after kill -9 the same call goes on within the round.
+// Time: a compression and gradients() on the training texts a round. Memory: the larger of both.
+// Throws Error for a plan without a target, or with components of open width; as compress_model() and gradients(),
+// where a weight, a cost or a gradient is not finite; and for a learning of other arguments in options.work unless
+// options.replace.
+struct LearnedCompression {
+  CompressionReport report;
+  CompressionPlan plan;  // with the offsets
+  std::vector<LearningRound> rounds;
+  std::size_t best = 0;  // index into rounds
+};
+LearnedCompression compress_learned(const ModelFolder& model, const CompressionPlan& plan,
+                                    const std::filesystem::path& out, const CompressOptions& options,
+                                    const LearningOptions& learning, const ProgressCallback& progress = {});
+
+}  // namespace lcomp

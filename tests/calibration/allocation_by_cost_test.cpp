@@ -1,0 +1,95 @@
+// Widths by what components cost, as sensitivities tell.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "lcomp/calibration/calibrate.h"
+#include "lcomp/calibration/compression_statistics.h"
+#include "lcomp/calibration/sensitivity.h"
+#include "lcomp/compression/compress_model.h"
+#include "lcomp/core/error.h"
+#include "lcomp/quantizers/second_order_cost.h"
+#include "tiny_model.h"
+
+namespace lcomp {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct AllocationByCost : ::testing::TestWithParam<std::string> {
+  testing::TemporaryFolder folder;
+  ModelFolder model;
+
+  void SetUp() override {
+    LCOMP_REQUIRE(testing::tiny_model());
+    model = open_model(testing::tiny_model());
+    const TokenBatch tokens = testing::random_tokens(300, model.config.vocab_size);
+    Decoder decoder(model);
+    calibrate(decoder, tokens, folder / "statistics");
+    add_sensitivities(decoder, tokens, folder / "statistics");
+  }
+
+  std::unique_ptr<StatisticsProvider> statistics(
+      std::optional<SensitivityCost> cost = SensitivityCost::divergence) const {
+    return archived_statistics(model, CalibrationArchive::open(folder / "statistics"), cost);
+  }
+
+  CompressionReport compress(const std::string& out, const std::string& allocator, StatisticsProvider* known) const {
+    CompressOptions options;
+    options.statistics = known;
+    const nlohmann::json plan = {
+        {"quantizer", GetParam()}, {"target", {{"bits_per_weight", 5.0}}}, {"allocator", allocator}};
+    return compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / out, options);
+  }
+
+  // Of all components together.
+  double cost(const std::string& out) const {
+    const ModelFolder compressed = open_model(folder / out);
+    const auto known = statistics();
+    double sum = 0;
+    for (const ModelComponent& component : model_components(model)) {
+      const auto stats = known->statistics(component);
+      const Matrix weight = model.tensors->read(component.tensor);
+      const Matrix decoded = compressed.tensors->read(component.tensor);
+      sum += second_order_cost(weight.view(), decoded.view(), *stats->sensitivity, component.name);
+    }
+    return sum;
+  }
+};
+
+TEST_P(AllocationByCost, CostsLessThanOneWidth) {
+  const auto known = statistics();
+  const CompressionReport fixed = compress("fixed", "fixed", known.get());
+  const CompressionReport across = compress("across", "across", known.get());
+  EXPECT_LE(across.bits_per_weight, 5.0);
+  EXPECT_GT(across.bits_per_weight, 4.9);
+  EXPECT_LT(cost("across"), 0.97 * cost("fixed"));
+  const auto [least, most] =
+      std::minmax_element(across.components.begin(), across.components.end(),
+                          [](const auto& a, const auto& b) { return a.bits_per_weight < b.bits_per_weight; });
+  EXPECT_GT(most->bits_per_weight, least->bits_per_weight + 0.9);
+}
+
+TEST_P(AllocationByCost, NeedsSensitivities) {
+  const auto refuses = [&](StatisticsProvider* known, const char* text) {
+    try {
+      compress("refused", "across", known);
+      ADD_FAILURE() << text;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(text));
+    }
+  };
+  refuses(nullptr, "without statistics");
+  const auto without = statistics(std::nullopt);
+  refuses(without.get(), "no sensitivity");
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, AllocationByCost,
+                         ::testing::Values("rtn:group=16", "gptq:group=16,act_order", "codebook:group=32"),
+                         [](const auto& method) { return method.param.substr(0, method.param.find(':')); });
+
+}  // namespace
+}  // namespace lcomp

@@ -1,0 +1,161 @@
+// compress_learned() on a small model, with the statistics that calibration gathers.
+#include "lcomp/compression/learned_allocation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include "lcomp/calibration/calibrate.h"
+#include "lcomp/calibration/compression_statistics.h"
+#include "lcomp/calibration/sensitivity.h"
+#include "lcomp/core/error.h"
+#include "tiny_model.h"
+
+namespace lcomp {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+struct Killed {};
+
+std::string contents(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+struct SlowLearnedAllocation : ::testing::Test {
+  testing::TemporaryFolder folder;
+  ModelFolder model;
+  nlohmann::json plan = {{"quantizer", "rate"}, {"target", {{"bits_per_weight", 4}}}, {"allocator", "learned"}};
+  int rounds = 4;
+
+  void SetUp() override {
+    LCOMP_REQUIRE(testing::tiny_model());
+    model = open_model(testing::tiny_model());
+    const TokenBatch tokens = testing::random_tokens(200, model.config.vocab_size);
+    Decoder decoder(model);
+    calibrate(decoder, tokens, folder / "statistics");
+    add_sensitivities(decoder, tokens, folder / "statistics");
+  }
+
+  LearningOptions learning() const {
+    Decoder original(model);
+    LearningOptions options;
+    options.training = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 5), 64);
+    options.held_out = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 6), 64);
+    options.description = "random tokens";
+    options.rounds = rounds;
+    return options;
+  }
+
+  // end: the progress event at which the process dies.
+  LearnedCompression compress(const std::string& out, std::optional<std::size_t> end = {}, bool replace = false) const {
+    const auto known =
+        archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
+    CompressOptions options;
+    options.statistics = known.get();
+    options.work = folder / (out + ".work");
+    options.work_key = "key";
+    options.replace = replace;
+    std::size_t events = 0;
+    return compress_learned(model, CompressionPlan::from_json(plan, "plan"), folder / out, options, learning(),
+                            [&](const ProgressEvent&) {
+                              if (end && events++ == *end) throw Killed();
+                            });
+  }
+
+  double cost(const std::string& out) const {
+    Decoder decoder(open_model(folder / out));
+    return evaluate(decoder, learning().held_out);
+  }
+};
+
+TEST_F(SlowLearnedAllocation, CostsLessThanItsStart) {
+  // The start is made bad, so that there is much to learn.
+  plan["components"] = {{"*.q_proj", {{"offset", 2.0}}}, {"*.down_proj", {{"offset", -1.5}}}};
+  const LearnedCompression learned = compress("learned");
+  ASSERT_GE(learned.rounds.size(), 2U);
+  EXPECT_GT(learned.best, 0U);
+  EXPECT_LT(learned.rounds[learned.best].held_out_cost, 0.9 * learned.rounds[0].held_out_cost);
+  EXPECT_LT(learned.rounds[learned.best].price_spread, learned.rounds[0].price_spread);
+  EXPECT_LE(learned.report.bits_per_weight, 4);
+  EXPECT_GT(learned.report.bits_per_weight, 3.92);
+  EXPECT_NEAR(cost("learned"), learned.rounds[learned.best].held_out_cost, 1e-6) << "the best round is what is kept";
+  EXPECT_LT(learned.plan.components.at("model.layers.0.self_attn.q_proj").at("offset").get<double>(), 1.5);
+  EXPECT_GT(learned.plan.components.at("model.layers.0.mlp.down_proj").at("offset").get<double>(), -1.0);
+}
+
+TEST_F(SlowLearnedAllocation, ThePlanMakesTheSameModelAgain) {
+  rounds = 2;
+  const LearnedCompression learned = compress("learned");
+  EXPECT_EQ(learned.plan.allocator, "second_order");
+  const auto known =
+      archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
+  CompressOptions options;
+  options.statistics = known.get();
+  const auto again = CompressionPlan::from_json(to_json(learned.plan), "plan");
+  compress_model(model, again, folder / "again", options);
+  EXPECT_TRUE(contents(folder / "again" / "model.safetensors") == contents(folder / "learned" / "model.safetensors"));
+}
+
+TEST_F(SlowLearnedAllocation, KilledItGoesOnToTheSameBytes) {
+  rounds = 2;
+  const LearnedCompression whole = compress("whole");
+  for (const std::size_t end : {10U, 45U, 80U, 110U}) {
+    const std::string out = "out" + std::to_string(end);
+    EXPECT_THROW(compress(out, end), Killed) << end;
+    EXPECT_FALSE(fs::exists(folder / out));
+    const LearnedCompression resumed = compress(out);
+    EXPECT_EQ(to_json(resumed.rounds), to_json(whole.rounds));
+    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+  }
+}
+
+TEST_F(SlowLearnedAllocation, RoundsOfOtherArgumentsAreRefusedOrReplaced) {
+  rounds = 1;
+  compress("out");
+  plan["target"] = {{"bits_per_weight", 5}};
+  try {
+    compress("out");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("another learning"));
+  }
+  EXPECT_GT(compress("out", {}, true).report.bits_per_weight, 4.5);
+}
+
+TEST_F(SlowLearnedAllocation, RefusesWhatItCantLearn) {
+  const auto refuses = [&](const nlohmann::json& change, const char* text) {
+    nlohmann::json changed = plan;
+    changed.merge_patch(change);
+    std::swap(plan, changed);
+    try {
+      compress("refused");
+      ADD_FAILURE() << change;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(text));
+    }
+    std::swap(plan, changed);
+  };
+  refuses({{"quantizer", "rtn:group=16"}}, "fixed width");
+  refuses({{"quantizer", "rate:precision=9"}, {"target", nullptr}}, "without a target");
+  refuses({{"quantizer", "rate:precision=9"}}, "no component's precision is open");
+  const auto parsed = CompressionPlan::from_json(plan, "plan");
+  EXPECT_THROW(compress_model(model, parsed, folder / "out"), Error) << "without texts";
+}
+
+TEST(DivergenceTaskTest, TheOriginalCostsNothing) {
+  LCOMP_REQUIRE(testing::tiny_model());
+  Decoder original(open_model(testing::tiny_model()));
+  const std::size_t vocabulary = original.config().vocab_size;
+  const LearningTask task = divergence_task(original, testing::random_tokens(300, vocabulary), 16);
+  EXPECT_NEAR(evaluate(original, task), 0, 1e-6);
+}
+
+}  // namespace
+}  // namespace lcomp

@@ -1,0 +1,95 @@
+#include "lcomp/quantizers/second_order_cost.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/rng.h"
+
+namespace lcomp {
+namespace {
+
+constexpr std::size_t rows = 5, cols = 4;
+
+Matrix random_matrix(std::size_t height, std::size_t width, Rng& rng) {
+  Matrix m(height, width);
+  for (float& value : m.span()) value = static_cast<float>(rng.normal());
+  return m;
+}
+
+struct Example {
+  Rng rng{11};
+  Matrix weight = random_matrix(rows, cols, rng), decoded = random_matrix(rows, cols, rng);
+  Matrix hessian{cols, cols};
+  std::vector<float> outputs = {0.1F, 0.5F, 0.0F, 2.0F, 0.3F}, row_sums = {1, 2, 0, 4, 0.5F},
+                     column_sums = {0.25F, 3, 0.5F, 1};
+  LayerSensitivity sensitivity;
+
+  Example() {
+    const Matrix root = random_matrix(7, cols, rng);
+    for (std::size_t a = 0; a < cols; ++a) {
+      for (std::size_t b = 0; b < cols; ++b) {
+        hessian(a, b) = 0;
+        for (std::size_t t = 0; t < root.rows(); ++t) hessian(a, b) += root(t, a) * root(t, b);
+      }
+    }
+    sensitivity.outputs = outputs;
+    sensitivity.rows = row_sums;
+    sensitivity.columns = column_sums;
+    sensitivity.guided_hessian = hessian.view();
+  }
+  double error(std::size_t i, std::size_t j) const {
+    return static_cast<double>(weight(i, j)) - static_cast<double>(decoded(i, j));
+  }
+};
+
+TEST(SecondOrderCostTest, IsTheQuadraticFormOfTheGuidedHessian) {
+  const Example example;
+  const double all = std::accumulate(example.outputs.begin(), example.outputs.end(), 0.0);
+  double expected = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t a = 0; a < cols; ++a) {
+      for (std::size_t b = 0; b < cols; ++b) {
+        expected += 0.5 * static_cast<double>(example.outputs[i]) / all * static_cast<double>(rows) / 2 *
+                    example.error(i, a) * static_cast<double>(example.hessian(a, b)) * example.error(i, b);
+      }
+    }
+  }
+  EXPECT_NEAR(second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer"), expected,
+              1e-5 * expected);
+}
+
+TEST(SecondOrderCostTest, CountsAnEmbeddingByRowsAndColumns) {
+  Example example;
+  example.sensitivity.embedding = true;
+  const double all = std::accumulate(example.row_sums.begin(), example.row_sums.end(), 0.0);
+  double expected = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      expected += 0.5 * static_cast<double>(example.row_sums[i]) * static_cast<double>(example.column_sums[j]) / all *
+                  example.error(i, j) * example.error(i, j);
+    }
+  }
+  EXPECT_NEAR(second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "embedding"),
+              expected, 1e-9 * expected);
+}
+
+TEST(SecondOrderCostTest, IsNothingWithoutErrorsAndWhereNoTokenDependsOnIt) {
+  Example example;
+  EXPECT_EQ(second_order_cost(example.weight.view(), example.weight.view(), example.sensitivity, "layer"), 0);
+  example.outputs.assign(rows, 0);
+  EXPECT_EQ(second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer"), 0);
+}
+
+TEST(SecondOrderCostTest, RefusesOtherShapes) {
+  Example example;
+  const Matrix other(rows + 1, cols);
+  EXPECT_THROW(second_order_cost(example.weight.view(), other.view(), example.sensitivity, "layer"), Error);
+  example.sensitivity.outputs = {};
+  EXPECT_THROW(second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer"), Error);
+}
+
+}  // namespace
+}  // namespace lcomp
