@@ -133,6 +133,7 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     if (entry.has("allocator")) method.setting["allocator"] = entry.one_of("allocator", allocator_names());
     method.learning = learning;
     if (entry.has("learning")) method.learning.update(entry.object("learning"));
+    if (entry.has("repair")) method.repair = entry.object("repair");
     method.sizes = sizes;
     if (entry.has("sizes")) {
       method.sizes.clear();

@@ -28,6 +28,7 @@ struct ExperimentMethod {
   nlohmann::json setting;
   nlohmann::json calibration;                          // of CalibrationSetting; null: none
   nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
+  nlohmann::json repair;                               // of RepairSetting; null: none
   std::vector<ExperimentSize> sizes;
 };
 

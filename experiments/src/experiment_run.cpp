@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "calibration_setting.h"
+#include "compression_job.h"
 #include "compute_option.h"
 #include "content_hash.h"
 #include "environment.h"
@@ -23,14 +24,12 @@
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/compression/bit_distribution.h"
 #include "lcomp/compression/compress_model.h"
-#include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
-#include "learning_setting.h"
 #include "model_tokenizer.h"
 #include "run_report.h"
 #include "time_estimate.h"
@@ -103,13 +102,13 @@ class Experiment {
       for (const auto& size : method.sizes) {
         // A wrong setting is found before any work.
         const auto plan = CompressionPlan::from_json(plan_json(method, size), method.name);
+        job_of(method, plan).check();
         if (!uses_statistics(plan)) continue;
         if (method.calibration.is_null()) {
           throw Error({method.name, "a method that uses statistics, without \"calibration\"", "calibration texts",
                        "add \"calibration\": {\"texts\": ...} to the experiment or the method"});
         }
         calibration_of(method);
-        if (plan.allocator == "learned") learning_of(method);
       }
     }
     require_disk_space(config, original_);
@@ -231,6 +230,7 @@ class Experiment {
               {"plan", plan}, {"calibration", method.calibration}, {"texts", calibration_tokens(method).token_hash}};
           if (plan.value("allocator", "") == "learned") identity["learning"] = method.learning;
         }
+        if (!method.repair.is_null()) identity = {{"compression", identity}, {"repair", method.repair}};
         cell.folder = folder(identity);
         cells_.push_back(std::move(cell));
       }
@@ -241,8 +241,15 @@ class Experiment {
     return CalibrationSetting::from_json(method.calibration, method.name + ": calibration", config_.data);
   }
 
-  LearningSetting learning_of(const ExperimentMethod& method) const {
-    return LearningSetting::from_json(method.learning, method.calibration, method.name + ": learning", config_.data);
+  CompressionJob job_of(const ExperimentMethod& method, const CompressionPlan& plan) const {
+    const nlohmann::json none = nlohmann::json::object();
+    return {plan,
+            method.calibration.is_null() ? none : method.calibration,
+            method.learning,
+            method.repair,
+            method.name,
+            config_.data,
+            config_.compute};
   }
 
   struct Calibration {
@@ -381,7 +388,7 @@ class Experiment {
       const auto start = std::chrono::steady_clock::now();
       const auto known = statistics(cell);
       options.statistics = known.get();
-      if (known != nullptr) {
+      if (known != nullptr || !cell.method->repair.is_null()) {
         options.work = work_folder(cell);
         options.work_key = cell.folder.filename().string();
       }
@@ -389,16 +396,7 @@ class Experiment {
       const bool calibrates_meanwhile =
           known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
       const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : labelled("compressing");
-      nlohmann::json json;
-      if (plan.allocator == "learned") {
-        const LearnedCompression learned = compress_learned(
-            original_, plan, model_folder, options,
-            make_learning(learning_of(*cell.method), original_, config_.compute, config_.data), progress);
-        json = to_json(learned.report);
-        json["learning"] = {{"rounds", to_json(learned.rounds)}, {"round", learned.best}};
-      } else {
-        json = to_json(compress_model(original_, plan, model_folder, options, progress));
-      }
+      nlohmann::json json = run_job(job_of(*cell.method, plan), original_, model_folder, options, progress);
       json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       if (known != nullptr) json["calibration"] = known->description();
       json["method"] = cell.method->name;

@@ -41,8 +41,15 @@ LearningTask answer_task(std::span<const PreparedQuestion* const> questions) {
   return task;
 }
 
-LearningOptions learning_from_questions(const LearningSetting& setting, const ModelFolder& model,
-                                        const std::string& data) {
+// Tasks of `each` sequences or questions for training, and one that is held out.
+struct Tasks {
+  std::vector<LearningTask> training;
+  LearningTask held_out;
+  std::string description;
+};
+
+Tasks tasks_from_questions(const LearningSetting& setting, std::size_t each, const ModelFolder& model,
+                           const std::string& data) {
   const ChoiceTask task =
       make_choice_task(*setting.questions, *load_model_tokenizer(model), model.config.max_positions, data);
   std::vector<const PreparedQuestion*> usable;
@@ -51,18 +58,37 @@ LearningOptions learning_from_questions(const LearningSetting& setting, const Mo
   }
   const std::size_t wanted = setting.training + setting.held_out;
   if (usable.size() < wanted) {
-    throw Error({"learning: questions",
+    throw Error({"questions to learn from",
                  fmt::format("{} questions that are answered by a letter of one token", usable.size()),
                  fmt::format("{} to learn from and {} held out", setting.training, setting.held_out),
                  "ask for fewer, or name a larger set"});
   }
   Rng(setting.questions->seed).split("learning").shuffle(std::span(usable));
-  LearningOptions learning;
-  learning.training = answer_task(std::span(usable).first(setting.training));
-  learning.held_out = answer_task(std::span(usable).subspan(setting.training, setting.held_out));
-  learning.description =
+  Tasks tasks;
+  for (std::size_t first = 0; first < setting.training; first += each) {
+    tasks.training.push_back(answer_task(std::span(usable).subspan(first, std::min(each, setting.training - first))));
+  }
+  tasks.held_out = answer_task(std::span(usable).subspan(setting.training, setting.held_out));
+  tasks.description =
       fmt::format("answers, {} and {} questions of {}", setting.training, setting.held_out, task.description);
-  return learning;
+  return tasks;
+}
+
+Tasks tasks_of(const LearningSetting& setting, std::size_t each, const ModelFolder& model, ComputeType compute,
+               const std::string& data) {
+  if (setting.questions) return tasks_from_questions(setting, each, model, data);
+  const CalibrationTexts texts = read_calibration_texts(setting.texts, *load_model_tokenizer(model));
+  Decoder original(model, compute);
+  Tasks tasks;
+  for (std::size_t first = 0; first < setting.training; first += each) {
+    tasks.training.push_back(text_task(
+        setting, original, part(texts.batch, setting.skip + first, std::min(each, setting.training - first))));
+  }
+  tasks.held_out = text_task(setting, original, part(texts.batch, setting.skip + setting.training, setting.held_out));
+  tasks.description = fmt::format("{}, the last {} and {} of {}",
+                                  setting.cost == LearningSetting::Cost::divergence ? "divergence" : "cross_entropy",
+                                  setting.training, setting.held_out, texts.description);
+  return tasks;
 }
 
 }  // namespace
@@ -107,22 +133,40 @@ LearningSetting LearningSetting::from_json(const nlohmann::json& json, const nlo
   return setting;
 }
 
+RepairSetting RepairSetting::from_json(const nlohmann::json& json, const nlohmann::json& calibration,
+                                       const std::string& where, const std::string& data) {
+  RepairSetting setting;
+  ConfigReader reader(json, where);
+  setting.steps = static_cast<int>(reader.integer_or("steps", setting.steps, 1, 1000000));
+  setting.rate = reader.real_or("rate", setting.rate, 1e-9, 1);
+  setting.sequences_per_step = static_cast<std::size_t>(reader.integer_or("sequences_per_step", 1, 1, 1000000));
+  if (reader.has("rounds")) throw Error({reader.where("rounds"), "rounds of a repair", "\"steps\"", ""});
+  nlohmann::json texts = json;
+  for (const char* key : {"steps", "rate", "sequences_per_step"}) texts.erase(key);
+  if (!texts.contains("sequences") && texts.value("cost", "divergence") != "answers") texts["sequences"] = 48;
+  setting.texts = LearningSetting::from_json(texts, calibration, where, data);
+  return setting;
+}
+
+RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
+                          const std::string& data) {
+  Tasks tasks = tasks_of(setting.texts, setting.sequences_per_step, model, compute, data);
+  RepairOptions repair;
+  repair.training = std::move(tasks.training);
+  repair.held_out = std::move(tasks.held_out);
+  repair.description = std::move(tasks.description);
+  repair.steps = setting.steps;
+  repair.rate = setting.rate;
+  return repair;
+}
+
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
                               const std::string& data) {
+  Tasks tasks = tasks_of(setting, setting.training, model, compute, data);
   LearningOptions learning;
-  if (setting.questions) {
-    learning = learning_from_questions(setting, model, data);
-  } else {
-    const CalibrationTexts texts = read_calibration_texts(setting.texts, *load_model_tokenizer(model));
-    Decoder original(model, compute);
-    learning.training = text_task(setting, original, part(texts.batch, setting.skip, setting.training));
-    learning.held_out =
-        text_task(setting, original, part(texts.batch, setting.skip + setting.training, setting.held_out));
-    learning.description =
-        fmt::format("{}, the last {} and {} of {}",
-                    setting.cost == LearningSetting::Cost::divergence ? "divergence" : "cross_entropy",
-                    setting.training, setting.held_out, texts.description);
-  }
+  learning.training = std::move(tasks.training.front());
+  learning.held_out = std::move(tasks.held_out);
+  learning.description = std::move(tasks.description);
   learning.rounds = setting.rounds;
   return learning;
 }

@@ -7,6 +7,7 @@
 
 #include "calibration_setting.h"
 #include "lcomp/compression/learned_allocation.h"
+#include "lcomp/compression/repair.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
@@ -35,6 +36,22 @@ struct LearningSetting {
   static LearningSetting from_json(const nlohmann::json& json, const nlohmann::json& calibration,
                                    const std::string& where, const std::string& data);
 };
+
+// A repair after compression (lcomp/compression/repair.h), as JSON:
+//   {"steps": 64, "rate": 0.002, "sequences_per_step": 1, "sequences": 48, ...}
+// and the keys above, but for "rounds". The sequences are used in turn.
+struct RepairSetting {
+  LearningSetting texts;
+  int steps = 64;
+  double rate = 0.002;
+  std::size_t sequences_per_step = 1;
+
+  static RepairSetting from_json(const nlohmann::json& json, const nlohmann::json& calibration,
+                                 const std::string& where, const std::string& data);
+};
+// Without budget and folders.
+RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
+                          const std::string& data);
 
 // Reads the texts and runs the original over them. `model` must outlive the result.
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,

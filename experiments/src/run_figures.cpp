@@ -270,6 +270,39 @@ Figure bits_figure(const RecordedRun& run, const std::string& method, std::strin
   return figure;
 }
 
+// Cost by round on the texts that were learned from and on those held out.
+Figure learning_figure(const RecordedRun& run, const std::string& method) {
+  Figure figure;
+  figure.name = file_name("learning", method);
+  figure.title = method + ": cost by round";
+  for (const RecordedRow& row : run.rows) {
+    const fs::path file = run.folder / "cells" / row.cell / "cell.json";
+    if (row.method != method || !fs::exists(file)) continue;
+    const nlohmann::json cell = parse_json_file(file);
+    if (!cell.contains("learning")) continue;
+    FigurePanel panel;
+    panel.title = fmt::format("{}, round {} is kept", row.size, cell["learning"].value("round", 0) + 1);
+    panel.x_label = "round";
+    panel.y_label = "cost, nats a token";
+    FigureSeries training{"learned from", 0, {}}, held_out{"held out", 1, {}};
+    double number = 1;
+    for (const nlohmann::json& round : cell["learning"].at("rounds")) {
+      const auto add = [&](FigureSeries& series, const char* key) {
+        const double cost = round.at(key).get<double>();
+        series.points.push_back({number, cost, 0, 0.5, fmt::format("{}, round {}: {:.5f}", series.name, number, cost)});
+      };
+      add(training, "training_cost");
+      add(held_out, "held_out_cost");
+      ++number;
+    }
+    panel.x_low = 0.5;
+    panel.x_high = number - 0.5;
+    panel.series = {std::move(training), std::move(held_out)};
+    figure.panels.push_back(std::move(panel));
+  }
+  return figure;
+}
+
 }  // namespace
 
 RunFigures run_figures(const RecordedRun& run) {
@@ -289,6 +322,10 @@ RunFigures run_figures(const RecordedRun& run) {
   for (const std::string& method : methods) {
     Figure figure = bits_figure(run, method, absent);
     if (!figure.panels.empty()) figures.bits.push_back(std::move(figure));
+  }
+  for (const std::string& method : methods) {
+    Figure figure = learning_figure(run, method);
+    if (!figure.panels.empty()) figures.learning.push_back(std::move(figure));
   }
   if (!absent.empty()) {
     figures.notes.push_back(

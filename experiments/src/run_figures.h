@@ -15,6 +15,7 @@ struct RunFigures {
   // By method, a column of panels a size: a map of the mean bits of each kind of component by layer, and how many
   // weights are in columns and in rows of so many bits.
   std::vector<Figure> bits;
+  std::vector<Figure> learning;    // of learned allocations, by method: cost by round, a panel a size
   std::vector<std::string> notes;  // what could not be drawn, and why
 };
 

@@ -117,6 +117,8 @@ std::string run_report(const RecordedRun& run) {
   text += loss_figures(figures.losses);
   if (!figures.categories.empty()) text += "<h2 id=\"categories\">Accuracy by category</h2>\n";
   for (const Figure& figure : figures.categories) text += html_figure(figure);
+  if (!figures.learning.empty()) text += "<h2 id=\"learning\">Learned allocation, round by round</h2>\n";
+  for (const Figure& figure : figures.learning) text += html_figure(figure);
   text += bits_part(figures);
   for (const std::string& note : figures.notes) text += fmt::format("<p class=\"faint\">{}</p>\n", escape_html(note));
   text += "<h2 id=\"how\">How it was made</h2>\n";

@@ -84,6 +84,8 @@ RateCodedWeight rate_coded_weight(std::size_t rows, std::size_t cols, int memory
   for (std::size_t k = 0; k < rows * cols; ++k) {
     codes.codes.push_back(static_cast<std::int32_t>(std::lround(3 * rng.normal())));
   }
+  for (std::size_t i = 0; memory == 3 && i < rows; ++i)
+    codes.row_gains.push_back(static_cast<std::int16_t>(rng.below(40)));
   return encode_rate_coded(codes, "w");
 }
 
@@ -372,7 +374,8 @@ Matrix decoded_by_definition(const RateCodedWeight& w) {
       if (i % w.chain_rows == 0) state = 0;
       const std::int32_t code = codes.codes[i * w.cols + j];
       const double octaves = (codes.row_steps[i] + codes.col_steps[j]) / static_cast<double>(w.steps_per_octave);
-      const float step = codes.base_step * static_cast<float>(std::exp2(octaves));
+      const float gain = codes.row_gains.empty() ? 1 : 1 + static_cast<float>(codes.row_gains[i]) / 1024;
+      const float step = codes.base_step * gain * static_cast<float>(std::exp2(octaves));
       out(i, j) = static_cast<float>(trellis.level(state, code)) * step;
       state = trellis.next(state, code);
     }

@@ -232,6 +232,45 @@ TEST(RateCodedTest, ReadsNothingBeyondAnyBytes) {
   }
 }
 
+TEST(RateCodedTest, GainsMultiplyRows) {
+  RateCodedCodes codes = random_codes(70, 33, 3, 3);
+  const RateCodedWeight plain = encode_rate_coded(codes, "w");
+  Rng rng(5);
+  for (std::size_t i = 0; i < codes.rows; ++i) {
+    codes.row_gains.push_back(static_cast<std::int16_t>(std::lround(20 * rng.normal())));
+  }
+  codes.row_gains[3] = largest_row_gain;
+  codes.row_gains[4] = -largest_row_gain;
+  const RateCodedWeight scaled = encode_rate_coded(codes, "w");
+  EXPECT_EQ(decode_codes(view(scaled)).row_gains, codes.row_gains);
+  EXPECT_EQ(scaled.codes, plain.codes);
+  EXPECT_LT(scaled.side_bytes, plain.side_bytes + 80) << "about 6 bits each";
+  const Matrix before = decode(CompressedWeightView(view(plain)));
+  const Matrix after = decode(CompressedWeightView(view(scaled)));
+  for (std::size_t i = 0; i < codes.rows; ++i) {
+    const float gain = 1 + static_cast<float>(codes.row_gains[i]) / 1024;
+    for (std::size_t j = 0; j < codes.cols; ++j) {
+      EXPECT_NEAR(after(i, j), before(i, j) * gain, 1e-6F * std::abs(before(i, j)));
+    }
+  }
+  const RateCodedWeight again = with_row_gains(plain, codes.row_gains, "w");
+  EXPECT_EQ(again.side, scaled.side);
+  EXPECT_TRUE(static_cast<const RateCodedLayout&>(again) == static_cast<const RateCodedLayout&>(scaled));
+  const RateCodedWeight without = with_row_gains(scaled, {}, "w");
+  EXPECT_EQ(without.side, plain.side);
+  EXPECT_FALSE(without.row_gains);
+}
+
+TEST(RateCodedTest, RefusesGainsThatDontFit) {
+  const RateCodedWeight weight = encode_rate_coded(random_codes(3, 4, 1, 0), "w");
+  EXPECT_NO_THROW(with_row_gains(weight, {0, 1, -2}, "w"));
+  EXPECT_THROW(with_row_gains(weight, {0, 1}, "w"), Error);
+  EXPECT_THROW(with_row_gains(weight, {0, 1, largest_row_gain + 1}, "w"), Error);
+  RateCodedCodes codes = random_codes(3, 4, 1, 0);
+  codes.row_gains = {0, 1};
+  EXPECT_THROW(encode_rate_coded(codes, "w"), Error);
+}
+
 TEST(RateCodedTest, RefusesWhatItCantStore) {
   RateCodedCodes codes = random_codes(3, 4, 1, 0);
   codes.codes[5] = largest_rate_code;

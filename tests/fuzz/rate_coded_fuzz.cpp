@@ -27,6 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   weight.cols = std::size_t{1} + data[1] % 128;
   weight.steps_per_octave = 1 + data[2] % 16;
   weight.trellis_memory = data[3] % 7;
+  weight.row_gains = data[3] >= 128;
   weight.distribution = data[4] % 4;
   weight.chain_rows = 16;
   weight.block_rows = 64;

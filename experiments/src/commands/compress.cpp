@@ -7,18 +7,17 @@
 
 #include "calibration_option.h"
 #include "command_context.h"
+#include "compression_job.h"
 #include "compute_option.h"
 #include "content_hash.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/compression/compress_model.h"
-#include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "learning_setting.h"
 #include "version.h"
 
 namespace lcomp {
@@ -42,7 +41,8 @@ struct CompressCommand {
   std::string statistics;
   std::string allocator;
   std::string cost;  // whose sensitivities; empty: those that are there
-  std::optional<std::int64_t> rounds, learning_sequences, held_out;
+  std::optional<std::int64_t> rounds, learning_sequences, held_out, repair_steps;
+  bool repair = false;
   CalibrationOption calibration;
   ComputeType compute = ComputeType::float32;
 };
@@ -181,61 +181,63 @@ Statistics statistics_of(const CompressCommand& command, const CompressionPlan& 
   return {make_statistics(setting, texts, model, command.compute, places, context.progress()), hasher.hex()};
 }
 
-CompressionReport compress(const CompressCommand& command, const ModelFolder& model, const CompressionPlan& plan,
-                           const nlohmann::json& calibration, const nlohmann::json& learning, const std::string& where,
-                           const std::string& out, const CommandContext& context) {
-  const Statistics statistics = statistics_of(command, plan, calibration, where + ": calibration", model, out, context);
+nlohmann::json compress(const CompressCommand& command, const ModelFolder& model, const CompressionJob& job,
+                        const std::string& out, const CommandContext& context) {
+  const Statistics statistics =
+      statistics_of(command, job.plan, job.calibration, job.where + ": calibration", model, out, context);
   const bool calibrates_meanwhile =
       statistics.provider != nullptr && command.statistics.empty();  // with its own progress
   CompressOptions options;
   options.replace = command.replace;
   options.statistics = statistics.provider.get();
-  const bool learned = plan.allocator == "learned";
-  if (options.statistics != nullptr || learned) {
+  if (options.statistics != nullptr || job.learns() || job.repairs()) {
     options.work = work_folder(out);
     options.work_key = fmt::format("{} {} {}", program_version(), hash_model(command.model), statistics.key);
   }
-  const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : context.progress();
-  CompressionReport report;
-  if (learned) {
-    const auto setting = LearningSetting::from_json(learning, calibration, where + ": learning", context.data);
-    report = compress_learned(model, plan, out, options, make_learning(setting, model, command.compute, context.data),
-                              progress)
-                 .report;
-  } else {
-    report = compress_model(model, plan, out, options, progress);
-  }
+  nlohmann::json report =
+      run_job(job, model, out, options, calibrates_meanwhile ? ProgressCallback() : context.progress());
   if (!options.work.empty()) std::filesystem::remove_all(options.work);
   return report;
 }
 
 void run(const CompressCommand& command, const CommandContext& context) {
-  const std::string where = command.config.empty() ? "command line" : command.config;
+  CompressionJob job;
+  job.where = command.config.empty() ? "command line" : command.config;
+  job.data = context.data;
+  job.compute = command.compute;
   nlohmann::json setting = setting_of(command);
-  const nlohmann::json calibration = command.calibration.json(take(setting, "calibration"));
-  const nlohmann::json learning = learning_of(command, take(setting, "learning"));
-  std::vector<Size> sizes = sizes_of(command);
+  job.calibration = command.calibration.json(take(setting, "calibration"));
+  job.learning = learning_of(command, take(setting, "learning"));
+  const bool repairs = setting.contains("repair") || command.repair || command.repair_steps;
+  nlohmann::json repair = take(setting, "repair");
+  if (command.repair_steps) repair["steps"] = *command.repair_steps;
+  if (repairs) job.repair = std::move(repair);
+  const std::vector<Size> sizes = sizes_of(command);
   std::vector<CompressionPlan> plans;
   for (const Size& size : sizes) {
     if (!size.target.is_null()) setting["target"] = size.target;
-    plans.push_back(CompressionPlan::from_json(setting, where));
+    plans.push_back(CompressionPlan::from_json(setting, job.where));
+    job.plan = plans.back();
+    job.check();
   }
   const ModelFolder model = open_model(command.model);
   nlohmann::json results = nlohmann::json::array();
   std::string text;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const std::string& out = sizes[i].out;
-    if (const auto folder = std::filesystem::path(out).parent_path(); sizes.size() > 1) {
-      std::filesystem::create_directories(folder);
+    if (sizes.size() > 1) std::filesystem::create_directories(command.out);
+    job.plan = plans[i];
+    nlohmann::json report = compress(command, model, job, out, context);
+    for (const nlohmann::json& line : report.at("components")) {
+      for (const nlohmann::json& warning : line.value("warnings", nlohmann::json::array())) {
+        text += fmt::format("warning: {}: {}\n", line.at("name").get<std::string>(), warning.get<std::string>());
+      }
     }
-    const CompressionReport report = compress(command, model, plans[i], calibration, learning, where, out, context);
-    for (const ComponentReport& line : report.components) {
-      for (const std::string& warning : line.warnings) text += fmt::format("warning: {}: {}\n", line.name, warning);
-    }
-    text += fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", out, report.bytes,
-                        report.bits_per_weight, report.ratio);
-    results.push_back(to_json(report));
-    results.back()["out"] = out;
+    text += fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", out,
+                        report.at("bytes").get<std::uint64_t>(), report.at("bits_per_weight").get<double>(),
+                        report.at("ratio").get<double>());
+    report["out"] = out;
+    results.push_back(std::move(report));
   }
   context.print(results.size() == 1 ? results.front() : results, text);
 }
@@ -292,6 +294,9 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       ->check(CLI::PositiveNumber);
   command->add_option("--held-out", options->held_out, "further ones, which tell when it stops (default: 16)")
       ->check(CLI::PositiveNumber);
+  command->add_flag("--repair", options->repair,
+                    "train norms and rows' factors for a few steps afterwards, on further texts");
+  command->add_option("--repair-steps", options->repair_steps, "how many (default: 64)")->check(CLI::PositiveNumber);
   options->calibration.add_to(*command, context, true);
   add_compute_option(*command, options->compute);
   command

@@ -32,7 +32,7 @@ void plot(const PlotOptions& options, const CommandContext& context) {
   nlohmann::json json = {{"run", options.run}, {"out", out.string()}, {"drawn", drawn}, {"notes", figures.notes}};
   json["figures"] = nlohmann::json::array();
   std::string text;
-  for (const auto* kind : {&figures.losses, &figures.categories, &figures.bits}) {
+  for (const auto* kind : {&figures.losses, &figures.categories, &figures.bits, &figures.learning}) {
     for (const Figure& figure : *kind) {
       write_text_file(out / (figure.name + ".csv"), to_csv(figure_table(figure)));
       if (drawn) {

@@ -261,7 +261,7 @@ class Compression {
       throw Error({"allocator", "\"learned\" without texts to learn from", "texts, or another allocator", ""});
     }
     const std::uint64_t budget = plan_.target->budget(report_.parameters);
-    const std::uint64_t others = other_bytes();
+    const std::uint64_t others = other_bytes() + options_.reserved_bytes;
     if (others > budget) {
       throw Error({"target size", fmt::format("{} bytes", budget),
                    fmt::format("at least {} bytes, which the other components take", others), ""});
@@ -310,7 +310,7 @@ class Compression {
   void allocate_widths() {
     AllocationProblem problem;
     problem.budget = plan_.target->budget(report_.parameters);
-    problem.other_bytes = other_bytes();
+    problem.other_bytes = other_bytes() + options_.reserved_bytes;
     problem.parameters = report_.parameters;
     std::vector<std::size_t> open;  // indices into components_
     std::uint64_t weights = 0;

@@ -47,14 +47,16 @@ nlohmann::json to_json(const CodebookLayout& layout) {
 }
 
 nlohmann::json to_json(const RateCodedLayout& layout) {
-  return {{"format", "rate_coded"},
-          {"steps_per_octave", layout.steps_per_octave},
-          {"trellis_memory", layout.trellis_memory},
-          {"distribution", layout.distribution},
-          {"chain_rows", layout.chain_rows},
-          {"block_rows", layout.block_rows},
-          {"code_bytes", layout.code_bytes},
-          {"side_bytes", layout.side_bytes}};
+  nlohmann::json json = {{"format", "rate_coded"},
+                         {"steps_per_octave", layout.steps_per_octave},
+                         {"trellis_memory", layout.trellis_memory},
+                         {"distribution", layout.distribution},
+                         {"chain_rows", layout.chain_rows},
+                         {"block_rows", layout.block_rows},
+                         {"code_bytes", layout.code_bytes},
+                         {"side_bytes", layout.side_bytes}};
+  if (layout.row_gains) json["row_gains"] = true;
+  return json;
 }
 
 nlohmann::json to_json(const TransformedLayout& layout) {
@@ -139,6 +141,7 @@ RateCodedLayout read_rate_coded(ConfigReader& reader, std::size_t rows, std::siz
   layout.block_rows = static_cast<std::size_t>(reader.integer("block_rows", 1, most));
   layout.code_bytes = static_cast<std::uint64_t>(reader.integer("code_bytes", 0, most));
   layout.side_bytes = static_cast<std::uint64_t>(reader.integer("side_bytes", 0, most));
+  layout.row_gains = reader.boolean_or("row_gains", false);
   check_layout(layout, reader.where());
   return layout;
 }

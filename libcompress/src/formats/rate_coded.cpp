@@ -44,7 +44,7 @@ std::uint32_t index_entry(const RateCodedView& weight, std::size_t block, std::s
 }
 
 SideInformation side_of(const RateCodedView& weight, const std::string& where) {
-  auto side = decode_side(weight.rows, weight.cols, weight.side);
+  auto side = decode_side(weight.rows, weight.cols, weight.row_gains, weight.side);
   if (side) return std::move(*side);
   throw Error({where + ".side", "bytes that no encoder writes", "steps and classes of rows and columns",
                "the file is damaged"});
@@ -215,11 +215,22 @@ void decode_rows(const RateCodedView& weight, std::size_t row_begin, std::size_t
     for (std::size_t i = first; i < std::min(last, row_end); ++i) {
       if (!reader.read_row(levels)) throw damaged_block(weight, block);
       if (i < row_begin) continue;
-      levels_to_weights(levels.data(), base, powers.data(), side.row_steps[i], column_steps.data(), weight.cols,
+      const float gain = side.row_gains.empty() ? 1.0F : 1 + static_cast<float>(side.row_gains[i]) / row_gain_unit;
+      levels_to_weights(levels.data(), base * gain, powers.data(), side.row_steps[i], column_steps.data(), weight.cols,
                         &out[(i - row_begin) * weight.cols]);
     }
     if (last <= row_end && !reader.finished()) throw damaged_block(weight, block);
   }
+}
+
+RateCodedWeight with_row_gains(RateCodedWeight weight, std::vector<std::int16_t> gains, const std::string& where) {
+  check_row_gains(gains, weight.rows, where);
+  SideInformation side = side_of(view(weight), where);
+  weight.row_gains = !gains.empty();
+  side.row_gains = std::move(gains);
+  weight.side = encode_side(side);
+  weight.side_bytes = weight.side.size();
+  return weight;
 }
 
 RateCodedCodes decode_codes(const RateCodedView& weight) {
@@ -233,6 +244,7 @@ RateCodedCodes decode_codes(const RateCodedView& weight) {
   out.base_step = base_step(weight);
   out.row_steps = side.row_steps;
   out.col_steps = side.col_steps;
+  out.row_gains = side.row_gains;
   out.codes.resize(weight.rows * weight.cols);
   parallel_for(0, block_count(weight), [&](std::size_t block) {
     decode_codes_of_block(weight, side, block,

@@ -30,6 +30,7 @@ void check(const RateCodedCodes& codes, const std::string& where) {
                              codes.col_steps.size()),
                  fmt::format("those of {} x {}", codes.rows, codes.cols), ""});
   }
+  check_row_gains(codes.row_gains, codes.rows, where);
   if (!(codes.base_step > 0) || !std::isfinite(codes.base_step)) {
     throw Error({where, fmt::format("a base step of {}", codes.base_step), "a positive number", ""});
   }
@@ -51,6 +52,16 @@ void store_u32(std::uint8_t* to, std::uint32_t value) { std::memcpy(to, &value, 
 
 }  // namespace
 
+void check_row_gains(std::span<const std::int16_t> gains, std::size_t rows, const std::string& where) {
+  if (!gains.empty() && gains.size() != rows) {
+    throw Error({where, fmt::format("{} row gains", gains.size()), fmt::format("{}", rows), ""});
+  }
+  for (const std::int16_t gain : gains) {
+    if (gain >= -largest_row_gain && gain <= largest_row_gain) continue;
+    throw Error({where, fmt::format("a row gain of {}", gain), fmt::format("-{0} to {0}", largest_row_gain), ""});
+  }
+}
+
 RateCodedWeight encode_rate_coded(const RateCodedCodes& codes, const std::string& where) {
   RateCodedWeight out;
   out.rows = codes.rows;
@@ -66,7 +77,9 @@ RateCodedWeight encode_rate_coded(const RateCodedCodes& codes, const std::string
 
   CodeClasses classes = fit_code_classes(codes, out.block_rows);
   out.distribution = classes.shape;
-  const SideInformation side = {codes.row_steps, codes.col_steps, std::move(classes.rows), std::move(classes.cols)};
+  out.row_gains = !codes.row_gains.empty();
+  const SideInformation side = {codes.row_steps, codes.col_steps, std::move(classes.rows), std::move(classes.cols),
+                                codes.row_gains};
   out.side = encode_side(side);
   out.side_bytes = out.side.size();
   out.base_step.resize(4);

@@ -5,12 +5,11 @@
 #include <limits>
 
 #include "block_coder.h"
+#include "lcomp/formats/rate_coded.h"
 
 namespace lcomp {
 namespace {
 
-constexpr std::size_t arrays = 4;
-constexpr std::size_t header_bytes = 3 * arrays;
 constexpr int shape = 0;
 constexpr std::int16_t smallest_class = CodeTables::smallest_class;
 constexpr std::int16_t largest_class = 40;  // differences of 16 bits
@@ -53,11 +52,12 @@ BlockModel model_of(std::span<const std::int16_t> classes) {
 }  // namespace
 
 std::vector<std::uint8_t> encode_side(const SideInformation& side) {
-  std::array<std::vector<std::int32_t>, arrays> values;
-  values[0].assign(side.row_steps.begin(), side.row_steps.end());
-  values[1].assign(side.col_steps.begin(), side.col_steps.end());
-  values[2].assign(side.row_classes.begin(), side.row_classes.end());
-  values[3].assign(side.col_classes.begin(), side.col_classes.end());
+  std::vector<std::vector<std::int32_t>> values;
+  values.emplace_back(side.row_steps.begin(), side.row_steps.end());
+  values.emplace_back(side.col_steps.begin(), side.col_steps.end());
+  values.emplace_back(side.row_classes.begin(), side.row_classes.end());
+  values.emplace_back(side.col_classes.begin(), side.col_classes.end());
+  if (!side.row_gains.empty()) values.emplace_back(side.row_gains.begin(), side.row_gains.end());
   std::vector<std::uint8_t> bytes;
   std::vector<std::int16_t> classes;
   std::vector<std::int32_t> differences;
@@ -75,10 +75,13 @@ std::vector<std::uint8_t> encode_side(const SideInformation& side) {
   return bytes;
 }
 
-std::optional<SideInformation> decode_side(std::size_t rows, std::size_t cols, std::span<const std::uint8_t> bytes) {
+std::optional<SideInformation> decode_side(std::size_t rows, std::size_t cols, bool row_gains,
+                                           std::span<const std::uint8_t> bytes) {
+  const std::array<std::size_t, 5> sizes = {rows, cols, rows, cols, rows};
+  const std::size_t arrays = row_gains ? 5 : 4;
+  const std::size_t header_bytes = 3 * arrays;
   if (bytes.size() < header_bytes) return std::nullopt;
-  const std::array<std::size_t, arrays> sizes = {rows, cols, rows, cols};
-  std::array<std::int32_t, arrays> medians{};
+  std::array<std::int32_t, 5> medians{};
   std::vector<std::int16_t> classes;
   for (std::size_t a = 0; a < arrays; ++a) {
     medians[a] = static_cast<std::int16_t>(bytes[3 * a] | bytes[3 * a + 1] << 8);
@@ -99,10 +102,14 @@ std::optional<SideInformation> decode_side(std::size_t rows, std::size_t cols, s
     }
     return true;
   };
-  if (take(side.row_steps, 0) && take(side.col_steps, 1) && take(side.row_classes, 2) && take(side.col_classes, 3)) {
-    return side;
+  if (!take(side.row_steps, 0) || !take(side.col_steps, 1) || !take(side.row_classes, 2) ||
+      !take(side.col_classes, 3) || (row_gains && !take(side.row_gains, 4))) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  for (const std::int16_t gain : side.row_gains) {
+    if (gain < -largest_row_gain || gain > largest_row_gain) return std::nullopt;
+  }
+  return side;
 }
 
 }  // namespace lcomp

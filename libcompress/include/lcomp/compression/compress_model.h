@@ -22,6 +22,7 @@ struct CompressOptions {
   // than the plan decides the result: the model's content, the calibration.
   std::filesystem::path work = {};
   std::string work_key = {};
+  std::uint64_t reserved_bytes = 0;                  // of the target, for what is added to the model later
   nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
 };
 

@@ -132,6 +132,7 @@ struct RateCodedLayout {
   std::size_t block_rows = 0;    // rows that decode together, a multiple of chain_rows
   std::uint64_t code_bytes = 0;  // of all blocks
   std::uint64_t side_bytes = 0;  // of the entropy-coded steps and classes
+  bool row_gains = false;        // a factor for each row
 
   bool operator==(const RateCodedLayout&) const = default;
 };

@@ -15,6 +15,8 @@ namespace lcomp {
 // Integer levels on a grid with a step a row and a step a column, entropy-coded: the steps say how finely each weight
 // is stored, and the number of bits that it takes follows.
 //   w^_ij = n_ij * step_ij,    step_ij = base_step * 2^((row_steps[i] + col_steps[j]) / steps_per_octave)
+// With row_gains, a step of row i is also multiplied by 1 + row_gains[i] / 1024: what was learned after the codes were
+// chosen.
 // The level n follows from the codes of a column by a trellis (trellis.h), chain_rows rows at a time; without one it is
 // the code. Codes are written by rANS under fixed distributions, which class(i, j) = row_class[i] + col_class[j] and a
 // shape pick: the encoder fits them to the levels' magnitudes. Blocks of block_rows rows decode alone.
@@ -23,10 +25,12 @@ namespace lcomp {
 //   codes      the blocks, one after the other
 //   blocks     u32 [blocks, 2]: where each ends, in bytes, and its checksum
 //   base_step  f32 [1]
-//   side       row_steps, col_steps, row_class, col_class, entropy-coded
+//   side       row_steps, col_steps, row_class, col_class, where there are any row_gains, entropy-coded
 // docs/format.md says what each byte means.
 
 inline constexpr int largest_steps_per_octave = 16;
+inline constexpr int row_gain_unit = 1024;    // of a factor of 1
+inline constexpr int largest_row_gain = 512;  // a factor of 0.5 to 1.5
 inline constexpr std::int32_t largest_rate_code = (1 << 23) - 1;
 inline constexpr std::size_t largest_rate_block = std::size_t{1} << 24;  // weights
 
@@ -39,6 +43,7 @@ struct RateCodedCodes {
   float base_step = 1;                             // > 0, finite
   std::vector<std::uint8_t> row_steps, col_steps;  // [rows], [cols]: logarithms of the steps
   std::vector<std::int32_t> codes;                 // [rows, cols], row-major, |q| <= largest_rate_code
+  std::vector<std::int16_t> row_gains;             // [rows], or empty: none
 };
 
 // The powers 2^(k / steps_per_octave), k = 0 ... 510, the nearest float32 on every machine (infinite beyond). A step is
@@ -49,6 +54,10 @@ std::vector<float> step_powers(int steps_per_octave);
 // don't fit each other, an empty weight, codes beyond +-largest_rate_code, and a base step that is not positive and
 // finite. Some ten passes over the codes.
 RateCodedWeight encode_rate_coded(const RateCodedCodes& codes, const std::string& where);
+
+// The weight with other gains of its rows, its codes as they are; empty: none. Throws Error naming `where` for another
+// number of them, a gain beyond +-largest_row_gain, and a damaged weight.
+RateCodedWeight with_row_gains(RateCodedWeight weight, std::vector<std::int16_t> gains, const std::string& where);
 
 // The codes that were encoded, on all threads. Throws Error naming the block where the data are damaged.
 RateCodedCodes decode_codes(const RateCodedView& weight);

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/compression/compress_model.h"
+#include "lcomp/compression/compression_plan.h"
+#include "lcomp/core/progress.h"
+#include "lcomp/models/decoder.h"
+#include "lcomp/models/model_folder.h"
+
+namespace lcomp {
+
+// What one model is made by, from the allocation to the repair; everything is checked when it is read.
+struct CompressionJob {
+  CompressionPlan plan;
+  nlohmann::json calibration =
+      nlohmann::json::object();                        // of CalibrationSetting; texts of the others are its by default
+  nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
+  nlohmann::json repair;                               // of RepairSetting; null: none
+  std::string where;                                   // for errors
+  std::string data;                                    // the data folder
+  ComputeType compute = ComputeType::float32;
+
+  // Throws Error for settings of learning and repair that are wrong.
+  void check() const;
+  bool learns() const { return plan.allocator == "learned"; }
+  bool repairs() const { return !repair.is_null(); }
+};
+
+// Compresses, learning the allocation and repairing the result where the job says so, into `out`. options.work is
+// needed where it does; what is finished there is not done again. Returns to_json(CompressionReport) of the result, and
+// under "learning" and "repair" how they went.
+nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, const std::filesystem::path& out,
+                       const CompressOptions& options, const ProgressCallback& progress);
+
+}  // namespace lcomp

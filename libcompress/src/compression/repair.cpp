@@ -1,0 +1,272 @@
+#include "lcomp/compression/repair.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "lcomp/core/error.h"
+#include "lcomp/formats/compressed_folder.h"
+#include "lcomp/formats/dense.h"
+#include "lcomp/formats/format.h"
+#include "lcomp/formats/rate_coded.h"
+#include "lcomp/models/gradients.h"
+#include "trained_vectors.h"
+
+namespace lcomp {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int warmup_steps = 5;
+
+double rate_at(const RepairOptions& options, int step) {
+  if (step <= warmup_steps) return options.rate * step / warmup_steps;
+  const double share = static_cast<double>(step - warmup_steps) / (options.steps - warmup_steps + 1);
+  return options.rate * 0.5 * (1 + std::cos(std::numbers::pi * share));
+}
+
+class GradientTaker : public GradientVisitor {
+ public:
+  explicit GradientTaker(TrainedTensors& tensors) : tensors_(tensors) {}
+  bool wants_tensor(const std::string& name) override { return tensors_.trains(name); }
+  void tensor_gradient(const std::string& name, std::span<const std::size_t> /*shape*/,
+                       std::span<const float> gradient) override {
+    tensors_.take_gradient(name, gradient);
+  }
+
+ private:
+  TrainedTensors& tensors_;
+};
+
+const CompressedFolder& compressed_tensors(const ModelFolder& model) {
+  const auto* folder = dynamic_cast<const CompressedFolder*>(model.tensors.get());
+  if (folder != nullptr) return *folder;
+  throw Error({model.path.string(), "a model that is not compressed", "a folder that lcomp compress wrote", ""});
+}
+
+class Repair {
+ public:
+  Repair(const ModelFolder& compressed, const RepairOptions& options, const ProgressCallback& progress)
+      : model_(compressed), stored_(compressed_tensors(compressed)), options_(options), progress_(progress) {
+    if (options.training.empty() || options.steps < 1 || options.evaluate_every < 1) {
+      throw Error({"repair", fmt::format("{} steps on {} tasks", options.steps, options.training.size()),
+                   "one of each at least", ""});
+    }
+    std::vector<std::string> matrices;
+    for (const ModelComponent& component : model_components(compressed)) {
+      const bool scalable = std::holds_alternative<RateCodedView>(stored_.weight(component.tensor));
+      if (scalable && component.kind == ComponentKind::linear) matrices.push_back(component.tensor);
+    }
+    live_ = compressed;
+    tensors_ = std::make_shared<TrainedTensors>(compressed.tensors, uncompressed_tensors(compressed), matrices);
+    live_.tensors = tensors_;
+  }
+
+  RepairReport run(const fs::path& out) {
+    int step = resume();
+    if (report_.points.empty()) evaluate_point(0, 0);
+    Progress progress(progress_, "repair", static_cast<std::uint64_t>(options_.steps));
+    if (step > 0) progress.advance(static_cast<std::uint64_t>(step));
+    double sum = 0;
+    int summed = 0;
+    while (step < options_.steps) {
+      ++step;
+      sum += descend(step);
+      ++summed;
+      progress.advance();
+      if (step % options_.evaluate_every == 0 || step == options_.steps) {
+        evaluate_point(step, sum / summed);
+        sum = 0;
+        summed = 0;
+        store(step);
+      }
+    }
+    tensors_->set_values(best_);
+    write(out);
+    return report_;
+  }
+
+ private:
+  double descend(int step) {
+    const LearningTask& task = options_.training[static_cast<std::size_t>(step - 1) % options_.training.size()];
+    Decoder decoder(live_);
+    GradientTaker taker(*tensors_);
+    double cost = 0;
+    try {
+      cost = gradients(decoder, task.batch, *task.cost, taker);
+    } catch (const Error& error) {
+      throw Error({fmt::format("repair, step {}: {}", step, error.parts().where), error.parts().found,
+                   error.parts().expected, "a smaller rate may help"});
+    }
+    tensors_->step(step, rate_at(options_, step));
+    return cost;
+  }
+
+  void evaluate_point(int step, double training_cost) {
+    Decoder decoder(live_);
+    const double cost = evaluate(decoder, options_.held_out);
+    if (!std::isfinite(cost)) {
+      throw Error({fmt::format("repair, step {}", step), fmt::format("a cost of {} on the held-out texts", cost),
+                   "a finite one", "a smaller rate may help"});
+    }
+    report_.points.push_back({step, training_cost, cost});
+    if (cost >= best_cost_) return;
+    best_cost_ = cost;
+    best_ = tensors_->values();
+    report_.step = step;
+  }
+
+  std::string key() const {
+    return fmt::format("{}\n{}\n{} {} {}", options_.work_key, options_.description, options_.steps,
+                       options_.evaluate_every, options_.rate);
+  }
+
+  // Everything that the steps after this one depend on.
+  void store(int step) {
+    if (options_.work.empty()) return;
+    const fs::path folder = options_.work / fmt::format("step{}", step);
+    Archive archive = Archive::open(folder, key(), ArchiveCompression::none);
+    tensors_->store(archive, "");
+    for (const auto& [name, values] : best_) {
+      Matrix row(1, values.size());
+      std::ranges::copy(values, row.row(0).begin());
+      archive.write("best " + name, row.view());
+    }
+    std::vector<double> numbers = {static_cast<double>(step), static_cast<double>(report_.step), best_cost_};
+    for (const RepairPoint& point : report_.points) {
+      numbers.insert(numbers.end(), {static_cast<double>(point.step), point.training_cost, point.held_out_cost});
+    }
+    archive.write("points", numbers);  // the last: the step is complete with it
+    for (int before = 1; before < step; ++before) fs::remove_all(options_.work / fmt::format("step{}", before));
+  }
+
+  // The step to go on after.
+  int resume() {
+    if (options_.work.empty()) return 0;
+    fs::create_directories(options_.work);
+    for (int step = options_.steps; step > 0; --step) {
+      const fs::path folder = options_.work / fmt::format("step{}", step);
+      if (!fs::exists(folder)) continue;
+      const std::optional<Archive> archive = open_checkpoint(folder);
+      if (!archive || !archive->contains("points")) {
+        fs::remove_all(folder);
+        continue;
+      }
+      tensors_->load(*archive, "");
+      best_ = tensors_->values();
+      for (auto& [name, values] : best_) {
+        const Matrix row = archive->read("best " + name);
+        values.assign(row.span().begin(), row.span().end());
+      }
+      const std::vector<double> numbers = archive->read_doubles("points");
+      report_.step = static_cast<int>(numbers[1]);
+      best_cost_ = numbers[2];
+      for (std::size_t k = 3; k + 2 < numbers.size(); k += 3) {
+        report_.points.push_back({static_cast<int>(numbers[k]), numbers[k + 1], numbers[k + 2]});
+      }
+      return step;
+    }
+    return 0;
+  }
+
+  // Nothing: of other arguments, or damaged; it is made again then.
+  std::optional<Archive> open_checkpoint(const fs::path& folder) const {
+    try {
+      return Archive::open(folder, key(), ArchiveCompression::none);
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+
+  // The stored form of a tensor, with factors in units of `unit` / row_gain_unit.
+  CompressedWeight stored_form(const std::string& name, int unit) const {
+    const CompressedWeightView& stored = stored_.weight(name);
+    if (const std::vector<float>* values = tensors_->vector(name)) {
+      const auto* dense = std::get_if<DenseView>(&stored);
+      const DenseType type = dense != nullptr ? dense->type : DenseType::f32;
+      const WeightLayout shape = layout(stored);
+      return encode_dense(ConstMatrixView(values->data(), rows(shape), cols(shape)), type, name);
+    }
+    CompressedWeight weight = copy(stored);
+    const std::vector<float>* factors = tensors_->factors(name);
+    if (factors == nullptr || unit > largest_row_gain) return weight;
+    std::vector<std::int16_t> gains;
+    for (const float factor : *factors) {
+      const double units = (static_cast<double>(factor) - 1) * row_gain_unit / unit;
+      gains.push_back(static_cast<std::int16_t>(
+          std::clamp(static_cast<int>(std::lround(units)) * unit, -largest_row_gain, largest_row_gain)));
+    }
+    if (std::all_of(gains.begin(), gains.end(), [](std::int16_t g) { return g == 0; })) return weight;
+    return with_row_gains(std::move(std::get<RateCodedWeight>(weight)), std::move(gains), name);
+  }
+
+  void write(const fs::path& out) {
+    int unit = 1;
+    while (options_.budget && unit <= largest_row_gain && bytes_with(unit) > *options_.budget) unit *= 2;
+    CompressedFolderWriter writer(out, options_.replace);
+    for (const TensorInfo& info : stored_.tensors()) writer.add(info.name, info.shape, stored_form(info.name, unit));
+    if (stored_.activations()) writer.set_activations(*stored_.activations());
+    writer.copy_companion_files(model_.path);
+    report_.bytes = writer.payload_bytes();
+    nlohmann::json config = stored_.config();
+    nlohmann::json description = config.at("quantization_config");
+    description["bytes"] = report_.bytes;
+    const auto parameters = static_cast<double>(model_.parameters());
+    description["bits_per_weight"] = 8 * static_cast<double>(report_.bytes) / parameters;
+    description["ratio"] = 2 * parameters / static_cast<double>(report_.bytes);
+    description["repair"] = {
+        {"texts", options_.description}, {"points", to_json(report_.points)}, {"step", report_.step}};
+    description.update(options_.record);
+    for (const char* key : {"quant_method", "format_version"}) description.erase(key);
+    config.erase("quantization_config");
+    writer.finish(config, description);
+  }
+
+  std::uint64_t bytes_with(int unit) const {
+    std::uint64_t bytes = 0;
+    for (const TensorInfo& info : stored_.tensors()) bytes += payload_bytes(stored_form(info.name, unit));
+    return bytes;
+  }
+
+  const ModelFolder& model_;
+  const CompressedFolder& stored_;
+  const RepairOptions& options_;
+  ProgressCallback progress_;
+  ModelFolder live_;
+  std::shared_ptr<TrainedTensors> tensors_;
+  TrainedTensors::Values best_;
+  double best_cost_ = std::numeric_limits<double>::infinity();
+  RepairReport report_;
+};
+
+}  // namespace
+
+nlohmann::json to_json(const std::vector<RepairPoint>& points) {
+  nlohmann::json lines = nlohmann::json::array();
+  for (const RepairPoint& point : points) {
+    lines.push_back(
+        {{"step", point.step}, {"training_cost", point.training_cost}, {"held_out_cost", point.held_out_cost}});
+  }
+  return lines;
+}
+
+RepairReport repair_model(const ModelFolder& compressed, const fs::path& out, const RepairOptions& options,
+                          const ProgressCallback& progress) {
+  return Repair(compressed, options, progress).run(out);
+}
+
+std::uint64_t expected_repair_bytes(const ModelFolder& original) {
+  std::uint64_t rows = 0, linears = 0;
+  for (const ModelComponent& component : model_components(original)) {
+    if (component.kind != ComponentKind::linear) continue;
+    rows += component.rows;
+    ++linears;
+  }
+  return 3 * rows / 4 + 4 * linears;  // about 6 bits each
+}
+
+}  // namespace lcomp

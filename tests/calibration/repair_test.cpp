@@ -1,0 +1,171 @@
+// repair_model() on a small model that was compressed with statistics.
+#include "lcomp/compression/repair.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include "lcomp/calibration/calibrate.h"
+#include "lcomp/calibration/compression_statistics.h"
+#include "lcomp/calibration/sensitivity.h"
+#include "lcomp/core/error.h"
+#include "lcomp/formats/compressed_folder.h"
+#include "lcomp/formats/rate_coded.h"
+#include "tiny_model.h"
+
+namespace lcomp {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+struct Killed {};
+
+std::string contents(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+struct SlowRepair : ::testing::Test {
+  testing::TemporaryFolder folder;
+  ModelFolder model;
+  int steps = 8;
+
+  void SetUp() override {
+    LCOMP_REQUIRE(testing::tiny_model());
+    model = open_model(testing::tiny_model());
+  }
+
+  void compress(const nlohmann::json& plan) {
+    const TokenBatch tokens = testing::random_tokens(200, model.config.vocab_size);
+    Decoder decoder(model);
+    calibrate(decoder, tokens, folder / "statistics");
+    add_sensitivities(decoder, tokens, folder / "statistics");
+    const auto known =
+        archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
+    CompressOptions options;
+    options.statistics = known.get();
+    compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / "compressed", options);
+  }
+
+  RepairOptions options() const {
+    Decoder original(model);
+    RepairOptions repair;
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      repair.training.push_back(
+          divergence_task(original, testing::random_tokens(300, model.config.vocab_size, 10 + seed), 64));
+    }
+    repair.held_out = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 6), 64);
+    repair.description = "random tokens";
+    repair.steps = steps;
+    repair.evaluate_every = 2;
+    repair.rate = 0.01;
+    return repair;
+  }
+
+  double cost(const std::string& name) const {
+    Decoder decoder(open_model(folder / name));
+    return evaluate(decoder, options().held_out);
+  }
+};
+
+const nlohmann::json rate_coded = {{"quantizer", "rate"}, {"target", {{"bits_per_weight", 3}}}};
+
+TEST_F(SlowRepair, LowersTheCostAndKeepsTheCodes) {
+  compress(rate_coded);
+  steps = 16;
+  const ModelFolder compressed = open_model(folder / "compressed");
+  const RepairReport report = repair_model(compressed, folder / "repaired", options());
+  ASSERT_EQ(report.points.size(), 9U);
+  EXPECT_LT(cost("repaired"), 0.95 * cost("compressed"));
+  double least = report.points.front().held_out_cost;
+  for (const RepairPoint& point : report.points) least = std::min(least, point.held_out_cost);
+  EXPECT_NEAR(cost("repaired"), least, 0.02 * least) << "rounded to what is stored";
+
+  const CompressedFolder before(folder / "compressed"), after(folder / "repaired");
+  EXPECT_EQ(after.payload_bytes(), report.bytes);
+  EXPECT_LT(report.bytes, before.payload_bytes() + 2 * expected_repair_bytes(model));
+  std::size_t with_gains = 0;
+  for (const TensorInfo& info : before.tensors()) {
+    const auto* old = std::get_if<RateCodedView>(&before.weight(info.name));
+    if (old == nullptr) continue;
+    const auto& now = std::get<RateCodedView>(after.weight(info.name));
+    EXPECT_TRUE(std::ranges::equal(old->codes, now.codes)) << info.name;
+    if (now.row_gains) ++with_gains;
+    if (info.name.find("embed") != std::string::npos) {
+      EXPECT_FALSE(now.row_gains);
+    }
+  }
+  EXPECT_GT(with_gains, 10U);
+  EXPECT_TRUE(after.config().at("quantization_config").contains("repair"));
+}
+
+TEST_F(SlowRepair, StaysWithinTheBudget) {
+  compress(rate_coded);
+  const ModelFolder compressed = open_model(folder / "compressed");
+  RepairOptions repair = options();
+  const std::uint64_t full = repair_model(compressed, folder / "full", options()).bytes;
+  const std::uint64_t before = compressed.stored_bytes();
+  for (const std::uint64_t budget : {full - 1, (full + before) / 2, before}) {
+    repair.budget = budget;
+    const std::string out = "within" + std::to_string(budget);
+    EXPECT_LE(repair_model(compressed, folder / out, repair).bytes, budget);
+    EXPECT_LE(open_model(folder / out).stored_bytes(), budget);
+  }
+}
+
+TEST_F(SlowRepair, TrainsVectorsAloneWhereCodesHaveNoFactors) {
+  compress({{"quantizer", "rtn:bits=3,group=16"}});
+  const ModelFolder compressed = open_model(folder / "compressed");
+  const RepairReport report = repair_model(compressed, folder / "repaired", options());
+  EXPECT_EQ(report.bytes, compressed.stored_bytes());
+  EXPECT_LT(cost("repaired"), cost("compressed"));
+}
+
+TEST_F(SlowRepair, KilledItGoesOnToTheSameBytes) {
+  compress(rate_coded);
+  const ModelFolder compressed = open_model(folder / "compressed");
+  repair_model(compressed, folder / "whole", options());
+  for (const std::size_t end : {0U, 3U, 7U}) {
+    RepairOptions repair = options();
+    repair.work = folder / ("work" + std::to_string(end));
+    const std::string out = "out" + std::to_string(end);
+    std::size_t events = 0;
+    EXPECT_THROW(repair_model(compressed, folder / out, repair,
+                              [&](const ProgressEvent&) {
+                                if (events++ == end) throw Killed();
+                              }),
+                 Killed);
+    EXPECT_FALSE(fs::exists(folder / out));
+    std::size_t left = 0;
+    repair_model(compressed, folder / out, repair, [&](const ProgressEvent&) { ++left; });
+    EXPECT_LE(left, 11 - end / 2 * 2);
+    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"))
+        << end;
+  }
+}
+
+TEST_F(SlowRepair, RefusesWhatItCantRepair) {
+  const auto refuses = [&](const ModelFolder& what, const RepairOptions& how, const char* text) {
+    try {
+      repair_model(what, folder / "refused", how);
+      ADD_FAILURE() << text;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(text));
+    }
+  };
+  refuses(model, options(), "not compressed");
+  compress({{"quantizer", "rtn:bits=3,group=16"}});
+  RepairOptions none = options();
+  none.training.clear();
+  refuses(open_model(folder / "compressed"), none, "0 tasks");
+  RepairOptions wild = options();
+  wild.rate = 1e30;
+  refuses(open_model(folder / "compressed"), wild, "repair, step");
+}
+
+}  // namespace
+}  // namespace lcomp
