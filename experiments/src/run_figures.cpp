@@ -1,11 +1,13 @@
 #include "run_figures.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
+#include <span>
 
 #include "lcomp/compression/bit_distribution.h"
 #include "lcomp/io/config_reader.h"
@@ -245,7 +247,7 @@ FigurePanel histogram_panel(const std::vector<ComponentBits>& components, const 
   return panel;
 }
 
-Figure bits_figure(const RecordedRun& run, const std::string& method, std::string& absent) {
+Figure bits_figure(const RecordedRun& run, const std::string& method, std::vector<std::string>& absent) {
   Figure figure;
   figure.name = file_name("bits", method);
   figure.title = method + ": where the bits are";
@@ -254,7 +256,7 @@ Figure bits_figure(const RecordedRun& run, const std::string& method, std::strin
     if (row.method != method) continue;
     const fs::path file = run.folder / "cells" / row.cell / "allocation.json";
     if (!fs::exists(file)) {
-      absent += fmt::format("{}{}, {}", absent.empty() ? "" : "; ", row.method, row.size);
+      absent.push_back(fmt::format("{}, {}", row.method, row.size));
       continue;
     }
     const auto components = bit_distribution_from_json(parse_json_file(file), file.string());
@@ -318,7 +320,7 @@ RunFigures run_figures(const RecordedRun& run) {
     Figure figure = category_figure(run, task.name, methods);
     if (!figure.panels.empty()) figures.categories.push_back(std::move(figure));
   }
-  std::string absent;
+  std::vector<std::string> absent;
   for (const std::string& method : methods) {
     Figure figure = bits_figure(run, method, absent);
     if (!figure.panels.empty()) figures.bits.push_back(std::move(figure));
@@ -328,8 +330,11 @@ RunFigures run_figures(const RecordedRun& run) {
     if (!figure.panels.empty()) figures.learning.push_back(std::move(figure));
   }
   if (!absent.empty()) {
-    figures.notes.push_back(
-        "where the bits are is not drawn, for want of allocation.json (made by an earlier version): " + absent);
+    constexpr std::size_t named = 3;
+    const std::span<const std::string> some(absent.data(), std::min(named, absent.size()));
+    figures.notes.push_back(fmt::format(
+        "where the bits are is not drawn, for want of allocation.json (made by an earlier version): {}{}",
+        fmt::join(some, "; "), absent.size() > named ? fmt::format(" and {} more", absent.size() - named) : ""));
   }
   return figures;
 }
