@@ -26,7 +26,8 @@ ShareSchedule read_share(ConfigReader& reader) {
   }
   const std::string where = reader.where("share");
   for (const nlohmann::json& point : reader.array("share")) {
-    const bool pair = point.is_array() && point.size() == 2 && point[0].is_number_unsigned() && point[1].is_number();
+    const bool pair =
+        point.is_array() && point.size() == 2 && point[0].is_number_integer() && point[0] >= 0 && point[1].is_number();
     if (!pair || !(point[1].get<double>() >= 0) ||
         (!share.points.empty() && share.points.back().first >= point[0].get<std::uint64_t>())) {
       throw Error(
