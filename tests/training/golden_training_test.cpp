@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
+#include <memory>
+#include <optional>
 
 #include "lcomp/io/safetensors.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/models/model_in_memory.h"
 #include "lcomp/training/adamw.h"
 #include "lcomp/training/parameter_gradients.h"
+#include "lcomp/training/projected_weights.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -61,27 +64,94 @@ constexpr std::size_t steps = 20;
 const AdamWOptions optimizer = {0.9, 0.95, 1e-8, 0.1};
 const AdamWOptions undecayed = {0.9, 0.95, 1e-8, 0};
 
-TEST(GoldenTraining, Plain) {
-  LCOMP_REQUIRE(golden("qat/a-plain.safetensors"));
-  const Reference reference("a-plain");
-  const ModelFolder folder = open_model(golden("qat"));
-  const auto weights = copy_parameters(folder);
-  const ModelFolder model = model_in_memory(folder.path, folder.config_json, weights);
+struct Tolerance {
+  double first_loss = 2e-5, first_norm = 1e-4;  // of the first two steps
+  double loss = 2e-5, norm = 1e-4;
+};
+
+// Repeats the run `name`, with the linears of the blocks quantized as `qat` says. Returns the weights after it.
+std::unique_ptr<Parameters> repeat(const std::string& name, const nlohmann::json& qat, const Tolerance& tolerance) {
+  const Reference reference(name);
+  ModelFolder model = open_model(golden("qat"));
+  const auto original = copy_parameters(model);
+  std::optional<QuantizedTraining> setting;
+  std::shared_ptr<ProjectedWeights> projected;
+  if (!qat.is_null()) {
+    setting = QuantizedTraining::from_json(qat, "qat");
+    projected = std::make_shared<ProjectedWeights>(model, *setting);
+  }
+  const std::vector<TensorInfo> trained = projected ? projected->trained_tensors() : original->tensors();
+  auto weights = std::make_unique<Parameters>("weights", trained);
+  for (const TensorInfo& info : original->tensors()) {
+    std::ranges::copy(original->values(info.name), weights->values(info.name).begin());
+  }
+  if (projected) projected->initialize_steps(*weights);
+  const TensorSource& seen = projected ? static_cast<const TensorSource&>(*projected) : *weights;
   Decoder decoder(model);
-  Parameters gradient("gradient", weights->tensors()), m("m", weights->tensors()), v("v", weights->tensors());
+  TrainingCost cost;
+  if (setting && setting->plan.activations) cost.activations = &*setting->plan.activations;
+  Parameters gradient("gradient", trained), m("m", trained), v("v", trained);
   for (std::size_t step = 0; step < steps; ++step) {
     const TrainingBatch batch = reference.batch(step);
-    EXPECT_NEAR(next_token_gradients(decoder, *weights, {&batch, 1}, gradient), reference.value("loss", step), 2e-5);
+    if (projected) projected->project(*weights);
+    const bool first = step < 2;
+    EXPECT_NEAR(training_gradients(decoder, seen, {&batch, 1}, cost, gradient), reference.value("loss", step),
+                first ? tolerance.first_loss : tolerance.loss)
+        << step;
+    if (projected) projected->pass_back(*weights, gradient);
     const double norm = euclidean_norm(gradient.values());
-    EXPECT_NEAR(norm, reference.value("grad_norm", step), 1e-4);
-    for (const TensorInfo& info : weights->tensors()) {
+    EXPECT_NEAR(norm, reference.value("grad_norm", step), first ? tolerance.first_norm : tolerance.norm) << step;
+    for (const TensorInfo& info : trained) {
       adamw_update(info.shape.size() == 2 ? optimizer : undecayed, reference.learning_rate(step), step + 1,
                    static_cast<float>(std::min(1.0, 1 / (norm + 1e-6))), gradient.values(info.name),
                    m.values(info.name), v.values(info.name), weights->values(info.name));
     }
   }
+  return weights;
+}
+
+// The linears of the blocks in 4 bits, groups of 16.
+nlohmann::json four_bits(const char* rule, bool clipped) {
+  return {{"quantizer", "rtn:bits=4,group=16,sym,scales=f32"},
+          {"components", {{"model.embed_tokens", "f32"}, {"lm_head", "f32"}}},
+          {"steps", rule},
+          {"clipped", clipped}};
+}
+
+TEST(GoldenTraining, Plain) {
+  LCOMP_REQUIRE(golden("qat/a-plain.safetensors"));
+  const auto weights = repeat("a-plain", nullptr, {});
+  const SafetensorsFile expected(golden("qat/a-plain.safetensors"));
+  for (const TensorInfo& info : weights->tensors())
+    expect_close(expected, "final." + info.name, weights->values(info.name));
+}
+
+TEST(GoldenTraining, StraightThrough) {
+  LCOMP_REQUIRE(golden("qat/b-weight4.safetensors"));
+  const auto weights = repeat("b-weight4", four_bits("absolute_maximum", true), {});
+  const SafetensorsFile expected(golden("qat/b-weight4.safetensors"));
+  for (const TensorInfo& info : weights->tensors())
+    expect_close(expected, "final." + info.name, weights->values(info.name));
+}
+
+// Rounding of activations amplifies differences in the last bit: float32 and float64 differ by 7e-3 in the loss late in
+// the run.
+TEST(GoldenTraining, RoundedActivations) {
+  LCOMP_REQUIRE(golden("qat/c-weight4-act8.safetensors"));
+  nlohmann::json qat = four_bits("absolute_maximum", true);
+  qat["activations"] = {{"bits", 8}};
+  repeat("c-weight4-act8", qat, {1e-4, 1e-3, 2e-2, 6e-2});
+}
+
+TEST(GoldenTraining, LearnedSteps) {
+  LCOMP_REQUIRE(golden("qat/d-lsq.safetensors"));
+  const auto weights = repeat("d-lsq", four_bits("learned", false), {});
+  const SafetensorsFile expected(golden("qat/d-lsq.safetensors"));
   for (const TensorInfo& info : weights->tensors()) {
-    expect_close(reference.expected, "final." + info.name, weights->values(info.name));
+    std::string name = info.name;
+    constexpr std::string_view suffix = ".weight.step";
+    if (name.ends_with(suffix)) name = name.substr(0, name.size() - suffix.size()) + ".scale";
+    expect_close(expected, "final." + name, weights->values(info.name));
   }
 }
 

@@ -7,7 +7,10 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/models/model_folder.h"
+#include "lcomp/training/parameter_gradients.h"
 #include "lcomp/training/training_log.h"
+#include "lcomp/training/training_texts.h"
+#include "lcomp/training/window_stream.h"
 #include "training/small_texts.h"
 
 namespace lcomp {
@@ -138,6 +141,69 @@ TEST_F(TrainTest, BeginsWithAFoldersWeights) {
   next["out"] = (folder_ / "next").string();
   const TrainingResult result = run(next);
   EXPECT_DOUBLE_EQ(*result.held_out_loss, nlohmann::json::parse(text("out/training.json"))["result"]["held_out_loss"]);
+}
+
+// The folder that is written is the model that was evaluated, to the bit; and training it goes on to the same bits.
+class QuantizedTrainTest : public TrainTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(QuantizedTrainTest, WritesWhatItEvaluated) {
+  json_["qat"] = nlohmann::json::parse(GetParam());
+  const TrainingResult result = run(json_);
+  const TrainingConfig config = TrainingConfig::from_json(json_, "train.json");
+  const auto tokenizer = load_tokenizer(folder_ / "out/model");
+  const TrainingTexts texts = TrainingTexts::read(config.held_out->file, *tokenizer, std::nullopt);
+  const TrainingBatch held_out = first_windows(texts, config.window, false, config.held_out->windows);
+  EXPECT_EQ(next_token_loss(open_model(folder_ / "out/model"), held_out), *result.held_out_loss);
+  const std::string whole = text("out/model/model.safetensors");
+  EXPECT_GT(result.bytes, 0U);
+  EXPECT_LT(result.bytes, 4 * result.parameters);
+  json_["out"] = (folder_ / "other").string();
+  EXPECT_THROW(run(json_, interrupted_after(7)), Interrupted);
+  EXPECT_EQ(run(json_).first_step, 7U);
+  EXPECT_EQ(text("other/model/model.safetensors"), whole);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Settings, QuantizedTrainTest,
+    ::testing::Values(
+        R"({"quantizer": "rtn:bits=4,group=8"})", R"({"quantizer": "rtn:bits=3,group=tensor,sym", "clipped": true})",
+        R"({"quantizer": "rtn:bits=4,group=channel,sym", "activations": {"bits": 8}, "components": {"model.embed_tokens": "f16"}})",
+        R"({"quantizer": "rtn:bits=3,group=8,sym", "steps": "learned"})",
+        R"({"quantizer": "rtn:bits=2,group=channel,sym,scales=u8", "steps": "learned"})",
+        R"({"quantizer": "rtn:bits=3,group=tensor,sym", "steps": "learned"})",
+        R"({"quantizer": "rtn:bits=3,group=8,sym", "steps": "absolute_maximum", "clipped": true})",
+        R"({"quantizer": "log:bits=4,group=16", "clipped": true})", R"({"quantizer": "nf:bits=3,group=16"})",
+        R"({"quantizer": "codebook:bits=3,group=channel", "clipped": true})",
+        R"({"quantizer": "rotate+rtn:bits=4,group=8"})"));
+
+TEST_F(TrainTest, LearnsFromATeacher) {
+  json_["steps"] = 40;
+  run(json_);
+  nlohmann::json student = json_;
+  student["out"] = (folder_ / "student").string();
+  student["teacher"] = {{"model", (folder_ / "out").string()}};
+  student["seed"] = 5;
+  run(student);
+  const auto rows = read_training_log(folder_ / "student/log.csv");
+  EXPECT_LT(rows.back().loss, rows.front().loss / 2);  // the divergence
+  EXPECT_GT(rows.back().loss, 0);
+  // A teacher is its own best student.
+  student["model"] = student["teacher"]["model"];
+  student["steps"] = 1;
+  student["out"] = (folder_ / "same").string();
+  EXPECT_NEAR(run(student).loss, 0, 1e-4);
+}
+
+TEST_F(TrainTest, QuantizersThatCannotBeTrainedWith) {
+  const auto fails = [&](const char* qat, const char* what) {
+    json_["qat"] = nlohmann::json::parse(qat);
+    EXPECT_THAT([&] { run(json_); }, ThrowsMessage<Error>(HasSubstr(what))) << qat;
+  };
+  fails(R"({"quantizer": "gptq:bits=4"})", "no calibration");
+  fails(R"({"quantizer": "rtn:bits=4", "steps": "learned"})", "symmetric");
+  fails(R"({"quantizer": "rtn:bits=4", "step": "learned"})", "unknown key");
+  fails(R"({"quantizer": "rotate+rtn:bits=4", "clipped": true})", "clipped");
+  fails(R"({"quantizer": "rtn:bits=4,sym", "activations": {"bits": 8, "granularity": "tensor"}})", "each token");
 }
 
 TEST(TrainingConfig, RefusesWhatItDoesNotKnow) {

@@ -1,7 +1,8 @@
 #include "lcomp/training/parameter_gradients.h"
 
 #include <algorithm>
-#include <numeric>
+#include <memory>
+#include <vector>
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -27,50 +28,81 @@ class AddTo : public GradientVisitor {
   Parameters& sum_;
 };
 
-}  // namespace
-
-double add_gradients(Decoder& decoder, const TensorSource& weights, const TokenBatch& batch, LogitCost& cost,
-                     float factor, Parameters& sum) {
-  AddTo visitor(factor, sum);
-  GradientOptions options;
-  options.weights = &weights;
-  return gradients(decoder, batch, cost, visitor, options);
+std::vector<std::size_t> scored_tokens(const TrainingBatch& batch) {
+  std::vector<std::size_t> scored;
+  for (std::size_t t = 0; t < batch.weights.size(); ++t) {
+    if (batch.weights[t] > 0) scored.push_back(t);
+  }
+  return scored;
 }
 
-double next_token_gradients(Decoder& decoder, const TensorSource& weights, std::span<const TrainingBatch> batches,
-                            Parameters& gradient) {
-  double total = 0, loss = 0;
-  for (const TrainingBatch& batch : batches) total += batch.total_weight;
+// Calls visit(tokens, logits) for chunks of these tokens.
+template <typename Visit>
+void for_each_logits(Decoder& decoder, const Matrix& states, std::span<const std::size_t> scored, const Visit& visit) {
+  const std::size_t vocab = decoder.config().vocab_size;
+  const std::size_t rows = std::clamp<std::size_t>((std::size_t{1} << 24) / vocab, 16, 1024);
+  Matrix some(rows, states.cols()), logits(rows, vocab);
+  for (std::size_t begin = 0; begin < scored.size(); begin += rows) {
+    const std::span<const std::size_t> tokens = scored.subspan(begin, std::min(rows, scored.size() - begin));
+    const MatrixView<float> x = some.view().rows_range(0, tokens.size());
+    const MatrixView<float> z = logits.view().rows_range(0, tokens.size());
+    for (std::size_t i = 0; i < tokens.size(); ++i) std::ranges::copy(states.row(tokens[i]), x.row(i).begin());
+    decoder.logits(x, z);
+    visit(tokens, z);
+  }
+}
+
+std::unique_ptr<LogitCost> make_cost(const TrainingBatch& batch, const TrainingCost& cost) {
+  if (cost.teacher == nullptr) return std::make_unique<NextTokenCost>(batch.tokens, batch.weights);
+  Decoder& teacher = *cost.teacher;
+  const std::size_t vocab = teacher.config().vocab_size;
+  const std::size_t count = cost.top_tokens == 0 ? vocab : cost.top_tokens;
+  const Matrix states = teacher.forward(batch.tokens);
+  TopTokens top;
+  for_each_logits(teacher, states, scored_tokens(batch),
+                  [&](std::span<const std::size_t> tokens, ConstMatrixView logits) {
+                    for (std::size_t i = 0; i < tokens.size(); ++i) {
+                      while (top.tokens() < tokens[i]) top.add_none();
+                      top.add(logits.row(i), count);
+                    }
+                  });
+  while (top.tokens() < batch.tokens.tokens()) top.add_none();
+  return std::make_unique<DistributionCost>(std::move(top));
+}
+
+}  // namespace
+
+double training_gradients(Decoder& decoder, const TensorSource& weights, std::span<const TrainingBatch> batches,
+                          const TrainingCost& cost, Parameters& gradient) {
+  const auto size = [&](const TrainingBatch& batch) {
+    return cost.teacher == nullptr ? batch.total_weight : static_cast<double>(scored_tokens(batch).size());
+  };
+  double total = 0, mean = 0;
+  for (const TrainingBatch& batch : batches) total += size(batch);
   if (!(total > 0)) throw Error({"training data", "a step in which no token has a weight", "", "give larger batches"});
   gradient.fill(0);
+  GradientOptions options;
+  options.weights = &weights;
+  options.activations = cost.activations;
   for (const TrainingBatch& batch : batches) {
-    if (batch.total_weight <= 0) continue;
-    NextTokenCost cost(batch.tokens, batch.weights);
-    const double share = batch.total_weight / total;
-    loss += share * add_gradients(decoder, weights, batch.tokens, cost, static_cast<float>(share), gradient);
+    const double share = size(batch) / total;
+    if (share <= 0) continue;
+    AddTo visitor(static_cast<float>(share), gradient);
+    const std::unique_ptr<LogitCost> of_batch = make_cost(batch, cost);
+    mean += share * gradients(decoder, batch.tokens, *of_batch, visitor, options);
   }
-  return loss;
+  return mean;
 }
 
 double next_token_loss(const ModelFolder& model, const TrainingBatch& batch) {
   Decoder decoder(model);
   NextTokenCost cost(batch.tokens, batch.weights);
   const Matrix states = decoder.forward(batch.tokens);
-  std::vector<std::size_t> scored;
-  for (std::size_t t = 0; t < batch.tokens.tokens(); ++t) {
-    if (cost.needs(t)) scored.push_back(t);
-  }
-  const std::size_t rows = std::clamp<std::size_t>((std::size_t{1} << 24) / model.config.vocab_size, 16, 1024);
-  Matrix some(rows, model.config.hidden_size), logits(rows, model.config.vocab_size);
+  const std::vector<std::size_t> scored = scored_tokens(batch);
   double loss = 0;
-  for (std::size_t begin = 0; begin < scored.size(); begin += rows) {
-    const std::span<const std::size_t> tokens = std::span(scored).subspan(begin, std::min(rows, scored.size() - begin));
-    const MatrixView<float> x = some.view().rows_range(0, tokens.size());
-    const MatrixView<float> z = logits.view().rows_range(0, tokens.size());
-    for (std::size_t i = 0; i < tokens.size(); ++i) std::ranges::copy(states.row(tokens[i]), x.row(i).begin());
-    decoder.logits(x, z);
-    loss += cost.add_gradient(tokens, z);
-  }
+  for_each_logits(decoder, states, scored, [&](std::span<const std::size_t> tokens, MatrixView<float> logits) {
+    loss += cost.add_gradient(tokens, logits);
+  });
   return loss;
 }
 

@@ -14,6 +14,7 @@
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/training/checkpoint.h"
 #include "lcomp/training/parameter_gradients.h"
+#include "lcomp/training/projected_weights.h"
 #include "lcomp/training/trained_model.h"
 #include "lcomp/training/training_log.h"
 #include "lcomp/training/training_texts.h"
@@ -31,6 +32,12 @@ std::optional<TokenId> end_token_of(const TrainingConfig& config, const Tokenize
   const std::optional<TokenId> id = tokenizer.token_to_id(config.end_token);
   if (id) return id;
   throw Error({"end_token", "\"" + config.end_token + "\"", "a token of " + tokenizer_path(config).string(), ""});
+}
+
+std::string hash(const Parameters& parameters) {
+  Hasher hasher;
+  hasher.update(std::as_bytes(parameters.values()));
+  return hasher.hex();
 }
 
 class Clock {
@@ -57,16 +64,16 @@ class Training {
       throw Error({"window", fmt::format("{} tokens", config.window),
                    fmt::format("at most {}, the model's context", positions), ""});
     }
-    if (!config.new_model.is_null()) return;
-    Hasher hasher;
-    hasher.update(std::as_bytes(trainable_.parameters->values()));
-    content_["model"] = hasher.hex();
+    if (config.new_model.is_null()) content_["model"] = hash(*trainable_.parameters);
+    if (config.qat) projected_ = std::make_shared<ProjectedWeights>(trainable_.model, *config.qat);
+    if (config.teacher) open_teacher();
   }
 
   TrainingResult run();
 
  private:
   void read_texts();
+  void open_teacher();
   // The state to begin with: new, or of the last checkpoint.
   std::unique_ptr<TrainingState> begin();
   void require_same(const std::filesystem::path& file) const;
@@ -84,6 +91,8 @@ class Training {
   TrainingBatch held_out_;
   nlohmann::json content_;  // hashes of the files
   TrainableModel trainable_;
+  std::shared_ptr<ProjectedWeights> projected_;  // null: the weights as they are
+  std::unique_ptr<Decoder> teacher_;
   std::unique_ptr<Parameters> gradient_;
   TrainingResult result_;
   std::string label_;  // of progress
@@ -106,6 +115,17 @@ void Training::read_texts() {
   throw Error({config_.held_out->file.string(), "texts in which no token has a weight", "at least one", ""});
 }
 
+void Training::open_teacher() {
+  ModelFolder model = open_model(config_.teacher->model);
+  if (model.config.vocab_size != trainable_.model.config.vocab_size) {
+    throw Error({config_.teacher->model.string(), fmt::format("a teacher with {} tokens", model.config.vocab_size),
+                 fmt::format("{}, as the model has", trainable_.model.config.vocab_size), ""});
+  }
+  content_["teacher"] = hash(*copy_parameters(model));
+  teacher_ = std::make_unique<Decoder>(std::move(model));
+  teacher_->load_all();
+}
+
 void Training::require_same(const std::filesystem::path& file) const {
   const nlohmann::json before = checkpoint_description(file);
   std::vector<std::string> differing = differences(before["config"], to_json(config_), options_.extend);
@@ -122,17 +142,19 @@ void Training::require_same(const std::filesystem::path& file) const {
 }
 
 std::unique_ptr<TrainingState> Training::begin() {
-  const std::vector<TensorInfo> tensors = trainable_.parameters->tensors();
+  const std::vector<TensorInfo> tensors = projected_ ? projected_->trained_tensors() : trainable_.parameters->tensors();
   const auto empty = [&] { return Parameters(config_.out.string(), tensors); };
   auto state = std::make_unique<TrainingState>(TrainingState{0, 0, 0, nullptr, empty(), empty(), empty()});
   const auto checkpoint = last_checkpoint(config_.out / "checkpoints");
   if (!checkpoint) {
-    std::ranges::copy(trainable_.parameters->values(), state->weights.values().begin());
+    for (const TensorInfo& info : trainable_.parameters->tensors()) {
+      std::ranges::copy(trainable_.parameters->values(info.name), state->weights.values(info.name).begin());
+    }
+    if (projected_) projected_->initialize_steps(state->weights);
     return state;
   }
   require_same(*checkpoint);
   load_checkpoint(*checkpoint, *state);
-  std::ranges::copy(state->weights.values(), trainable_.parameters->values().begin());
   return state;
 }
 
@@ -166,7 +188,12 @@ TrainingLogRow Training::step(Decoder& decoder, WindowStream& stream, TrainingSt
     state.tokens += batches.back().tokens.tokens();
   }
   try {
-    row.loss = next_token_gradients(decoder, state.weights, batches, *gradient_);
+    TrainingCost cost;
+    cost.teacher = teacher_.get();
+    if (config_.teacher) cost.top_tokens = config_.teacher->top_tokens;
+    if (config_.qat && config_.qat->plan.activations) cost.activations = &*config_.qat->plan.activations;
+    row.loss = training_gradients(decoder, *decoder.model().tensors, batches, cost, *gradient_);
+    if (projected_) projected_->pass_back(state.weights, *gradient_);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::system) throw;
     diverged(state, error.what());
@@ -174,6 +201,7 @@ TrainingLogRow Training::step(Decoder& decoder, WindowStream& stream, TrainingSt
   row.gradient_norm = euclidean_norm(gradient_->values());
   if (!std::isfinite(row.gradient_norm)) diverged(state, "a gradient whose norm is not finite");
   update(state, row.learning_rate, row.gradient_norm);
+  if (projected_) projected_->project(state.weights);
   row.step = ++state.step;
   row.tokens = state.tokens;
   return row;
@@ -181,7 +209,11 @@ TrainingLogRow Training::step(Decoder& decoder, WindowStream& stream, TrainingSt
 
 void Training::save(const TrainingState& state) {
   save_checkpoint(config_.out / "checkpoints", state, to_json(config_), content_);
-  write_trained_model(config_.out, trainable_.model, state.weights, config_.dtype, tokenizer_path(config_));
+  if (projected_) {
+    result_.bytes = projected_->write(config_.out / "model", tokenizer_path(config_));
+  } else {
+    write_trained_model(config_.out, trainable_.model, state.weights, config_.dtype, tokenizer_path(config_));
+  }
   nlohmann::json json = {{"config", to_json(config_)}, {"files", content_}, {"result", to_json(result_)}};
   if (!options_.program_version.empty()) json["program"] = options_.program_version;
   write_text_file(config_.out / "training.json", json.dump(2) + "\n");
@@ -218,10 +250,17 @@ TrainingResult Training::run() {
   if (failure) throw system_error(config_.out.string(), "make the folder", failure.value());
   TrainingLog log(config_.out / "log.csv", state->step);
 
-  // The evaluated model has the weights of the state, whose memory stays where it is.
+  // The model that is trained and evaluated has the weights of the state, whose memory stays where it is, or what they
+  // are rounded to; it is evaluated with integer activations where there are any.
   ModelFolder model = trainable_.model;
   model.tensors = std::shared_ptr<const TensorSource>(std::shared_ptr<void>(), &state->weights);
+  if (projected_) {
+    projected_->project(state->weights);
+    model.tensors = projected_;
+  }
   Decoder decoder(model);
+  if (config_.qat && config_.qat->plan.activations)
+    model.activations = ActivationQuantization{*config_.qat->plan.activations, {}};
   result_.first_step = state->step;
   result_.parameters = model.parameters();
   result_.loss = std::numeric_limits<double>::quiet_NaN();
@@ -266,6 +305,7 @@ nlohmann::json to_json(const TrainingResult& result) {
                          {"tokens", result.tokens},
                          {"seconds", result.seconds},
                          {"parameters", result.parameters}};
+  if (result.bytes > 0) json["bytes"] = result.bytes;
   if (std::isfinite(result.loss)) json["loss"] = result.loss;
   if (result.held_out_loss) json["held_out_loss"] = *result.held_out_loss;
   if (result.first_step > 0) json["first_step"] = result.first_step;

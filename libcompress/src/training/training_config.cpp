@@ -168,6 +168,15 @@ TrainingConfig TrainingConfig::from_json(const nlohmann::json& json, const std::
     held.finish();
     config.held_out = std::move(texts);
   }
+  if (reader.has("qat")) config.qat = QuantizedTraining::from_json(reader.object("qat"), reader.where("qat"));
+  if (reader.has("teacher")) {
+    ConfigReader taught(reader.object("teacher"), reader.where("teacher"));
+    Teacher teacher;
+    teacher.model = taught.string("model");
+    teacher.top_tokens = count(taught, "top_tokens", teacher.top_tokens, 0);
+    taught.finish();
+    config.teacher = std::move(teacher);
+  }
   config.dtype = read_dtype(reader);
   config.out = reader.string("out");
   if (config.out.empty()) throw Error({reader.where("out"), "an empty name", "a folder to write", ""});
@@ -207,6 +216,10 @@ nlohmann::json to_json(const TrainingConfig& config) {
   json["evaluate_every"] = config.evaluate_every;
   if (config.held_out) {
     json["held_out"] = {{"file", config.held_out->file.string()}, {"windows", config.held_out->windows}};
+  }
+  if (config.qat) json["qat"] = to_json(*config.qat);
+  if (config.teacher) {
+    json["teacher"] = {{"model", config.teacher->model.string()}, {"top_tokens", config.teacher->top_tokens}};
   }
   json["dtype"] = dtype_name(config.dtype);
   json["out"] = config.out.string();

@@ -29,12 +29,14 @@ struct TrainingResult {
   std::optional<double> held_out_loss;
   double seconds = 0;
   std::uint64_t parameters = 0;
+  std::uint64_t bytes = 0;  // of the quantized model, where it is one
 };
 nlohmann::json to_json(const TrainingResult& result);
 
 // Trains a model on texts by AdamW, float32: steps of batch * accumulation windows, the gradient's norm clipped to
 // `clip`, weight decay on matrices only. The folder `out` gets
 //   config.json, model.safetensors, tokenizer.json   the model in 16 bits, as of the last checkpoint
+//   model/              instead, with `qat`: the compressed model, the very one that was evaluated
 //   training.json       the configuration with all defaults and what came of it
 //   log.csv             an update a line (training_log.h)
 //   checkpoints/        the last two (checkpoint.h)

@@ -12,6 +12,7 @@
 #include "lcomp/formats/compressed_weight.h"
 #include "lcomp/training/adamw.h"
 #include "lcomp/training/learning_rate.h"
+#include "lcomp/training/projected_weights.h"
 
 namespace lcomp {
 
@@ -26,6 +27,12 @@ struct ShareSchedule {
 struct TrainingFile {
   std::filesystem::path file;
   ShareSchedule share;
+};
+
+// A model whose distribution of the next token is learned in place of the texts' own tokens.
+struct Teacher {
+  std::filesystem::path model;
+  std::uint64_t top_tokens = 64;  // its most likely ones, the others as one; 0: all
 };
 
 struct HeldOutTexts {
@@ -51,6 +58,8 @@ struct TrainingConfig {
   std::uint64_t steps = 1000;
   LearningRate learning_rate;
   AdamWOptions adamw;
+  std::optional<QuantizedTraining> qat;
+  std::optional<Teacher> teacher;
   double clip = 1;  // the largest norm of the gradient; 0: any
   std::uint64_t seed = 0;
 
