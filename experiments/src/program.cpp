@@ -59,6 +59,7 @@ int run_program(int argc, char** argv) {
   add_plot_command(app, context);
   add_report_command(app, context);
   add_quantize_command(app, context);
+  add_train_command(app, context);
   add_eval_command(app, context);
   add_inspect_command(app, context);
   add_convert_command(app, context);

@@ -50,6 +50,11 @@ CommandResult run_lcomp(const std::vector<std::string>& arguments, const Command
     kill(child, SIGINT);
   }
   int status = 0;
+  if (!limits.kill_when_exists.empty()) {
+    while (!std::filesystem::exists(limits.kill_when_exists) && waitpid(child, &status, WNOHANG) == 0) usleep(500);
+    usleep(2000);
+    kill(child, SIGKILL);
+  }
   waitpid(child, &status, 0);
   CommandResult result;
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -18,7 +18,7 @@ namespace lcomp {
 namespace {
 
 // Refused before anything is allocated.
-Decoder& checked(Decoder& decoder, const TokenBatch& batch) {
+Decoder& checked(Decoder& decoder, const TokenBatch& batch, const GradientOptions& options) {
   const std::string where = decoder.model().path.string();
   if (decoder.compute() != ComputeType::float32) {
     throw Error({where, "gradients of products in bfloat16", "a decoder that computes in float32", ""});
@@ -26,6 +26,12 @@ Decoder& checked(Decoder& decoder, const TokenBatch& batch) {
   if (decoder.model().activations) {
     throw Error({where, "gradients of a model with integer activations", "activations in floats",
                  "open the model without its activation setting"});
+  }
+  if (options.activations != nullptr && options.activations->is_static()) {
+    throw Error({where, "gradients with activations on fixed ranges", "ranges of each token", ""});
+  }
+  if (options.activations != nullptr && decoder.config().num_experts != 0) {
+    throw Error({where, "gradients with rounded activations of a mixture of experts", "a dense model", ""});
   }
   check_ids(batch.ids, decoder.config(), where);
   return decoder;
@@ -45,7 +51,7 @@ std::filesystem::path spill_folder(const GradientOptions& options) {
 
 GradientPass::GradientPass(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
                            const GradientOptions& options)
-    : state_(*checked(decoder, batch).state_),
+    : state_(*checked(decoder, batch, options).state_),
       config_(decoder.config()),
       batch_(batch),
       cost_(cost),
@@ -72,7 +78,7 @@ GradientPass::GradientPass(Decoder& decoder, const TokenBatch& batch, LogitCost&
 }
 
 BackwardContext GradientPass::context(std::size_t layer) {
-  return {config_, weights_, state_.reader, state_.multiplier, visitor_, layer};
+  return {config_, weights_, state_.reader, state_.multiplier, visitor_, layer, options_.activations};
 }
 
 void GradientPass::require_finite(ConstMatrixView values, const std::string& what) const {
@@ -99,10 +105,11 @@ void GradientPass::forward() {
   const std::size_t first_kept = config_.num_layers() - kept_blocks();
   for (std::size_t layer = 0; layer < config_.num_layers(); ++layer) {
     inputs_.write(layer * batch_.tokens(), states_.view());
-    if (layer < first_kept) {
+    if (layer < first_kept && options_.activations == nullptr) {
       decoder_.run_block(layer, batch_, states_.view(), forward);
     } else {
       block_.forward(context(layer), slices_.blocks[layer], states_.view(), insides_[layer]);
+      if (layer < first_kept) insides_[layer].clear();
     }
     require_finite(states_.view(), fmt::format("layer {}: its output", layer));
     progress_.advance();
@@ -123,7 +130,7 @@ double GradientPass::run_head() {
   {
     // The head's weight may be much larger than any block's: its working memory is not kept.
     WeightReader reader;
-    const BackwardContext reading{config_, weights_, reader, state_.multiplier, visitor_, c.layer};
+    const BackwardContext reading{config_, weights_, reader, state_.multiplier, visitor_, c.layer, c.activations};
     head.read(reading, std::array<const LinearSlices*, 1>{&head_slices_}, Directions::both);
   }
   norm.read(c, slices_.final_norm);

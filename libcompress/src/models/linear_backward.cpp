@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "lcomp/core/parallel.h"
 #include "norm_backward.h"
 
 namespace lcomp {
@@ -34,14 +35,33 @@ void LinearBackward::begin(const BackwardContext& context, std::span<const Linea
   sums_.begin(parts, context.visitor);
 }
 
+ConstMatrixView LinearBackward::input(const BackwardContext& context, ConstMatrixView x) const {
+  const bool head = context.layer == context.config.num_layers();
+  if (context.activations == nullptr || (head && !context.activations->head)) return x;
+  quantize_rows(x, context.activations->symmetric, codes_);
+  if (rounded_.size() < x.size()) rounded_ = AlignedBuffer<float>(x.size());
+  parallel_for(
+      0, x.rows(),
+      [&](std::size_t i) {
+        const std::uint8_t* codes = codes_.row(i);
+        const float scale = codes_.scales[i];
+        const std::int32_t zero = codes_.zero_points[i];
+        float* out = rounded_.data() + i * x.cols();
+        for (std::size_t j = 0; j < x.cols(); ++j) out[j] = scale * static_cast<float>(codes[j] - zero);
+      },
+      16);
+  return {rounded_.data(), x.rows(), x.cols()};
+}
+
 void LinearBackward::forward(const BackwardContext& context, ConstMatrixView x, MatrixView<float> y) const {
-  context.multiplier.multiply(x, forward_, y);
+  context.multiplier.multiply(input(context, x), forward_, y);
 }
 
 void LinearBackward::backward(const BackwardContext& context, std::span<const std::size_t> tokens, ConstMatrixView x,
                               ConstMatrixView dy, MatrixView<float> dx) {
-  context.visitor.linear_gradient({context.layer, components_, tokens, x, dy});
-  sums_.add(x, dy);
+  const ConstMatrixView in = input(context, x);
+  context.visitor.linear_gradient({context.layer, components_, tokens, in, dy});
+  sums_.add(in, dy);
   context.multiplier.multiply(dy, transposed_, dx);
 }
 

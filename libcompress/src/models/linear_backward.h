@@ -6,6 +6,8 @@
 
 #include "block_weights.h"
 #include "gradient_sums.h"
+#include "lcomp/formats/activation_quantization.h"
+#include "lcomp/kernels/quantized_rows.h"
 #include "lcomp/models/gradients.h"
 #include "linear.h"
 
@@ -18,7 +20,8 @@ struct BackwardContext {
   WeightReader& reader;
   MatrixMultiplier& multiplier;
   GradientVisitor& visitor;
-  std::size_t layer = 0;  // num_layers(): the head
+  std::size_t layer = 0;                           // num_layers(): the head
+  const ActivationSetting* activations = nullptr;  // how inputs of linears are rounded; null: not
 };
 
 // What a linear is needed for.
@@ -32,7 +35,7 @@ class LinearBackward {
   // Begins sums without weights: for linears that no token meets.
   void begin(const BackwardContext& context, std::span<const LinearSlices* const> parts);
 
-  // y = x W^T + b.
+  // y = x W^T + b, x rounded as the context says.
   void forward(const BackwardContext& context, ConstMatrixView x, MatrixView<float> y) const;
   // Reports x and dy of these tokens of the batch, adds to the sums, and writes dx = dy W. [tokens, features]
   void backward(const BackwardContext& context, std::span<const std::size_t> tokens, ConstMatrixView x,
@@ -41,7 +44,12 @@ class LinearBackward {
   AlignedBuffer<float> take_weight_sums() { return sums_.take_weights(); }
 
  private:
+  // x, or what it is rounded to, in working memory.
+  ConstMatrixView input(const BackwardContext& context, ConstMatrixView x) const;
+
   std::vector<ComponentOutputs> components_;
+  mutable QuantizedRows codes_;
+  mutable AlignedBuffer<float> rounded_;
   LinearWeight forward_, transposed_;
   LinearGradientSums sums_;
 };

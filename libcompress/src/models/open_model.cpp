@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "families/families.h"
+#include "assemble_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/io/config_reader.h"
@@ -79,16 +79,9 @@ std::uint64_t ModelFolder::stored_bytes() const {
 
 ModelFolder open_model(const std::filesystem::path& path) {
   Opened opened = open_files(path);
-  ModelFolder model;
-  model.path = path;
-  ConfigReader reader(opened.config_json, opened.config_where);
-  const Family& family = find_family(reader.string("model_type"), reader.where("model_type"));
-  model.config = family.read_config(reader);
-  model.slices = family.find_slices(model.config);
-  model.tensors = std::move(opened.tensors);
+  ModelFolder model =
+      assemble_model(path, std::move(opened.config_json), opened.config_where, std::move(opened.tensors));
   model.activations = std::move(opened.activations);
-  check_tensors(*model.tensors, model.config, model.slices);
-  model.config_json = std::move(opened.config_json);
   return model;
 }
 

@@ -10,6 +10,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/core/progress.h"
+#include "lcomp/formats/activation_quantization.h"
 #include "lcomp/io/tensor_source.h"
 #include "lcomp/models/cost.h"
 #include "lcomp/models/decoder.h"
@@ -73,6 +74,10 @@ struct GradientOptions {
   // A token whose row of the embedding gets no gradient as an input, though the cost depends on it: what torch does for
   // a model that has a padding token. Nothing: the gradient of the embedding is exact.
   std::optional<std::int32_t> padding_token;
+  // Rounds the inputs of the blocks' linears (and the head's, if it says so) to 8-bit integers, on ranges of the values
+  // at hand, as a model with this setting does when it runs. Gradients pass straight through the rounding; what the
+  // visitor is told of inputs is rounded. Null: inputs are floats.
+  const ActivationSetting* activations = nullptr;
 };
 
 // The cost of the batch, and its gradients with respect to every weight and every linear's output.
@@ -84,7 +89,7 @@ struct GradientOptions {
 // residual streams in float32 (a mixture: three) + what is used of memory_limit and activation_limit. Products are in
 // float32, sums over chunks of tokens too: about 1e-6 of a tensor's norm from the same in double. The same call with
 // the same thread count gives the same bits. Throws Error for a decoder that computes in bfloat16 or with integer
-// activations, for an id outside the vocabulary, a batch in which no token has a cost, a weight that is not finite
+// activations, for options.activations with fixed ranges or of a mixture of experts, for an id outside the vocabulary, a batch in which no token has a cost, a weight that is not finite
 // (naming the tensor), and a cost, a residual stream or a gradient that is not finite (naming the layer or the tensor).
 double gradients(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
                  const GradientOptions& options = {});

@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "command_context.h"
+#include "config_setting.h"
+#include "gnuplot_figure.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/training/train.h"
+#include "lcomp/training/training_log.h"
+#include "training_figure.h"
+#include "version.h"
+
+namespace lcomp {
+namespace {
+
+struct TrainCommand {
+  std::string config;
+  std::vector<std::string> settings;
+  bool extend = false;
+};
+
+void draw(const std::filesystem::path& out) {
+  if (!gnuplot_is_installed()) {
+    fmt::print(stderr, "lcomp: gnuplot is not installed: log.csv is written, no picture; install gnuplot-nox\n");
+    return;
+  }
+  const Figure figure = training_figure(read_training_log(out / "log.csv"));
+  run_gnuplot(gnuplot_script(figure, PictureFormat::svg, (out / (figure.name + ".svg")).string()));
+}
+
+void run(const TrainCommand& command, const CommandContext& context) {
+  nlohmann::json json = parse_json_file(command.config);
+  for (const std::string& setting : command.settings) apply_setting(json, setting);
+  const auto config = TrainingConfig::from_json(json, command.config);
+  TrainingOptions options;
+  options.progress = context.progress();
+  options.extend = command.extend;
+  options.program_version = version_text();
+  const TrainingResult result = train(config, options);
+  draw(config.out);
+  nlohmann::json printed = to_json(result);
+  printed["out"] = config.out.string();
+  std::string text = fmt::format("{}: {} parameters, {} steps, {} tokens", config.out.string(), result.parameters,
+                                 result.steps, result.tokens);
+  if (result.first_step == result.steps) {
+    text += ", trained before\n";
+  } else {
+    text += fmt::format(", loss {:.4f}", result.loss);
+    if (result.held_out_loss) text += fmt::format(", held out {:.4f}", *result.held_out_loss);
+    text += fmt::format(", {}\n", format_duration(result.seconds));
+  }
+  context.print(printed, text);
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, CommandContext& context) {
+  const auto options = std::make_shared<TrainCommand>();
+  CLI::App* command =
+      add_command(app, context, "train", "Train a model on texts, from the beginning or on from a folder's weights",
+                  "  lcomp train train.json\n"
+                  "  lcomp train train.json --set steps=20000 --extend");
+  command->add_option("config", options->config, "JSON file (docs/cli.md says what is in it)")->required();
+  command->add_option("--set", options->settings, "KEY=VALUE: change an entry of the file")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_flag("--extend", options->extend,
+                    "go on from the last checkpoint with other steps, learning rates, clipping or shares of the data");
+  command->callback([options, &context] { run(*options, context); });
+}
+
+}  // namespace lcomp

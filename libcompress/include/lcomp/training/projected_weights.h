@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/compression/compression_plan.h"
+#include "lcomp/formats/compressed_weight_source.h"
+#include "lcomp/models/model_folder.h"
+#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/training/parameters.h"
+
+namespace lcomp {
+
+// Where the steps of symmetric uniform grids come from.
+enum class StepRule {
+  fitted,            // the quantizer chooses them anew from the weights of each update
+  absolute_maximum,  // max |w| / (2^(bits-1) - 1) of each update
+  learned,           // parameters of their own (LSQ, arXiv 1902.08153)
+};
+std::string_view name(StepRule rule);
+
+// How a model is quantized while it is trained.
+//   {"quantizer": "rtn:bits=4,group=64,sym", "components": {"lm_head": "f16"}, "activations": {"bits": 8},
+//    "steps": "learned", "clipped": true}
+// the first three as in a CompressionPlan without a target; methods that need calibration can't be used, nor fixed
+// ranges of activations. steps: absolute_maximum and learned are for components of symmetric rtn; others are fitted.
+// clipped: no gradient for weights that the grid cuts off.
+struct QuantizedTraining {
+  CompressionPlan plan;
+  StepRule steps = StepRule::fitted;
+  bool clipped = false;
+
+  // Throws Error naming the key's path under `where`.
+  static QuantizedTraining from_json(const nlohmann::json& json, const std::string& where);
+};
+nlohmann::json to_json(const QuantizedTraining& setting);
+
+// The weights of a model as a quantizer rounds them, while the floats that they are rounded from learn: what the
+// forward and backward pass see (straight-through estimator, arXiv 1308.3432). Tensors that the plan leaves alone
+// (norms, biases) are read from the parameters themselves.
+//
+// Learned steps: with q = round(w / s), Q = 2^(bits-1) and n weights in a group,
+//   w^ = s clamp(q, -Q, Q - 1);   dw = dw^ where -Q < w/s < Q - 1, else 0
+//   ds = sum of dw^ * (q - w/s inside, -Q or Q - 1 outside) / sqrt(n (Q - 1))
+// at first s = 2 mean |w| / sqrt(Q - 1). What is stored is s rounded to the setting's scales.
+class ProjectedWeights : public CompressedWeightSource {
+ public:
+  // Throws Error naming the component for a method that needs calibration, a pattern that matches nothing and an open
+  // width.
+  ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting);
+  ~ProjectedWeights() override;
+
+  // The tensors to train: the model's, and a "TENSOR.step" [groups] for each with learned steps.
+  const std::vector<TensorInfo>& trained_tensors() const;
+  // Steps to begin with, from the weights in `parameters`.
+  void initialize_steps(Parameters& parameters) const;
+
+  // Rounds the weights in `parameters`, which must stay where they are: norms are read from there.
+  void project(const Parameters& parameters);
+  // From the gradient with respect to the rounded weights of the last project() to that of the parameters, in place.
+  void pass_back(const Parameters& parameters, Parameters& gradient) const;
+
+  // Of the last project(). weight(): components only.
+  const std::string& where() const override;
+  const std::vector<TensorInfo>& tensors() const override;
+  void read_rows(std::string_view name, std::size_t row_begin, std::size_t row_count,
+                 std::span<float> out) const override;
+  const CompressedWeightView& weight(std::string_view name) const override;
+
+  // Writes them as a compressed folder (replacing it): the same bits that weight() and read_rows() give.
+  // tokenizer_path: a folder or file whose tokenizer it gets. Returns the payload bytes.
+  std::uint64_t write(const std::filesystem::path& folder, const std::filesystem::path& tokenizer_path) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lcomp

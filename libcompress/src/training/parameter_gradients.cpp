@@ -1,0 +1,109 @@
+#include "lcomp/training/parameter_gradients.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
+#include "lcomp/models/gradients.h"
+
+namespace lcomp {
+namespace {
+
+class AddTo : public GradientVisitor {
+ public:
+  AddTo(float factor, Parameters& sum) : factor_(factor), sum_(sum) {}
+  bool wants_tensor(const std::string& name) override { return sum_.find(name) != nullptr; }
+  void tensor_gradient(const std::string& name, std::span<const std::size_t> /*shape*/,
+                       std::span<const float> gradient) override {
+    const std::span<float> sum = sum_.values(name);
+    parallel_chunks(0, gradient.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) sum[i] += factor_ * gradient[i];
+    });
+  }
+
+ private:
+  float factor_;
+  Parameters& sum_;
+};
+
+std::vector<std::size_t> scored_tokens(const TrainingBatch& batch) {
+  std::vector<std::size_t> scored;
+  for (std::size_t t = 0; t < batch.weights.size(); ++t) {
+    if (batch.weights[t] > 0) scored.push_back(t);
+  }
+  return scored;
+}
+
+// Calls visit(tokens, logits) for chunks of these tokens.
+template <typename Visit>
+void for_each_logits(Decoder& decoder, const Matrix& states, std::span<const std::size_t> scored, const Visit& visit) {
+  const std::size_t vocab = decoder.config().vocab_size;
+  const std::size_t rows = std::clamp<std::size_t>((std::size_t{1} << 24) / vocab, 16, 1024);
+  Matrix some(rows, states.cols()), logits(rows, vocab);
+  for (std::size_t begin = 0; begin < scored.size(); begin += rows) {
+    const std::span<const std::size_t> tokens = scored.subspan(begin, std::min(rows, scored.size() - begin));
+    const MatrixView<float> x = some.view().rows_range(0, tokens.size());
+    const MatrixView<float> z = logits.view().rows_range(0, tokens.size());
+    for (std::size_t i = 0; i < tokens.size(); ++i) std::ranges::copy(states.row(tokens[i]), x.row(i).begin());
+    decoder.logits(x, z);
+    visit(tokens, z);
+  }
+}
+
+std::unique_ptr<LogitCost> make_cost(const TrainingBatch& batch, const TrainingCost& cost) {
+  if (cost.teacher == nullptr) return std::make_unique<NextTokenCost>(batch.tokens, batch.weights);
+  Decoder& teacher = *cost.teacher;
+  const std::size_t vocab = teacher.config().vocab_size;
+  const std::size_t count = cost.top_tokens == 0 ? vocab : cost.top_tokens;
+  const Matrix states = teacher.forward(batch.tokens);
+  TopTokens top;
+  for_each_logits(teacher, states, scored_tokens(batch),
+                  [&](std::span<const std::size_t> tokens, ConstMatrixView logits) {
+                    for (std::size_t i = 0; i < tokens.size(); ++i) {
+                      while (top.tokens() < tokens[i]) top.add_none();
+                      top.add(logits.row(i), count);
+                    }
+                  });
+  while (top.tokens() < batch.tokens.tokens()) top.add_none();
+  return std::make_unique<DistributionCost>(std::move(top));
+}
+
+}  // namespace
+
+double training_gradients(Decoder& decoder, const TensorSource& weights, std::span<const TrainingBatch> batches,
+                          const TrainingCost& cost, Parameters& gradient) {
+  const auto size = [&](const TrainingBatch& batch) {
+    return cost.teacher == nullptr ? batch.total_weight : static_cast<double>(scored_tokens(batch).size());
+  };
+  double total = 0, mean = 0;
+  for (const TrainingBatch& batch : batches) total += size(batch);
+  if (!(total > 0)) throw Error({"training data", "a step in which no token has a weight", "", "give larger batches"});
+  gradient.fill(0);
+  GradientOptions options;
+  options.weights = &weights;
+  options.activations = cost.activations;
+  for (const TrainingBatch& batch : batches) {
+    const double share = size(batch) / total;
+    if (share <= 0) continue;
+    AddTo visitor(static_cast<float>(share), gradient);
+    const std::unique_ptr<LogitCost> of_batch = make_cost(batch, cost);
+    mean += share * gradients(decoder, batch.tokens, *of_batch, visitor, options);
+  }
+  return mean;
+}
+
+double next_token_loss(const ModelFolder& model, const TrainingBatch& batch) {
+  Decoder decoder(model);
+  NextTokenCost cost(batch.tokens, batch.weights);
+  const Matrix states = decoder.forward(batch.tokens);
+  const std::vector<std::size_t> scored = scored_tokens(batch);
+  double loss = 0;
+  for_each_logits(decoder, states, scored, [&](std::span<const std::size_t> tokens, MatrixView<float> logits) {
+    loss += cost.add_gradient(tokens, logits);
+  });
+  return loss;
+}
+
+}  // namespace lcomp

@@ -1,0 +1,258 @@
+#include "lcomp/training/projected_weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+
+#include "grid_range.h"
+#include "lcomp/compression/model_components.h"
+#include "lcomp/core/error.h"
+#include "lcomp/formats/compressed_folder.h"
+#include "lcomp/formats/dense.h"
+#include "lcomp/formats/format.h"
+#include "lcomp/formats/grouped_integer.h"
+#include "lcomp/io/atomic_file.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/models/model_in_memory.h"
+#include "lcomp/quantizers/quantizer_table.h"
+#include "learned_step.h"
+
+namespace lcomp {
+namespace {
+
+constexpr std::string_view step_suffix = ".step";
+
+struct Component {
+  ModelComponent what;
+  std::vector<std::size_t> shape;
+  StepRule rule = StepRule::fitted;
+  std::unique_ptr<Quantizer> quantizer;
+  GroupedIntegerLayout layout;  // of given steps
+  CompressedWeight weight;      // of the last project()
+  CompressedWeightView view;
+  Matrix decoded;
+
+  std::string step_name() const { return what.tensor + std::string(step_suffix); }
+  ConstMatrixView of(const Parameters& parameters) const {
+    return {parameters.values(what.tensor).data(), what.rows, what.cols};
+  }
+};
+
+// The layout of symmetric uniform grids; nothing where the quantizer makes others.
+std::optional<GroupedIntegerLayout> symmetric_layout(const Component& component) {
+  Matrix zeros(component.what.rows, component.what.cols);
+  zeros.fill(0);
+  const WeightLayout stored = layout(component.quantizer->quantize(zeros.view(), {}, component.what.name));
+  const auto* grouped = std::get_if<GroupedIntegerLayout>(&stored);
+  if (grouped == nullptr || !grouped->symmetric || grouped->bits < 2 || grouped->permuted) return std::nullopt;
+  return *grouped;
+}
+
+}  // namespace
+
+std::string_view name(StepRule rule) {
+  switch (rule) {
+    case StepRule::fitted:
+      return "fitted";
+    case StepRule::absolute_maximum:
+      return "absolute_maximum";
+    case StepRule::learned:
+      return "learned";
+  }
+  return "";
+}
+
+QuantizedTraining QuantizedTraining::from_json(const nlohmann::json& json, const std::string& where) {
+  QuantizedTraining setting;
+  ConfigReader reader(json, where);
+  nlohmann::json plan = json;
+  plan.erase("steps");
+  plan.erase("clipped");
+  for (const char* key : {"quantizer", "components", "activations"}) reader.ignore(key);
+  const std::string steps = reader.one_of_or("steps", "fitted", {"fitted", "absolute_maximum", "learned"});
+  for (const StepRule rule : {StepRule::fitted, StepRule::absolute_maximum, StepRule::learned}) {
+    if (steps == name(rule)) setting.steps = rule;
+  }
+  setting.clipped = reader.boolean_or("clipped", false);
+  reader.finish();
+  setting.plan = CompressionPlan::from_json(plan, where);
+  if (setting.plan.activations && setting.plan.activations->is_static()) {
+    throw Error({reader.where("activations"), describe(*setting.plan.activations), "ranges of each token",
+                 "leave out \"granularity\", or give \"token\""});
+  }
+  return setting;
+}
+
+nlohmann::json to_json(const QuantizedTraining& setting) {
+  nlohmann::json json = to_json(setting.plan);
+  json["steps"] = name(setting.steps);
+  json["clipped"] = setting.clipped;
+  return json;
+}
+
+struct ProjectedWeights::State {
+  std::string where;
+  nlohmann::json config_json;
+  std::optional<ActivationQuantization> activations;
+  QuantizedTraining setting;
+  std::vector<Component> components;
+  std::map<std::string, std::size_t, std::less<>> index;  // of components, by tensor
+  std::vector<TensorInfo> tensors;                        // of the model
+  std::vector<TensorInfo> trained;
+  const Parameters* parameters = nullptr;  // of the last project()
+
+  const Component* find(std::string_view tensor) const {
+    const auto found = index.find(tensor);
+    return found == index.end() ? nullptr : &components[found->second];
+  }
+};
+
+ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting)
+    : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  s.where = model.path.string();
+  s.config_json = model.config_json;
+  s.setting = setting;
+  if (setting.plan.activations) s.activations = ActivationQuantization{*setting.plan.activations, {}};
+  s.tensors = required_tensors(model.config_json, s.where);
+  s.trained = s.tensors;
+  const std::vector<ModelComponent> components = model_components(model);
+  const std::vector<ComponentSetting> settings = resolve_plan(setting.plan, components);
+  for (std::size_t i = 0; i < components.size(); ++i) {
+    if (settings[i].setting.is_null()) continue;
+    Component component;
+    component.what = components[i];
+    if (settings[i].open_width || settings[i].open_precision) {
+      throw Error({components[i].name, "a setting that leaves its bits open", "one with \"bits\"", ""});
+    }
+    component.quantizer = make_quantizer(settings[i].setting, components[i].name);
+    if (component.quantizer->requires_statistics()) {
+      throw Error({components[i].name, fmt::format("the method {} while training", component.quantizer->name()),
+                   "a method that needs no calibration, such as rtn, log, nf or codebook", ""});
+    }
+    component.shape = model.tensors->info(components[i].tensor).shape;
+    component.decoded = Matrix(components[i].rows, components[i].cols);
+    if (setting.steps != StepRule::fitted) {
+      if (const auto layout = symmetric_layout(component)) {
+        component.rule = setting.steps;
+        component.layout = *layout;
+      }
+    }
+    if (component.rule == StepRule::learned) {
+      TensorInfo steps;
+      steps.name = component.step_name();
+      steps.shape = {group_count(component.layout)};
+      s.trained.push_back(std::move(steps));
+    }
+    s.index.emplace(components[i].tensor, s.components.size());
+    s.components.push_back(std::move(component));
+  }
+  const bool given = std::ranges::any_of(s.components, [](const Component& c) { return c.rule != StepRule::fitted; });
+  if (setting.steps != StepRule::fitted && !given) {
+    throw Error({"qat.steps", fmt::format("\"{}\" without symmetric uniform grids", name(setting.steps)),
+                 "a component with a quantizer such as rtn:bits=4,group=64,sym", "or leave the steps \"fitted\""});
+  }
+}
+
+ProjectedWeights::~ProjectedWeights() = default;
+
+const std::vector<TensorInfo>& ProjectedWeights::trained_tensors() const { return state_->trained; }
+
+void ProjectedWeights::initialize_steps(Parameters& parameters) const {
+  for (const Component& component : state_->components) {
+    if (component.rule != StepRule::learned) continue;
+    initial_steps(component.layout, component.of(parameters), parameters.values(component.step_name()));
+  }
+}
+
+void ProjectedWeights::project(const Parameters& parameters) {
+  state_->parameters = &parameters;
+  std::vector<float> steps;
+  for (Component& component : state_->components) {
+    const ConstMatrixView weight = component.of(parameters);
+    switch (component.rule) {
+      case StepRule::fitted:
+        component.weight = component.quantizer->quantize_without_statistics(weight, component.what.name);
+        if (state_->setting.clipped) require_clippable(layout(component.weight), component.what.name);
+        break;
+      case StepRule::absolute_maximum:
+        steps.resize(group_count(component.layout));
+        absolute_maximum_steps(component.layout, weight, steps);
+        component.weight = round_to_steps(component.layout, weight, steps, component.what.name);
+        break;
+      case StepRule::learned:
+        component.weight =
+            round_to_steps(component.layout, weight, parameters.values(component.step_name()), component.what.name);
+        break;
+    }
+    component.view = view(component.weight);
+    const Matrix decoded = decode(component.weight);
+    std::ranges::copy(decoded.span(), component.decoded.span().begin());
+  }
+}
+
+void ProjectedWeights::pass_back(const Parameters& parameters, Parameters& gradient) const {
+  for (const Component& component : state_->components) {
+    const ConstMatrixView weight = component.of(parameters);
+    const MatrixView<float> of_weight(gradient.values(component.what.tensor).data(), component.what.rows,
+                                      component.what.cols);
+    switch (component.rule) {
+      case StepRule::fitted:
+        if (state_->setting.clipped) clip_gradient(component.view, weight, of_weight);
+        break;
+      case StepRule::absolute_maximum:
+        lcomp::pass_back(std::get<GroupedIntegerWeight>(component.weight), weight, state_->setting.clipped, of_weight);
+        break;
+      case StepRule::learned:
+        pass_back_learned(std::get<GroupedIntegerWeight>(component.weight), weight, of_weight,
+                          gradient.values(component.step_name()));
+        break;
+    }
+  }
+}
+
+const std::string& ProjectedWeights::where() const { return state_->where; }
+const std::vector<TensorInfo>& ProjectedWeights::tensors() const { return state_->tensors; }
+
+void ProjectedWeights::read_rows(std::string_view name, std::size_t row_begin, std::size_t row_count,
+                                 std::span<float> out) const {
+  assert(state_->parameters != nullptr);
+  const Component* component = state_->find(name);
+  if (component == nullptr) return state_->parameters->read_rows(name, row_begin, row_count, out);
+  const ConstMatrixView rows = component->decoded.view().rows_range(row_begin, row_count);
+  std::copy_n(rows.data(), rows.size(), out.begin());
+}
+
+const CompressedWeightView& ProjectedWeights::weight(std::string_view name) const {
+  const Component* component = state_->find(name);
+  if (component != nullptr) return component->view;
+  throw Error({fmt::format("{}: {}", state_->where, name), "a tensor that is not quantized", "a component", ""});
+}
+
+std::uint64_t ProjectedWeights::write(const std::filesystem::path& folder,
+                                      const std::filesystem::path& tokenizer_path) const {
+  const State& s = *state_;
+  assert(s.parameters != nullptr);
+  CompressedFolderWriter writer(folder, true);
+  for (const TensorInfo& info : s.tensors) {
+    if (const Component* component = s.find(info.name)) {
+      writer.add(info.name, component->shape, component->weight);
+      continue;
+    }
+    const ConstMatrixView values(s.parameters->values(info.name).data(), info.rows(), info.cols());
+    writer.add(info.name, info.shape, CompressedWeight(encode_dense(values, exact_dense_type(values), info.name)));
+  }
+  if (s.activations) writer.set_activations(*s.activations);
+  if (std::filesystem::is_directory(tokenizer_path)) {
+    writer.copy_companion_files(tokenizer_path);
+  } else if (tokenizer_path.extension() == ".json") {
+    writer.write_file("tokenizer.json", read_text_file(tokenizer_path));
+  }
+  const std::uint64_t bytes = writer.payload_bytes();
+  writer.finish(s.config_json, {{"bytes", bytes}, {"training", to_json(s.setting)}});
+  return bytes;
+}
+
+}  // namespace lcomp
