@@ -3,10 +3,10 @@
 #include <map>
 
 #include "lcomp/compression/learned_allocation.h"
-#include "lcomp/compression/repair.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/training/repair.h"
 #include "learning_setting.h"
 
 namespace lcomp {

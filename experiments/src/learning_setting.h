@@ -7,10 +7,10 @@
 
 #include "calibration_setting.h"
 #include "lcomp/compression/learned_allocation.h"
-#include "lcomp/compression/repair.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
+#include "lcomp/training/repair.h"
 
 namespace lcomp {
 
@@ -37,7 +37,7 @@ struct LearningSetting {
                                    const std::string& where, const std::string& data);
 };
 
-// A repair after compression (lcomp/compression/repair.h), as JSON:
+// A repair after compression (lcomp/training/repair.h), as JSON:
 //   {"steps": 64, "rate": 0.002, "sequences_per_step": 1, "sequences": 48, ...}
 // and the keys above, but for "rounds". The sequences are used in turn.
 struct RepairSetting {

@@ -1,5 +1,5 @@
 // repair_model() on a small model that was compressed with statistics.
-#include "lcomp/compression/repair.h"
+#include "lcomp/training/repair.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,13 +8,13 @@
 #include <iterator>
 #include <optional>
 
+#include "calibration/tiny_model.h"
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/rate_coded.h"
-#include "tiny_model.h"
 
 namespace lcomp {
 namespace {

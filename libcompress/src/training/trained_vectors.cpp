@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "lcomp/core/parallel.h"
+#include "lcomp/training/adamw.h"
 
 namespace lcomp {
 namespace {
 
-constexpr double first_decay = 0.9, second_decay = 0.99;
 constexpr float largest_factor = 1.5F, smallest_factor = 0.5F;
 
 TrainedVector begin_with(std::vector<float> values) {
@@ -24,16 +24,9 @@ TrainedVector begin_with(std::vector<float> values) {
 
 void adam_step(TrainedVector& vector, int number, double rate) {
   if (vector.gradient.empty()) return;
-  const double first_bias = 1 - std::pow(first_decay, number), second_bias = 1 - std::pow(second_decay, number);
-  for (std::size_t i = 0; i < vector.values.size(); ++i) {
-    const auto g = static_cast<double>(vector.gradient[i]);
-    const double first = first_decay * static_cast<double>(vector.first[i]) + (1 - first_decay) * g;
-    const double second = second_decay * static_cast<double>(vector.second[i]) + (1 - second_decay) * g * g;
-    vector.first[i] = static_cast<float>(first);
-    vector.second[i] = static_cast<float>(second);
-    const double change = first / first_bias / (std::sqrt(second / second_bias) + 1e-12);
-    vector.values[i] = static_cast<float>(static_cast<double>(vector.values[i]) - rate * vector.unit * change);
-  }
+  constexpr AdamWOptions options{0.9, 0.99, 1e-12, 0};
+  adamw_update(options, rate * vector.unit, static_cast<std::uint64_t>(number), 1, vector.gradient, vector.first,
+               vector.second, vector.values);
   vector.gradient.clear();
 }
 

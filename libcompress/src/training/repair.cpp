@@ -1,4 +1,4 @@
-#include "lcomp/compression/repair.h"
+#include "lcomp/training/repair.h"
 
 #include <algorithm>
 #include <cmath>
