@@ -156,7 +156,7 @@ std::string gnuplot_script(const Figure& figure, PictureFormat format, const std
   const std::size_t per_row = static_cast<std::size_t>(width) / 180;
   const std::size_t legend_rows = (legend(figure).size() + per_row - 1) / per_row;
   const int below = 85 + 22 * static_cast<int>(legend_rows), above = 80;
-  const int height = single ? 540 : static_cast<int>(290 * rows) + below + above;
+  const int height = single ? 540 : static_cast<int>(310 * rows) + below + above;
   std::string text =
       fmt::format("set terminal {} size {},{} noenhanced font 'DejaVu Sans,12' background '#ffffff'\nset output {}\n",
                   format == PictureFormat::svg ? "svg" : "pngcairo", width, height, quoted(file));
@@ -174,9 +174,9 @@ std::string gnuplot_script(const Figure& figure, PictureFormat format, const std
   const double left = map ? 115 : 70;
   text += fmt::format(
       "unset key\nset multiplot layout {},{} title {} margins {:.4f},{:.4f},{:.4f},{:.4f} spacing {:.4f},{:.4f}\n",
-      rows, columns, quoted(figure.title), left / width, 1 - (map ? 90.0 : 20.0) / width,
+      rows, columns, quoted(figure.title), left / width, 1 - (map ? 100.0 : 20.0) / width,
       static_cast<double>(below) / height, 1 - static_cast<double>(above) / height, (map ? 190.0 : 70.0) / width,
-      85.0 / height);
+      110.0 / height);
   text += legend_labels(figure, per_row, width, height);
   for (std::size_t p = 0; p < figure.panels.size(); ++p) {
     text += panel_commands(figure.panels[p], p, false);

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "lcomp/io/atomic_file.h"
+#include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
 #include "program/command_line.h"
 #include "program/small_model.h"
@@ -143,6 +144,105 @@ TEST_F(CalibrationCommands, QuantizeOneTensor) {
   expect_mistake({"quantize", data, "--method", "rtn:bits=3"}, "FILE:TENSOR");
   expect_mistake({"quantize", data + ":Q", "--method", "rtn:bits=3"}, "Q");
   expect_mistake({"quantize", model_ + ":model.norm.weight", "--method", "rtn:bits=3"}, "matrix");
+}
+
+// What learns: the allocation, the repair.
+class SlowLearningCommands : public CalibrationCommands {
+ protected:
+  void SetUp() override {
+    CalibrationCommands::SetUp();
+    if (IsSkipped()) return;
+    archive_ = folder_ / "statistics";
+    succeed({"calibrate", model_, "--texts", text_, "--sequences", "8", "--tokens", "64", "--no-bos", "--sensitivity",
+             "divergence", "--out", archive_});
+  }
+  std::vector<std::string> compress(const std::string& out, std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {"compress",
+                                          model_,
+                                          "--statistics",
+                                          archive_,
+                                          "--texts",
+                                          text_,
+                                          "--sequences",
+                                          "8",
+                                          "--tokens",
+                                          "64",
+                                          "--no-bos",
+                                          "--out",
+                                          folder_ / out,
+                                          "--learning-sequences",
+                                          "8",
+                                          "--held-out",
+                                          "8"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+  std::string archive_;
+};
+
+TEST_F(SlowLearningCommands, SeveralSizesFromOneSetOfStatistics) {
+  const auto reports = succeed(compress("models", {"--method", "learned", "--ratio", "4,5", "--rounds", "2"}));
+  ASSERT_EQ(reports.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const double ratio = 4.0 + static_cast<double>(i);
+    EXPECT_GE(reports[i].at("ratio"), ratio);
+    EXPECT_LT(reports[i].at("ratio"), 1.02 * ratio);
+    EXPECT_EQ(reports[i].at("learning").at("rounds").size(), 2u);
+    const std::string folder = folder_ / ("models/ratio-" + std::to_string(4 + i));
+    EXPECT_EQ(reports[i].at("out"), folder);
+    const auto config = parse_json_file(std::filesystem::path(folder) / "config.json");
+    EXPECT_TRUE(config.at("quantization_config").contains("learning"));
+    EXPECT_LT(divergence(folder), 3.0);
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "models/ratio-4.unfinished"));
+}
+
+TEST_F(SlowLearningCommands, RepairStaysWithinTheTarget) {
+  const auto plain = succeed(compress("plain", {"--method", "rate", "--ratio", "5"}));
+  const auto repaired = succeed(compress("repaired", {"--method", "rate", "--ratio", "5", "--repair-steps", "16"}));
+  EXPECT_GE(repaired.at("ratio"), 5.0);
+  EXPECT_EQ(repaired.at("repair").at("points").front().at("step"), 0);
+  EXPECT_LT(divergence(folder_ / "repaired"), divergence(folder_ / "plain"));
+  std::uint64_t bytes = repaired.at("kept_bytes");
+  for (const auto& line : repaired.at("components")) bytes += line.at("bytes").get<std::uint64_t>();
+  EXPECT_EQ(repaired.at("bytes"), bytes);
+}
+
+TEST_F(SlowLearningCommands, AnExperimentLearnsAndRepairs) {
+  const nlohmann::json experiment = {
+      {"model", model_},
+      {"output", (folder_ / "runs").string()},
+      {"calibration",
+       {{"texts", {text_}}, {"sequences", 8}, {"tokens", 64}, {"order", "original"}, {"sensitivity", "divergence"}}},
+      {"learning", {{"sequences", 8}, {"held_out", 8}, {"rounds", 2}}},
+      {"methods",
+       {{{"name", "learned"}, {"quantizer", "rate"}, {"allocator", "learned"}},
+        {{"name", "repaired"}, {"quantizer", "rate"}, {"repair", {{"steps", 4}, {"sequences", 8}, {"held_out", 8}}}}}},
+      {"sizes", {{{"ratio", 5}}}},
+      {"tasks", {{{"task", "kl"}, {"protocol", "file"}, {"file", text_}, {"window", 32}}}}};
+  write_text_file(folder_ / "experiment.json", experiment.dump());
+  const auto result = succeed({"run", folder_ / "experiment.json"});
+  ASSERT_EQ(result.at("rows").size(), 3u);
+  for (const std::size_t row : {1u, 2u}) EXPECT_GE(result.at("rows")[row].at("ratio"), 5.0);
+  EXPECT_EQ(succeed({"run", folder_ / "experiment.json"}).at("computed_cells"), 0);
+  const auto plots = succeed({"plot", folder_ / "runs", "--out", folder_ / "plots"});
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "plots/learning_learned.csv")) << plots;
+}
+
+TEST_F(SlowLearningCommands, MistakesAreOneLine) {
+  expect_mistake(compress("out", {"--method", "learned"}), "target");
+  expect_mistake(compress("out", {"--method", "rtn:group=16", "--allocator", "learned", "--ratio", "3"}),
+                 "fixed width");
+  expect_mistake(compress("out", {"--method", "learned", "--ratio", "5", "--learning-sequences", "100000"}),
+                 "text.txt");
+  expect_mistake(
+      {"compress", model_, "--statistics", archive_, "--method", "learned", "--ratio", "5", "--out", folder_ / "out"},
+      "no texts to learn from");
+  write_text_file(folder_ / "setting.json", R"({"quantizer": "rate", "target": {"ratio": 5}, "repair": {"step": 3}})");
+  expect_mistake({"compress", model_, "--statistics", archive_, "--config", folder_ / "setting.json", "--texts", text_,
+                  "--out", folder_ / "out"},
+                 "step");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 
 }  // namespace
