@@ -47,4 +47,7 @@ nlohmann::json to_json(const TrainingResult& result);
 // tensor; the checkpoints before it stay), and a full disk (the same).
 TrainingResult train(const TrainingConfig& config, const TrainingOptions& options = {});
 
+// The same for a configuration with `blockwise` (blockwise.h): `out` gets model/ and training.json. Not resumed.
+BlockwiseReport match_blocks(const TrainingConfig& config, const TrainingOptions& options = {});
+
 }  // namespace lcomp
