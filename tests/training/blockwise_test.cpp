@@ -53,6 +53,27 @@ TEST_F(BlockwiseTest, OutputsComeCloserAndTheResultIsTheSameTwice) {
   }
 }
 
+TEST_F(BlockwiseTest, GoesOnWithFinishedBlocksToTheSameBits) {
+  const char* qat = R"({"quantizer": "rtn:bits=2,group=8,sym,grid=mse", "steps": "learned"})";
+  match(qat);
+  const std::string whole = read_text_file(folder_ / "matched/model/model.safetensors");
+  TrainingOptions options;
+  int updates = 0;
+  options.progress = [&](const ProgressEvent& event) {
+    ++updates;
+    if (event.done == 30) throw Interrupted();  // in the second block
+  };
+  json_["out"] = (folder_ / "interrupted").string();
+  const auto config = TrainingConfig::from_json(json_, "train.json");
+  EXPECT_THROW(match_blocks(config, options), Interrupted);
+  options.progress = [&](const ProgressEvent&) { ++updates; };
+  updates = 0;
+  match_blocks(config, options);
+  EXPECT_LT(updates, 30);  // the first block's updates are one step
+  EXPECT_EQ(read_text_file(folder_ / "interrupted/model/model.safetensors"), whole);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "interrupted/blocks"));
+}
+
 TEST_F(BlockwiseTest, WithoutStepsItRounds) {
   json_["qat"] = {{"quantizer", "rtn:bits=3,group=8"}};
   const auto config = TrainingConfig::from_json(json_, "train.json");

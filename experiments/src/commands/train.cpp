@@ -4,6 +4,7 @@
 
 #include "command_context.h"
 #include "config_setting.h"
+#include "content_hash.h"
 #include "gnuplot_figure.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/training/train.h"
@@ -29,7 +30,8 @@ void draw(const std::filesystem::path& out) {
   run_gnuplot(gnuplot_script(figure, PictureFormat::svg, (out / (figure.name + ".svg")).string()));
 }
 
-void match(const TrainingConfig& config, const TrainingOptions& options, const CommandContext& context) {
+void match(const TrainingConfig& config, TrainingOptions options, const CommandContext& context) {
+  options.model_hash = hash_model(config.model);
   const BlockwiseReport report = match_blocks(config, options);
   nlohmann::json printed = to_json(report);
   printed["out"] = (config.out / "model").string();

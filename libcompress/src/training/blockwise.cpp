@@ -6,8 +6,10 @@
 #include <chrono>
 #include <set>
 
+#include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/io/atomic_file.h"
@@ -78,6 +80,7 @@ class Blockwise {
       add_window(w, all_);
     }
     begins_.push_back(all_.tokens());
+    if (!options.work.empty()) work_.emplace(options.work, work_key(), true);
   }
 
   BlockwiseReport run(const std::filesystem::path& out, const std::filesystem::path& tokenizer_path,
@@ -108,6 +111,17 @@ class Blockwise {
   }
 
  private:
+  std::string work_key() const {
+    Hasher hasher;
+    hasher.update(std::as_bytes(std::span(all_.ids)));
+    hasher.update(std::as_bytes(std::span(all_.offsets)));
+    hasher.update(std::as_bytes(std::span(begins_)));
+    hasher.update(to_json(setting_).dump());
+    hasher.update(fmt::format("{} {} {} {} {} {}", options_.steps, options_.batch, options_.rate.value_or(-1),
+                              options_.step_rate.value_or(-1), options_.seed, options_.work_key));
+    return hasher.hex();
+  }
+
   // Embedding and head by rounding; the residual streams begin with the embedding as it is and as it was.
   void round_outside(CompressedFolderWriter& writer) {
     QuantizedTraining rounding = setting_;
@@ -151,22 +165,41 @@ class Blockwise {
     result.error_before = relative_error(quantized_, original_);
     result.error = result.error_before;
     progress.advance();
-    if (options_.steps > 0) {
+    const bool known = finished(projected);
+    if (known) {
+      projected.adopt([&](const std::string& tensor) { return work_->load(tensor).weight; }, weights);
+    } else if (options_.steps > 0) {
       train(layer, projected, weights, input, progress);
+    }
+    if (known || options_.steps > 0) {
       Matrix trained = output(layer, projected, input);
-      const double error = relative_error(trained, original_);
-      if (error < result.error_before) {
-        result.error = error;
+      result.error = relative_error(trained, original_);
+      if (result.error < result.error_before) {
         quantized_ = std::move(trained);
       } else {
+        result.error = result.error_before;
         read_weights(weights);
         projected.initialize_steps(weights, true);
         projected.project(weights);
       }
     }
+    if (known) progress.advance(options_.steps);
+    if (work_ && !known) {
+      projected.for_each([&](const std::string& tensor, const CompressedWeight& weight) {
+        work_->store(tensor, {weight, 0, {}, std::nullopt, std::nullopt});
+      });
+    }
     projected.add_to(writer);
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return result;
+  }
+
+  bool finished(const ProjectedWeights& projected) const {
+    if (!work_) return false;
+    bool all = true;
+    projected.for_each(
+        [&](const std::string& tensor, const CompressedWeight&) { all = all && work_->contains(tensor); });
+    return all;
   }
 
   // The quantized block on all windows, some at a time.
@@ -238,6 +271,7 @@ class Blockwise {
   Rng rng_;
   const ActivationSetting* activations_ = nullptr;
   const std::vector<TokenBatch>* windows_ = nullptr;
+  std::optional<CompressionCheckpoint> work_;
   TokenBatch all_;                   // their sequences, one after another
   std::vector<std::size_t> begins_;  // of each window, in tokens; and the end
   Matrix original_, quantized_;      // residual streams, [tokens, hidden]

@@ -26,11 +26,15 @@ BlockwiseReport match_blocks(const TrainingConfig& config, const TrainingOptions
   std::vector<TokenBatch> windows;
   for (std::uint64_t w = 0; w < config.blockwise_windows; ++w) windows.push_back(stream.next(1, shares).tokens);
   const ModelFolder model = open_model(config.model);
-  const BlockwiseReport report = train_blockwise(model, *config.qat, windows, *config.blockwise, config.out / "model",
-                                                 tokenizer_path, options.progress);
+  BlockwiseOptions blockwise = *config.blockwise;
+  blockwise.work = config.out / "blocks";
+  blockwise.work_key = options.model_hash;
+  const BlockwiseReport report =
+      train_blockwise(model, *config.qat, windows, blockwise, config.out / "model", tokenizer_path, options.progress);
   nlohmann::json json = {{"config", to_json(config)}, {"result", to_json(report)}};
   if (!options.program_version.empty()) json["program"] = options.program_version;
   write_text_file(config.out / "training.json", json.dump(2) + "\n");
+  std::filesystem::remove_all(blockwise.work);
   return report;
 }
 

@@ -40,6 +40,11 @@ struct Component {
   ConstMatrixView of(const Parameters& parameters) const {
     return {parameters.values(what.tensor).data(), what.rows, what.cols};
   }
+  // What `weight` stands for.
+  void decode() {
+    view = lcomp::view(weight);
+    decoded = lcomp::decode(weight);
+  }
 };
 
 // The layout of symmetric uniform grids; nothing where the quantizer makes others.
@@ -216,10 +221,22 @@ void ProjectedWeights::project(const Parameters& parameters) {
             round_to_steps(component.layout, weight, parameters.values(component.step_name()), component.what.name);
         break;
     }
-    component.view = view(component.weight);
-    const Matrix decoded = decode(component.weight);
-    std::ranges::copy(decoded.span(), component.decoded.span().begin());
+    component.decode();
   }
+}
+
+void ProjectedWeights::adopt(const std::function<CompressedWeight(const std::string& tensor)>& weight_of,
+                             const Parameters& parameters) {
+  state_->parameters = &parameters;
+  for (Component& component : state_->components) {
+    component.weight = weight_of(component.what.tensor);
+    component.decode();
+  }
+}
+
+void ProjectedWeights::for_each(
+    const std::function<void(const std::string& tensor, const CompressedWeight&)>& visit) const {
+  for (const Component& component : state_->components) visit(component.what.tensor, component.weight);
 }
 
 void ProjectedWeights::pass_back(const Parameters& parameters, Parameters& gradient) const {

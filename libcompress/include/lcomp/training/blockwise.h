@@ -25,6 +25,11 @@ struct BlockwiseOptions {
   // The same of a learned step, of itself.
   std::optional<double> step_rate;
   std::uint64_t seed = 0;  // of which windows an update takes
+  // A folder that finished blocks are kept in until the caller deletes it: called again after kill -9 with the same
+  // arguments, they are taken from there, and the result is the same. Empty: none is kept. `work_key` says what else
+  // than the setting and these options decides the result: the model's content.
+  std::filesystem::path work = {};
+  std::string work_key = {};
 };
 
 struct BlockMatch {

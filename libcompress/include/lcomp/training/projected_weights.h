@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -67,6 +68,10 @@ class ProjectedWeights : public CompressedWeightSource {
 
   // Rounds the weights in `parameters`, which must stay where they are: norms are read from there.
   void project(const Parameters& parameters);
+  // Takes what the components became elsewhere, in place of a projection. `parameters` as there.
+  void adopt(const std::function<CompressedWeight(const std::string& tensor)>& weight_of, const Parameters& parameters);
+  // Calls visit for every component of the last project().
+  void for_each(const std::function<void(const std::string& tensor, const CompressedWeight&)>& visit) const;
   // From the gradient with respect to the rounded weights of the last project() to that of the parameters, in place.
   void pass_back(const Parameters& parameters, Parameters& gradient) const;
 
