@@ -12,9 +12,9 @@ struct CommandResult {
 };
 
 struct CommandLimits {
-  long file_size = -1;           // RLIMIT_FSIZE, bytes: what a full disk looks like to a program
-  int interrupt_after_ms = 0;    // sends SIGINT after so long
-  std::string kill_when_exists;  // kills (SIGKILL) a moment after a file of this name is there
+  long file_size = -1;                // RLIMIT_FSIZE, bytes: what a full disk looks like to a program
+  int interrupt_after_ms = 0;         // sends SIGINT after so long
+  std::string kill_when_exists = {};  // kills (SIGKILL) a moment after a file of this name is there
 };
 
 // Runs the program `lcomp` with these arguments as a child process and waits for it.

@@ -90,6 +90,19 @@ TEST_F(TrainTest, RowsOfALogBehindTheCheckpointAreDroppedAndDoneAgain) {
   for (std::size_t i = 0; i < after.size(); ++i) EXPECT_EQ(after[i].loss, before[i].loss);
 }
 
+TEST_F(TrainTest, KilledBetweenTheLastCheckpointAndTheModel) {
+  run(json_);
+  const std::string whole = text("out/model.safetensors");
+  fs::remove(folder_ / "out/model.safetensors");
+  nlohmann::json record = nlohmann::json::parse(text("out/training.json"));
+  record["result"]["steps"] = 5;
+  write_text_file(folder_ / "out/training.json", record.dump());
+  run(json_);
+  EXPECT_EQ(text("out/model.safetensors"), whole);
+  json_["model"] = (folder_ / "out").string();
+  EXPECT_THAT([&] { run(json_); }, ThrowsMessage<Error>(HasSubstr("another folder")));
+}
+
 TEST_F(TrainTest, AnotherConfigurationIsAnErrorThatSaysWhatDiffers) {
   run(json_);
   nlohmann::json other = json_;
@@ -175,6 +188,27 @@ INSTANTIATE_TEST_SUITE_P(
         R"({"quantizer": "log:bits=4,group=16", "clipped": true})", R"({"quantizer": "nf:bits=3,group=16"})",
         R"({"quantizer": "codebook:bits=3,group=channel", "clipped": true})",
         R"({"quantizer": "rotate+rtn:bits=4,group=8"})"));
+
+// At 1 bit, training with rounded weights is worth more than rounding trained ones.
+TEST_F(TrainTest, QuantizedTrainingBeatsRounding) {
+  json_["steps"] = 150;
+  json_["checkpoint_every"] = 150;
+  json_["evaluate_every"] = 150;
+  const double original = *run(json_).held_out_loss;
+  nlohmann::json quantized = json_;
+  quantized["model"] = (folder_ / "out").string();
+  quantized["qat"] = {{"quantizer", "rtn:bits=1,group=channel"}, {"components", {{"model.embed_tokens", "f16"}}}};
+  quantized["out"] = (folder_ / "rounded").string();
+  quantized["learning_rate"] = 0;
+  quantized["steps"] = 1;
+  const double rounded = *run(quantized).held_out_loss;
+  quantized["out"] = (folder_ / "trained").string();
+  quantized["learning_rate"] = 0.003;
+  quantized["steps"] = 100;
+  const double trained = *run(quantized).held_out_loss;
+  EXPECT_GT(rounded, original + 0.1) << original;
+  EXPECT_LT(trained, rounded - (rounded - original) / 3);
+}
 
 TEST_F(TrainTest, LearnsFromATeacher) {
   json_["steps"] = 40;

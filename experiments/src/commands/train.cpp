@@ -4,6 +4,7 @@
 
 #include "command_context.h"
 #include "config_setting.h"
+#include "content_hash.h"
 #include "gnuplot_figure.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/training/train.h"
@@ -29,6 +30,21 @@ void draw(const std::filesystem::path& out) {
   run_gnuplot(gnuplot_script(figure, PictureFormat::svg, (out / (figure.name + ".svg")).string()));
 }
 
+void match(const TrainingConfig& config, TrainingOptions options, const CommandContext& context) {
+  options.model_hash = hash_model(config.model);
+  const BlockwiseReport report = match_blocks(config, options);
+  nlohmann::json printed = to_json(report);
+  printed["out"] = (config.out / "model").string();
+  std::string text;
+  for (const BlockMatch& block : report.blocks) {
+    text += fmt::format("block {}: error of the output {:.3e}, by rounding {:.3e}\n", block.layer, block.error,
+                        block.error_before);
+  }
+  text += fmt::format("{}: {} bytes, {:.4f} bits per weight\n", (config.out / "model").string(), report.bytes,
+                      8 * static_cast<double>(report.bytes) / static_cast<double>(report.parameters));
+  context.print(printed, text);
+}
+
 void run(const TrainCommand& command, const CommandContext& context) {
   nlohmann::json json = parse_json_file(command.config);
   for (const std::string& setting : command.settings) apply_setting(json, setting);
@@ -37,6 +53,7 @@ void run(const TrainCommand& command, const CommandContext& context) {
   options.progress = context.progress();
   options.extend = command.extend;
   options.program_version = version_text();
+  if (config.blockwise) return match(config, options, context);
   const TrainingResult result = train(config, options);
   draw(config.out);
   nlohmann::json printed = to_json(result);

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "compression_checkpoint.h"
 #include "lcomp/allocators/bit_allocator.h"
+#include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"

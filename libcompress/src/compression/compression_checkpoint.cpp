@@ -1,4 +1,4 @@
-#include "compression_checkpoint.h"
+#include "lcomp/compression/compression_checkpoint.h"
 
 #include <fmt/format.h>
 

@@ -96,6 +96,42 @@ double GradientPass::run() {
   return cost;
 }
 
+void GradientPass::run_block(std::size_t layer, MatrixView<float> states) {
+  state_.ropes.extend(longest_sequence(batch_));
+  block_.forward(context(layer), slices_.blocks[layer], states, insides_[layer]);
+  require_finite(states, fmt::format("layer {}: its output", layer));
+}
+
+double GradientPass::run_block(std::size_t layer, ConstMatrixView input, ConstMatrixView target) {
+  inputs_.write(layer * batch_.tokens(), input);
+  states_ = Matrix(batch_.tokens(), config_.hidden_size);
+  gradient_ = Matrix(batch_.tokens(), config_.hidden_size);
+  std::copy_n(input.data(), input.size(), states_.data());
+  run_block(layer, states_.view());
+  // Sums over a fixed number of rows, in order.
+  constexpr std::size_t rows = 16;
+  std::vector<double> sums(divide_up(batch_.tokens(), rows), 0.0);
+  const double count = static_cast<double>(input.size());
+  const auto factor = static_cast<float>(2 / count);
+  parallel_chunks(0, batch_.tokens(), rows, [&](std::size_t begin, std::size_t end) {
+    double sum = 0;
+    for (std::size_t t = begin; t < end; ++t) {
+      const std::span<const float> output = states_.row(t), wanted = target.row(t);
+      const std::span<float> gradient = gradient_.row(t);
+      for (std::size_t j = 0; j < output.size(); ++j) {
+        const float difference = output[j] - wanted[j];
+        sum += static_cast<double>(difference) * difference;
+        gradient[j] = factor * difference;
+      }
+    }
+    sums[begin / rows] = sum;
+  });
+  require_finite(gradient_.view(), fmt::format("layer {}: its output's difference from the target", layer));
+  block_.run(context(layer), slices_.blocks[layer], inputs_, layer * batch_.tokens(), states_.view(), gradient_.view(),
+             insides_[layer]);
+  return std::accumulate(sums.begin(), sums.end(), 0.0) / count;
+}
+
 void GradientPass::forward() {
   states_ = Matrix(batch_.tokens(), config_.hidden_size);
   state_.embed(weights_, batch_.ids, states_.view());

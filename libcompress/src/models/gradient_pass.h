@@ -20,6 +20,10 @@ class GradientPass {
   GradientPass(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,
                const GradientOptions& options);
   double run();
+  // What block_gradients() returns.
+  double run_block(std::size_t layer, ConstMatrixView input, ConstMatrixView target);
+  // A block forwards, in place.
+  void run_block(std::size_t layer, MatrixView<float> states);
 
  private:
   BackwardContext context(std::size_t layer);

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <map>
 
 #include "grid_range.h"
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -37,6 +39,11 @@ struct Component {
   std::string step_name() const { return what.tensor + std::string(step_suffix); }
   ConstMatrixView of(const Parameters& parameters) const {
     return {parameters.values(what.tensor).data(), what.rows, what.cols};
+  }
+  // What `weight` stands for.
+  void decode() {
+    view = lcomp::view(weight);
+    decoded = lcomp::decode(weight);
   }
 };
 
@@ -101,6 +108,7 @@ struct ProjectedWeights::State {
   std::map<std::string, std::size_t, std::less<>> index;  // of components, by tensor
   std::vector<TensorInfo> tensors;                        // of the model
   std::vector<TensorInfo> trained;
+  std::shared_ptr<const TensorSource> original;
   const Parameters* parameters = nullptr;  // of the last project()
 
   const Component* find(std::string_view tensor) const {
@@ -109,7 +117,21 @@ struct ProjectedWeights::State {
   }
 };
 
+namespace {
+
+std::set<std::string> all_components(const ModelFolder& model) {
+  std::set<std::string> names;
+  for (const ModelComponent& component : model_components(model)) names.insert(component.tensor);
+  return names;
+}
+
+}  // namespace
+
 ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting)
+    : ProjectedWeights(model, setting, all_components(model)) {}
+
+ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting,
+                                   const std::set<std::string>& only)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.where = model.path.string();
@@ -117,11 +139,15 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
   s.setting = setting;
   if (setting.plan.activations) s.activations = ActivationQuantization{*setting.plan.activations, {}};
   s.tensors = required_tensors(model.config_json, s.where);
-  s.trained = s.tensors;
+  s.original = model.tensors;
+  const bool whole = only == all_components(model);
+  for (const TensorInfo& info : s.tensors) {
+    if (whole || only.contains(info.name)) s.trained.push_back(info);
+  }
   const std::vector<ModelComponent> components = model_components(model);
   const std::vector<ComponentSetting> settings = resolve_plan(setting.plan, components);
   for (std::size_t i = 0; i < components.size(); ++i) {
-    if (settings[i].setting.is_null()) continue;
+    if (settings[i].setting.is_null() || !only.contains(components[i].tensor)) continue;
     Component component;
     component.what = components[i];
     if (settings[i].open_width || settings[i].open_precision) {
@@ -149,6 +175,7 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
     s.index.emplace(components[i].tensor, s.components.size());
     s.components.push_back(std::move(component));
   }
+  if (!whole) return;
   const bool given = std::ranges::any_of(s.components, [](const Component& c) { return c.rule != StepRule::fitted; });
   if (setting.steps != StepRule::fitted && !given) {
     throw Error({"qat.steps", fmt::format("\"{}\" without symmetric uniform grids", name(setting.steps)),
@@ -160,9 +187,16 @@ ProjectedWeights::~ProjectedWeights() = default;
 
 const std::vector<TensorInfo>& ProjectedWeights::trained_tensors() const { return state_->trained; }
 
-void ProjectedWeights::initialize_steps(Parameters& parameters) const {
+void ProjectedWeights::initialize_steps(Parameters& parameters, bool fitted) const {
   for (const Component& component : state_->components) {
     if (component.rule != StepRule::learned) continue;
+    if (fitted) {
+      const CompressedWeight weight =
+          component.quantizer->quantize_without_statistics(component.of(parameters), component.what.name);
+      const std::vector<float> steps = decode_scales(view(std::get<GroupedIntegerWeight>(weight)));
+      std::ranges::copy(steps, parameters.values(component.step_name()).begin());
+      continue;
+    }
     initial_steps(component.layout, component.of(parameters), parameters.values(component.step_name()));
   }
 }
@@ -187,10 +221,22 @@ void ProjectedWeights::project(const Parameters& parameters) {
             round_to_steps(component.layout, weight, parameters.values(component.step_name()), component.what.name);
         break;
     }
-    component.view = view(component.weight);
-    const Matrix decoded = decode(component.weight);
-    std::ranges::copy(decoded.span(), component.decoded.span().begin());
+    component.decode();
   }
+}
+
+void ProjectedWeights::adopt(const std::function<CompressedWeight(const std::string& tensor)>& weight_of,
+                             const Parameters& parameters) {
+  state_->parameters = &parameters;
+  for (Component& component : state_->components) {
+    component.weight = weight_of(component.what.tensor);
+    component.decode();
+  }
+}
+
+void ProjectedWeights::for_each(
+    const std::function<void(const std::string& tensor, const CompressedWeight&)>& visit) const {
+  for (const Component& component : state_->components) visit(component.what.tensor, component.weight);
 }
 
 void ProjectedWeights::pass_back(const Parameters& parameters, Parameters& gradient) const {
@@ -220,7 +266,11 @@ void ProjectedWeights::read_rows(std::string_view name, std::size_t row_begin, s
                                  std::span<float> out) const {
   assert(state_->parameters != nullptr);
   const Component* component = state_->find(name);
-  if (component == nullptr) return state_->parameters->read_rows(name, row_begin, row_count, out);
+  if (component == nullptr) {
+    const bool learns = state_->parameters->find(name) != nullptr;
+    const TensorSource& source = learns ? static_cast<const TensorSource&>(*state_->parameters) : *state_->original;
+    return source.read_rows(name, row_begin, row_count, out);
+  }
   const ConstMatrixView rows = component->decoded.view().rows_range(row_begin, row_count);
   std::copy_n(rows.data(), rows.size(), out.begin());
 }
@@ -231,16 +281,58 @@ const CompressedWeightView& ProjectedWeights::weight(std::string_view name) cons
   throw Error({fmt::format("{}: {}", state_->where, name), "a tensor that is not quantized", "a component", ""});
 }
 
+void ProjectedWeights::update_by_sign(double rate, double step_rate, const Parameters& gradient,
+                                      Parameters& parameters) const {
+  for (const Component& component : state_->components) {
+    const std::span<float> weight = parameters.values(component.what.tensor);
+    const std::span<const float> direction = gradient.values(component.what.tensor);
+    std::vector<float> steps;
+    if (component.rule == StepRule::fitted) {
+      double sum = 0;
+      for (std::size_t i = 0; i < weight.size(); ++i) {
+        const double error = static_cast<double>(weight[i]) - component.decoded.span()[i];
+        sum += error * error;
+      }
+      steps.assign(1, static_cast<float>(std::sqrt(12 * sum / static_cast<double>(weight.size()))));
+    } else {
+      steps = decode_scales(view(std::get<GroupedIntegerWeight>(component.weight)));
+    }
+    const bool one = steps.size() == 1;
+    const std::size_t cols = component.what.cols, group = one ? cols : component.layout.group_size;
+    const std::size_t per_row = one ? 1 : groups_per_row(component.layout);
+    const auto part = static_cast<float>(rate);
+    parallel_for(
+        0, component.what.rows,
+        [&](std::size_t row) {
+          for (std::size_t j = 0; j < cols; ++j) {
+            const float g = direction[row * cols + j], step = steps[one ? 0 : row * per_row + j / group];
+            if (g != 0) weight[row * cols + j] -= std::copysign(part * step, g);
+          }
+        },
+        16);
+    if (component.rule != StepRule::learned) continue;
+    const std::span<float> learned = parameters.values(component.step_name());
+    const std::span<const float> of_steps = gradient.values(component.step_name());
+    for (std::size_t g = 0; g < learned.size(); ++g) {
+      if (of_steps[g] != 0) learned[g] *= static_cast<float>(1 - std::copysign(step_rate, of_steps[g]));
+    }
+  }
+}
+
+void ProjectedWeights::add_to(CompressedFolderWriter& writer) const {
+  for (const Component& component : state_->components) {
+    writer.add(component.what.tensor, component.shape, component.weight);
+  }
+}
+
 std::uint64_t ProjectedWeights::write(const std::filesystem::path& folder,
                                       const std::filesystem::path& tokenizer_path) const {
   const State& s = *state_;
   assert(s.parameters != nullptr);
   CompressedFolderWriter writer(folder, true);
+  add_to(writer);
   for (const TensorInfo& info : s.tensors) {
-    if (const Component* component = s.find(info.name)) {
-      writer.add(info.name, component->shape, component->weight);
-      continue;
-    }
+    if (s.find(info.name) != nullptr) continue;
     const ConstMatrixView values(s.parameters->values(info.name).data(), info.rows(), info.cols());
     writer.add(info.name, info.shape, CompressedWeight(encode_dense(values, exact_dense_type(values), info.name)));
   }

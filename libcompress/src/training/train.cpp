@@ -12,6 +12,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/io/atomic_file.h"
+#include "lcomp/io/config_reader.h"
 #include "lcomp/training/checkpoint.h"
 #include "lcomp/training/parameter_gradients.h"
 #include "lcomp/training/projected_weights.h"
@@ -56,6 +57,10 @@ class Training {
         options_(options),
         tokenizer_(load_tokenizer(tokenizer_path(config))),
         end_token_(end_token_of(config, *tokenizer_)) {
+    std::error_code failure;
+    if (!config.model.empty() && std::filesystem::equivalent(config.model, config.out, failure)) {
+      throw Error({"out", config.out.string() + ", the model that the training begins with", "another folder", ""});
+    }
     read_texts();
     trainable_ = make_trainable_model(config, *tokenizer_, end_token_);
     tokenizer_.reset();
@@ -80,6 +85,8 @@ class Training {
   TrainingLogRow step(Decoder& decoder, WindowStream& stream, TrainingState& state);
   void update(TrainingState& state, double learning_rate, double norm);
   void save(const TrainingState& state);
+  void write_model(const TrainingState& state);
+  bool model_is_written(const TrainingState& state) const;
   void report(const TrainingLogRow& row, double tokens_per_second, double remaining);
   [[noreturn]] void diverged(const TrainingState& state, const std::string& what) const;
 
@@ -209,6 +216,11 @@ TrainingLogRow Training::step(Decoder& decoder, WindowStream& stream, TrainingSt
 
 void Training::save(const TrainingState& state) {
   save_checkpoint(config_.out / "checkpoints", state, to_json(config_), content_);
+  write_model(state);
+}
+
+// training.json comes last: where it speaks of a step, the model is that of the step.
+void Training::write_model(const TrainingState& state) {
   if (projected_) {
     result_.bytes = projected_->write(config_.out / "model", tokenizer_path(config_));
   } else {
@@ -217,6 +229,14 @@ void Training::save(const TrainingState& state) {
   nlohmann::json json = {{"config", to_json(config_)}, {"files", content_}, {"result", to_json(result_)}};
   if (!options_.program_version.empty()) json["program"] = options_.program_version;
   write_text_file(config_.out / "training.json", json.dump(2) + "\n");
+}
+
+bool Training::model_is_written(const TrainingState& state) const {
+  const std::filesystem::path file = config_.out / "training.json";
+  if (!std::filesystem::exists(file)) return false;
+  const nlohmann::json json = parse_json_file(file);
+  const nlohmann::json::json_pointer steps("/result/steps");
+  return json.contains(steps) && json[steps] == state.step;
 }
 
 void Training::report(const TrainingLogRow& row, double tokens_per_second, double remaining) {
@@ -295,6 +315,8 @@ TrainingResult Training::run() {
   result_.steps = state->step;
   result_.tokens = state->tokens;
   result_.seconds = state->seconds;
+  // Killed after the last checkpoint, before the model.
+  if (result_.first_step == state->step && !model_is_written(*state)) write_model(*state);
   return result_;
 }
 

@@ -98,6 +98,23 @@ nlohmann::json read_new_model(const nlohmann::json& json, const std::string& whe
   return shape;
 }
 
+void read_blockwise(ConfigReader& reader, TrainingConfig& config) {
+  if (!config.qat || config.model.empty() || config.teacher || config.held_out) {
+    throw Error({reader.where("blockwise"), "together with \"new\", \"teacher\" or \"held_out\", or without \"qat\"",
+                 "the folder of a model, and \"qat\"", ""});
+  }
+  ConfigReader inner(reader.object("blockwise"), reader.where("blockwise"));
+  BlockwiseOptions options;
+  options.steps = config.steps;
+  options.batch = config.batch;
+  options.seed = config.seed;
+  config.blockwise_windows = count(inner, "windows", config.blockwise_windows, 1, 1 << 24);
+  if (inner.has("rate")) options.rate = inner.real("rate", 0, 1);
+  if (inner.has("step_rate")) options.step_rate = inner.real("step_rate", 0, 1);
+  inner.finish();
+  config.blockwise = options;
+}
+
 DenseType read_dtype(ConfigReader& reader) {
   const std::string type = reader.one_of_or("dtype", "float16", {"float16", "bfloat16", "float32"});
   return type == "float16" ? DenseType::f16 : type == "bfloat16" ? DenseType::bf16 : DenseType::f32;
@@ -177,6 +194,7 @@ TrainingConfig TrainingConfig::from_json(const nlohmann::json& json, const std::
     taught.finish();
     config.teacher = std::move(teacher);
   }
+  if (reader.has("blockwise")) read_blockwise(reader, config);
   config.dtype = read_dtype(reader);
   config.out = reader.string("out");
   if (config.out.empty()) throw Error({reader.where("out"), "an empty name", "a folder to write", ""});
@@ -220,6 +238,11 @@ nlohmann::json to_json(const TrainingConfig& config) {
   if (config.qat) json["qat"] = to_json(*config.qat);
   if (config.teacher) {
     json["teacher"] = {{"model", config.teacher->model.string()}, {"top_tokens", config.teacher->top_tokens}};
+  }
+  if (config.blockwise) {
+    json["blockwise"] = {{"windows", config.blockwise_windows}};
+    if (config.blockwise->rate) json["blockwise"]["rate"] = *config.blockwise->rate;
+    if (config.blockwise->step_rate) json["blockwise"]["step_rate"] = *config.blockwise->step_rate;
   }
   json["dtype"] = dtype_name(config.dtype);
   json["out"] = config.out.string();

@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/compression/compression_plan.h"
+#include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/quantizers/quantizer.h"
@@ -52,20 +55,30 @@ nlohmann::json to_json(const QuantizedTraining& setting);
 // at first s = 2 mean |w| / sqrt(Q - 1). What is stored is s rounded to the setting's scales.
 class ProjectedWeights : public CompressedWeightSource {
  public:
-  // Throws Error naming the component for a method that needs calibration, a pattern that matches nothing and an open
-  // width.
+  // Of all components, or of those whose tensors are in `only`; other tensors are then read from the model. Throws
+  // Error naming the component for a method that needs calibration, a pattern that matches nothing and an open width.
   ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting);
+  ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting, const std::set<std::string>& only);
   ~ProjectedWeights() override;
 
   // The tensors to train: the model's, and a "TENSOR.step" [groups] for each with learned steps.
   const std::vector<TensorInfo>& trained_tensors() const;
-  // Steps to begin with, from the weights in `parameters`.
-  void initialize_steps(Parameters& parameters) const;
+  // Steps to begin with, from the weights in `parameters`: as above, or those that the quantizer fits.
+  void initialize_steps(Parameters& parameters, bool fitted = false) const;
 
   // Rounds the weights in `parameters`, which must stay where they are: norms are read from there.
   void project(const Parameters& parameters);
+  // Takes what the components became elsewhere, in place of a projection. `parameters` as there.
+  void adopt(const std::function<CompressedWeight(const std::string& tensor)>& weight_of, const Parameters& parameters);
+  // Calls visit for every component of the last project().
+  void for_each(const std::function<void(const std::string& tensor, const CompressedWeight&)>& visit) const;
   // From the gradient with respect to the rounded weights of the last project() to that of the parameters, in place.
   void pass_back(const Parameters& parameters, Parameters& gradient) const;
+
+  // An update by the signs of the gradient (AutoRound, arXiv 2309.05516), after pass_back(): a weight moves by `rate`
+  // of its grid's step, which is what its rounding offset moves by (of fitted grids: of sqrt(12) times the root mean
+  // square error of the component), a learned step by step_rate of itself.
+  void update_by_sign(double rate, double step_rate, const Parameters& gradient, Parameters& parameters) const;
 
   // Of the last project(). weight(): components only.
   const std::string& where() const override;
@@ -74,6 +87,8 @@ class ProjectedWeights : public CompressedWeightSource {
                  std::span<float> out) const override;
   const CompressedWeightView& weight(std::string_view name) const override;
 
+  // Adds the components to a compressed folder, as they are.
+  void add_to(CompressedFolderWriter& writer) const;
   // Writes them as a compressed folder (replacing it): the same bits that weight() and read_rows() give.
   // tokenizer_path: a folder or file whose tokenizer it gets. Returns the payload bytes.
   std::uint64_t write(const std::filesystem::path& folder, const std::filesystem::path& tokenizer_path) const;

@@ -19,6 +19,7 @@ struct TrainingOptions {
   // Goes on with a checkpoint whose configuration differs in what may change on the way (differences()).
   bool extend = false;
   std::string program_version;  // for training.json
+  std::string model_hash;       // of the folder to begin with; match_blocks() goes on with what it kept for this one
 };
 
 struct TrainingResult {
@@ -46,5 +47,9 @@ nlohmann::json to_json(const TrainingResult& result);
 // than a window, a loss, activations, weights or gradients that are not finite (naming the step and the layer or
 // tensor; the checkpoints before it stay), and a full disk (the same).
 TrainingResult train(const TrainingConfig& config, const TrainingOptions& options = {});
+
+// The same for a configuration with `blockwise` (blockwise.h): `out` gets model/ and training.json. After an
+// interruption the same call goes on at the block that it was at, to the same bits.
+BlockwiseReport match_blocks(const TrainingConfig& config, const TrainingOptions& options = {});
 
 }  // namespace lcomp

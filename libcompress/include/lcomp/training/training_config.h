@@ -11,6 +11,7 @@
 
 #include "lcomp/formats/compressed_weight.h"
 #include "lcomp/training/adamw.h"
+#include "lcomp/training/blockwise.h"
 #include "lcomp/training/learning_rate.h"
 #include "lcomp/training/projected_weights.h"
 
@@ -60,6 +61,10 @@ struct TrainingConfig {
   AdamWOptions adamw;
   std::optional<QuantizedTraining> qat;
   std::optional<Teacher> teacher;
+  // In place of training the whole: block by block on this many windows, where `qat` is given. The steps, batch and
+  // seed of its options come from the keys of the same names.
+  std::optional<BlockwiseOptions> blockwise;
+  std::uint64_t blockwise_windows = 128;
   double clip = 1;  // the largest norm of the gradient; 0: any
   std::uint64_t seed = 0;
 
