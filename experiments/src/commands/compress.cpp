@@ -211,6 +211,8 @@ void run(const CompressCommand& command, const CommandContext& context) {
   const bool repairs = setting.contains("repair") || command.repair || command.repair_steps;
   nlohmann::json repair = take(setting, "repair");
   if (command.repair_steps) repair["steps"] = *command.repair_steps;
+  if (command.learning_sequences) repair["sequences"] = *command.learning_sequences;
+  if (command.held_out) repair["held_out"] = *command.held_out;
   if (repairs) job.repair = std::move(repair);
   const std::vector<Size> sizes = sizes_of(command);
   std::vector<CompressionPlan> plans;
@@ -290,7 +292,7 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       ->check(CLI::PositiveNumber);
   command
       ->add_option("--learning-sequences", options->learning_sequences,
-                   "that allocator learned learns from: further ones of --texts (default: 24)")
+                   "that allocator learned and the repair learn from: further ones of --texts (default: 24, and 48)")
       ->check(CLI::PositiveNumber);
   command->add_option("--held-out", options->held_out, "further ones, which tell when it stops (default: 16)")
       ->check(CLI::PositiveNumber);
