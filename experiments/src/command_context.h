@@ -44,5 +44,6 @@ void add_inspect_command(CLI::App& app, CommandContext& context);
 void add_generate_command(CLI::App& app, CommandContext& context);
 void add_logits_command(CLI::App& app, CommandContext& context);
 void add_tokenize_command(CLI::App& app, CommandContext& context);
+void add_world_command(CLI::App& app, CommandContext& context);
 
 }  // namespace lcomp
