@@ -41,21 +41,6 @@ std::string name_of(Normalization normalization) {
   return {};
 }
 
-std::string letters_question(const ChoiceQuestion& question) {
-  std::string text = question.question;
-  for (std::size_t i = 0; i < question.choices.size(); ++i) {
-    text += fmt::format("\n{}. {}", question.labels[i], question.choices[i]);
-  }
-  return text + "\nAnswer:";
-}
-
-std::string header(const ChoiceQuestion& question) {
-  std::string about = question.subject;
-  std::replace(about.begin(), about.end(), '_', ' ');
-  return fmt::format("The following are multiple choice questions (with answers){}{}.\n\n",
-                     about.empty() ? "" : " about ", about);
-}
-
 }  // namespace
 
 std::optional<Task> ChoiceProtocol::task_from_name(const std::string& name) {
@@ -140,10 +125,25 @@ ChoiceSet read_choice_set(const ChoiceProtocol& protocol, const std::string& dat
   return set;
 }
 
+std::string letters_question(const ChoiceQuestion& question) {
+  std::string text = question.question;
+  for (std::size_t i = 0; i < question.choices.size(); ++i) {
+    text += fmt::format("\n{}. {}", question.labels[i], question.choices[i]);
+  }
+  return text + "\nAnswer:";
+}
+
+std::string letters_header(const ChoiceQuestion& question) {
+  std::string about = question.subject;
+  std::replace(about.begin(), about.end(), '_', ' ');
+  return fmt::format("The following are multiple choice questions (with answers){}{}.\n\n",
+                     about.empty() ? "" : " about ", about);
+}
+
 std::string choice_context(const ChoiceProtocol& protocol, const ChoiceSet& set, const ChoiceQuestion& question) {
   const bool letters = protocol.prompt == Prompt::letters;
   if (letters && !question.letter_prompt.empty()) return question.letter_prompt;
-  std::string text = letters ? header(question) : "";
+  std::string text = letters ? letters_header(question) : "";
   std::size_t used = 0;
   for (const ChoiceQuestion& shot : set.shots) {
     if (used == protocol.shots) break;

@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
@@ -41,7 +42,48 @@ void require_file(const fs::path& path, const std::string& layout, const std::st
   throw Error({path.string(), "no such file", layout, "published at " + published + "; see docs/data.md"});
 }
 
-void read_mmlu_file(const fs::path& path, const MmluSubject& subject, std::vector<ChoiceQuestion>& questions) {
+struct Subject {
+  std::string name, category;
+};
+
+// Those of mmlu/subjects.csv where the set has one, else the 57 of MMLU.
+std::vector<Subject> known_subjects(const fs::path& data) {
+  std::vector<Subject> known;
+  const fs::path path = data / "mmlu" / "subjects.csv";
+  if (!fs::exists(path)) {
+    for (const MmluSubject& subject : mmlu_subjects()) {
+      known.push_back({std::string(subject.name), std::string(subject.category)});
+    }
+    return known;
+  }
+  for (const CsvRecord& record : parse_csv(read_text_file(path), path.string())) {
+    const std::string where = fmt::format("{}: line {}", path.string(), record.line);
+    if (record.fields.size() != 2) {
+      throw Error({where, fmt::format("{} columns", record.fields.size()), "2: subject, category", ""});
+    }
+    const std::string& name = record.fields[0];
+    if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
+      throw Error({where, fmt::format("the subject \"{}\"", name.substr(0, 40)),
+                   "a name of small letters, digits and underscores", ""});
+    }
+    if (std::any_of(known.begin(), known.end(), [&](const Subject& other) { return other.name == name; })) {
+      throw Error({where, fmt::format("the subject \"{}\" a second time", name), "each once", ""});
+    }
+    known.push_back({name, record.fields[1]});
+  }
+  if (known.empty()) throw Error({path.string(), "no subject", "at least one", ""});
+  return known;
+}
+
+Subject find_subject(const std::vector<Subject>& known, const std::string& name) {
+  const auto found = std::find_if(known.begin(), known.end(), [&](const Subject& s) { return s.name == name; });
+  if (found != known.end()) return *found;
+  std::string names;
+  for (const Subject& subject : known) names += (names.empty() ? "" : ", ") + subject.name;
+  throw Error({"subjects", fmt::format("the unknown subject \"{}\"", name), "one of " + names, ""});
+}
+
+void read_mmlu_file(const fs::path& path, const Subject& subject, std::vector<ChoiceQuestion>& questions) {
   require_file(path, "CSV: question, A, B, C, D, answer", "the hendrycks/test repository, data.tar");
   std::size_t number = 0;
   for (CsvRecord& record : parse_csv(read_text_file(path), path.string())) {
@@ -180,18 +222,20 @@ std::vector<ChoiceQuestion> own_questions(const fs::path& path) {
 }  // namespace
 
 ChoiceSet read_mmlu(const fs::path& data, const std::vector<std::string>& subjects) {
-  std::vector<MmluSubject> wanted(mmlu_subjects().begin(), mmlu_subjects().end());
+  const bool own_subjects = fs::exists(data / "mmlu" / "subjects.csv");
+  std::vector<Subject> wanted = known_subjects(data);
   if (!subjects.empty()) {
-    wanted.clear();
+    const std::vector<Subject> known = std::exchange(wanted, {});
     for (const std::string& name : subjects) {
-      wanted.push_back(mmlu_subject(name, "subjects"));
+      if (!own_subjects) mmlu_subject(name, "subjects");  // whose error is shorter than a list of 57
+      wanted.push_back(find_subject(known, name));
       if (std::count(subjects.begin(), subjects.end(), name) > 1) {
         throw Error({"subjects", fmt::format("\"{}\" twice", name), "each once", ""});
       }
     }
   }
   ChoiceSet set;
-  for (const MmluSubject& subject : wanted) {
+  for (const Subject& subject : wanted) {
     read_mmlu_file(data / "mmlu" / "test" / fmt::format("{}_test.csv", subject.name), subject, set.questions);
     read_mmlu_file(data / "mmlu" / "dev" / fmt::format("{}_dev.csv", subject.name), subject, set.shots);
   }

@@ -45,5 +45,6 @@ void add_generate_command(CLI::App& app, CommandContext& context);
 void add_logits_command(CLI::App& app, CommandContext& context);
 void add_tokenize_command(CLI::App& app, CommandContext& context);
 void add_train_command(CLI::App& app, CommandContext& context);
+void add_world_command(CLI::App& app, CommandContext& context);
 
 }  // namespace lcomp

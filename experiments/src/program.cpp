@@ -66,6 +66,7 @@ int run_program(int argc, char** argv) {
   add_generate_command(app, context);
   add_logits_command(app, context);
   add_tokenize_command(app, context);
+  add_world_command(app, context);
   app.parse_complete_callback([&context] {
     if (context.threads > 0) set_thread_count(static_cast<std::size_t>(context.threads));
   });

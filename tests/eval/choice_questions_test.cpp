@@ -70,6 +70,29 @@ TEST(Mmlu, ErrorsNameFileAndLine) {
   EXPECT_THAT(message([] { read_mmlu("x", {"anatomy", "virology", "anatomy"}); }), HasSubstr("twice"));
 }
 
+TEST(Mmlu, AnotherSetNamesItsOwnSubjects) {
+  TemporaryFolder folder;
+  const auto put = [&](const char* name, const char* text) { write_text_file(folder / name, text); };
+  std::filesystem::create_directories(folder / "mmlu/test");
+  std::filesystem::create_directories(folder / "mmlu/dev");
+  put("mmlu/subjects.csv", "sea_birds,nature\ntools,craft\n");
+  put("mmlu/test/sea_birds_test.csv", "one,1,2,3,4,A\n");
+  put("mmlu/dev/sea_birds_dev.csv", "two,1,2,3,4,B\n");
+  put("mmlu/test/tools_test.csv", "three,1,2,3,4,C\n");
+  put("mmlu/dev/tools_dev.csv", "four,1,2,3,4,D\n");
+  const auto read = [&](const std::vector<std::string>& subjects) { return read_mmlu(folder.path(), subjects); };
+  ASSERT_EQ(read({}).questions.size(), 2u);
+  EXPECT_EQ(read({}).questions[0].id, "sea_birds/0");
+  EXPECT_EQ(read({}).questions[0].category, "nature");
+  ASSERT_EQ(read({"tools"}).questions.size(), 1u);
+  EXPECT_EQ(read({"tools"}).questions[0].question, "three");
+  EXPECT_THAT(message([&] { read({"anatomy"}); }), HasSubstr("unknown subject \"anatomy\"; expected one of sea_birds"));
+  put("mmlu/subjects.csv", "../x,nature\n");
+  EXPECT_THAT(message([&] { read({}); }), HasSubstr("subjects.csv: line 1: the subject \"../x\""));
+  put("mmlu/subjects.csv", "tools,craft\ntools,craft\n");
+  EXPECT_THAT(message([&] { read({}); }), HasSubstr("line 2: the subject \"tools\" a second time"));
+}
+
 TEST(Mmlu, ThePublishedFilesAreRead) {
   LCOMP_REQUIRE(data("mmlu/test"));
   const ChoiceSet set = read_mmlu(data(""), {});

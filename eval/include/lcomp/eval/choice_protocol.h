@@ -48,12 +48,15 @@ struct ChoiceProtocol {
 // readers of choice_questions.h do, and for a subject with fewer examples than shots.
 ChoiceSet read_choice_set(const ChoiceProtocol& protocol, const std::string& data);
 
+// The two pieces of a prompt by letters: "The following are multiple choice questions (with answers) about
+// SUBJECT.\n\n", and "QUESTION\nA. CHOICE\nB. CHOICE ...\nAnswer:". A label follows the second as " LETTER".
+std::string letters_header(const ChoiceQuestion& question);
+std::string letters_question(const ChoiceQuestion& question);
+
 // The text before the answer.
-//   letters: "The following are multiple choice questions (with answers) about SUBJECT.\n\n", then for each example and
-//   the
-//            question "QUESTION\nA. CHOICE\nB. CHOICE ...\nAnswer:", an example followed by " LETTER\n\n". Underscores
-//            of the subject become blanks; without a subject, " about SUBJECT" is left out. Of ARC the prompt as it is
-//            stored.
+//   letters: letters_header, then letters_question for each example and the question, an example followed by
+//            " LETTER\n\n". Underscores of the subject become blanks; without a subject, " about SUBJECT" is left out.
+//            Of ARC the prompt as it is stored.
 //   cloze:   "Question: QUESTION\nAnswer:", an example followed by " CHOICE\n\n"
 // Source of the first: evaluate.py of the hendrycks/test repository, but for one blank instead of two before the
 // subject.

@@ -28,8 +28,11 @@ struct ChoiceSet {
 };
 
 // MMLU: DATA/mmlu/test/SUBJECT_test.csv and dev/SUBJECT_dev.csv, the published CSV files of six columns, question, A,
-// B, C, D, answer; no header. `subjects`: only these, all 57 when empty. Throws Error naming file and line for another
-// number of columns or an answer that is no letter from A to D, and for an unknown subject or an absent file.
+// B, C, D, answer; no header. A set of other subjects in the same layout names them in DATA/mmlu/subjects.csv, two
+// columns, subject and category, in the order in which they are asked; without that file they are MMLU's 57.
+// `subjects`: only these, all when empty. Throws Error naming file and line for another number of columns, an answer
+// that is no letter from A to D or a subject's name other than small letters, digits and underscores, and for an
+// unknown subject or an absent file.
 ChoiceSet read_mmlu(const std::filesystem::path& data, const std::vector<std::string>& subjects);
 
 enum class ArcLevel { easy, challenge };
