@@ -70,23 +70,27 @@ void check_data(const ExperimentConfig& config, MissingFiles& missing) {
   // As data_folder(), which refuses where there is none; here everything that is missing is said at once.
   const char* variable = std::getenv("LCOMP_DATA");
   const fs::path data = !config.data.empty() ? config.data : variable != nullptr ? variable : "";
-  const auto require = [&](const std::string& path, const std::string& what) {
-    if (data.empty()) {
+  const auto require_in = [&](const fs::path& folder, const std::string& path, const std::string& what) {
+    if (folder.empty()) {
       missing.add("DATA/" + path, what);
     } else {
-      missing.require(data / path, what);
+      missing.require(folder / path, what);
     }
   };
+  const auto require = [&](const std::string& path, const std::string& what) { require_in(data, path, what); };
   using Task = ChoiceProtocol::Task;
   for (const ExperimentTask& task : config.tasks) {
     if (task.choices) {
+      const fs::path folder = task.data.empty() ? data : fs::path(task.data);
       if (task.choices->task == Task::mmlu) {
-        require("mmlu/test", "MMLU's questions, 57 CSV files, 6.4 MB, from the hendrycks/test repository's data.tar");
-        if (task.choices->shots > 0) require("mmlu/dev", "MMLU's examples, 57 CSV files, 0.1 MB, same place");
+        require_in(folder, "mmlu/test",
+                   "MMLU's questions, 57 CSV files, 6.4 MB, from the hendrycks/test repository's data.tar");
+        if (task.choices->shots > 0)
+          require_in(folder, "mmlu/dev", "MMLU's examples, 57 CSV files, 0.1 MB, same place");
       } else if (task.choices->task == Task::arc_easy) {
-        require("arc/arc-easy.jsonl", "ARC, 0.6 MB, from the Hugging Face hub as allenai/ai2_arc");
+        require_in(folder, "arc/arc-easy.jsonl", "ARC, 0.6 MB, from the Hugging Face hub as allenai/ai2_arc");
       } else if (task.choices->task == Task::arc_challenge) {
-        require("arc/arc-challenge.jsonl", "ARC, 0.4 MB, from the Hugging Face hub as allenai/ai2_arc");
+        require_in(folder, "arc/arc-challenge.jsonl", "ARC, 0.4 MB, from the Hugging Face hub as allenai/ai2_arc");
       } else {
         missing.require(task.choices->file, "questions of the task " + task.name);
         if (!task.choices->shots_file.empty())

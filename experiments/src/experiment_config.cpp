@@ -112,6 +112,7 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     ExperimentTask task;
     const std::string kind = entry.one_of("task", {"perplexity", "kl", "mmlu", "arc-easy", "arc-challenge", "choices"});
     if (const auto choice_task = ChoiceProtocol::task_from_name(kind)) {
+      if (*choice_task != ChoiceProtocol::Task::choices) task.data = entry.string_or("data", "");
       task.choices = ChoiceProtocol::from_config(*choice_task, entry);
       task.name = entry.string_or("name", task.choices->name());
     } else {

@@ -37,6 +37,7 @@ struct ExperimentTask {
   TextProtocol protocol;                  // perplexity and kl
   bool kl = false;                        // divergence from the original too
   std::optional<ChoiceProtocol> choices;  // instead: questions with choices
+  std::string data;                       // folder of its questions; empty: that of the experiment
 };
 
 // An experiment file: a model, methods, sizes and tasks. Every method is run at its sizes and scored by every task.

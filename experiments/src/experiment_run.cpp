@@ -118,7 +118,8 @@ class Experiment {
       task.setting = &setting;
       Hasher hasher;
       if (setting.choices) {
-        task.choices = make_choice_task(*setting.choices, *tokenizer, original_.config.max_positions, config.data);
+        task.choices = make_choice_task(*setting.choices, *tokenizer, original_.config.max_positions,
+                                        setting.data.empty() ? config.data : setting.data);
         hasher.update(task.choices.key);
       } else {
         task.batch = make_scoring_batch(setting.protocol, *tokenizer, config.data);

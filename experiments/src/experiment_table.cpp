@@ -85,7 +85,9 @@ std::string experiment_heading(const nlohmann::json& metrics) {
       "Model: {}. Bytes are all payload bytes: codes, scales, zero points, embedding, head, norms. "
       "Minutes: of compression, calibration included.\n\n",
       metrics.at("model").get<std::string>());
-  for (const auto& task : metrics.at("tasks")) text += fmt::format("- {}\n", task.at("description").get<std::string>());
+  for (const auto& task : metrics.at("tasks")) {
+    text += fmt::format("- {}\n", task_line(task.at("name"), task.at("description")));
+  }
   const bool asks = std::any_of(metrics.at("tasks").begin(), metrics.at("tasks").end(),
                                 [](const nlohmann::json& task) { return task.value("choices", false); });
   if (asks) {
@@ -94,6 +96,10 @@ std::string experiment_heading(const nlohmann::json& metrics) {
         "original's, and p of no difference in accuracy (McNemar's exact test).\n";
   }
   return text + "\n";
+}
+
+std::string task_line(const std::string& name, const std::string& description) {
+  return description.starts_with(name) ? description : name + ": " + description;
 }
 
 }  // namespace lcomp

@@ -15,4 +15,7 @@ ResultTable experiment_table(const nlohmann::json& metrics);
 // What stands above the table in table.md: the experiment's name and description, the model, and what each task scored.
 std::string experiment_heading(const nlohmann::json& metrics);
 
+// "NAME: description" of a task, or the description alone where it begins with the name.
+std::string task_line(const std::string& name, const std::string& description);
+
 }  // namespace lcomp

@@ -110,7 +110,8 @@ std::string run_report(const RecordedRun& run) {
       "<p class=\"faint\">Model: {}. Bytes are all payload bytes: codes, scales, zero points, embedding, head, norms. "
       "Minutes: of compression, calibration included.</p>\n<ul class=\"faint\">\n",
       escape_html(run.model));
-  for (const RecordedTask& task : run.tasks) text += fmt::format("<li>{}</li>\n", escape_html(task.description));
+  for (const RecordedTask& task : run.tasks)
+    text += fmt::format("<li>{}</li>\n", escape_html(task_line(task.name, task.description)));
   text += "</ul>\n<h2 id=\"results\">Results</h2>\n<p class=\"faint\">A click on a column's name sorts by it.</p>\n";
   text += html_table(experiment_table(run.metrics), true);
   text += comparison_part(run);

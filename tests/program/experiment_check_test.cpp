@@ -62,6 +62,13 @@ TEST_F(ExperimentCheck, EveryMissingFileIsNamedWithItsSize) {
                     HasSubstr("6.4 MB"), HasSubstr("c4/c4-valid.jsonl"), HasSubstr("mine.jsonl (calibration texts)")));
 }
 
+TEST_F(ExperimentCheck, ATaskMayHaveItsOwnData) {
+  experiment_["tasks"] = {{{"task", "mmlu"}, {"name", "one"}, {"data", (folder_ / "one").string()}},
+                          {{"task", "mmlu"}, {"name", "other"}}};
+  EXPECT_THAT(refusal(),
+              AllOf(HasSubstr((folder_ / "one/mmlu/test").string()), HasSubstr((folder_ / "data/mmlu/test").string())));
+}
+
 TEST_F(ExperimentCheck, MissingShardsAreNamed) {
   write_text_file(
       folder_ / "model/model.safetensors.index.json",
