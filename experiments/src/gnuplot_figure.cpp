@@ -100,6 +100,20 @@ std::string series_commands(const FigurePanel& panel, std::size_t number, bool t
   return data + plots + "\n";
 }
 
+constexpr std::size_t most_level_categories = 6;  // more names along x are written aslant
+
+// A few whole numbers along x, rounds or layers: no tics between them.
+bool counts_along_x(const FigurePanel& panel) {
+  const AxisRange x = x_range(panel);
+  if (x.high - x.low > 12) return false;
+  for (const FigureSeries& series : panel.series) {
+    for (const FigurePoint& point : series.points) {
+      if (point.x != std::floor(point.x)) return false;
+    }
+  }
+  return true;
+}
+
 // `number` makes names of data blocks unique.
 std::string panel_commands(const FigurePanel& panel, std::size_t number, bool titles) {
   std::string text = fmt::format("set title {}\nset xlabel {}\nset ylabel {}\n", quoted(panel.title),
@@ -108,13 +122,13 @@ std::string panel_commands(const FigurePanel& panel, std::size_t number, bool ti
   if (panel.kind == FigurePanel::Kind::map) return text + map_commands(panel, fmt::format("$panel{}", number));
   text += fmt::format("set yrange {}\n{} logscale y\n", range(y_range(panel)), panel.log_y ? "set" : "unset");
   if (panel.categories.empty()) {
-    text += "set xtics autofreq\n";
+    text += counts_along_x(panel) ? "set xtics 1\n" : "set xtics autofreq\n";
   } else {
     text += "set xtics (";
     for (std::size_t c = 0; c < panel.categories.size(); ++c) {
       text += fmt::format("{}{} {}", c == 0 ? "" : ", ", quoted(panel.categories[c]), c);
     }
-    text += panel.categories.size() > 6 ? ") rotate by -20\n" : ")\n";
+    text += panel.categories.size() > most_level_categories ? ") rotate by -20\n" : ")\n";
   }
   return text + series_commands(panel, number, titles);
 }
@@ -153,8 +167,12 @@ std::string gnuplot_script(const Figure& figure, PictureFormat format, const std
   const std::size_t rows = (figure.panels.size() + columns - 1) / columns;
   const bool single = figure.panels.size() == 1;
   const int width = single ? 960 : static_cast<int>(std::max<std::size_t>(900, 460 * columns));
-  const std::size_t per_row = static_cast<std::size_t>(width) / 180;
-  const std::size_t legend_rows = (legend(figure).size() + per_row - 1) / per_row;
+  std::size_t longest = 0;
+  const std::vector<FigureSeries> entries = legend(figure);
+  for (const FigureSeries& entry : entries) longest = std::max(longest, entry.name.size());
+  const std::size_t per_row =
+      std::max<std::size_t>(1, static_cast<std::size_t>(width - 80) / std::max<std::size_t>(100, 45 + 9 * longest));
+  const std::size_t legend_rows = (entries.size() + per_row - 1) / per_row;
   const int below = 85 + 22 * static_cast<int>(legend_rows), above = 80;
   const int height = single ? 540 : static_cast<int>(310 * rows) + below + above;
   std::string text =
@@ -171,10 +189,15 @@ std::string gnuplot_script(const Figure& figure, PictureFormat format, const std
            panel_commands(panel, 0, true) + "unset output\n";
   }
   const bool map = figure.panels.front().kind == FigurePanel::Kind::map;
-  const double left = map ? 115 : 70;
+  const bool rotated = figure.panels.front().categories.size() > most_level_categories;
+  const double left = map ? 115 : 105;
   text += fmt::format(
       "unset key\nset multiplot layout {},{} title {} margins {:.4f},{:.4f},{:.4f},{:.4f} spacing {:.4f},{:.4f}\n",
-      rows, columns, quoted(figure.title), left / width, 1 - (map ? 100.0 : 20.0) / width,
+      rows, columns, quoted(figure.title), left / width,
+      1 - (map       ? 100.0
+           : rotated ? 60.0
+                     : 20.0) /
+              width,
       static_cast<double>(below) / height, 1 - static_cast<double>(above) / height, (map ? 190.0 : 70.0) / width,
       110.0 / height);
   text += legend_labels(figure, per_row, width, height);
