@@ -27,12 +27,13 @@ std::string_view characters(const MappedFile& file) {
 
 bool is_json_lines(const std::filesystem::path& path) { return path.extension() == ".jsonl"; }
 
-// A line of a .jsonl file, or a window of a raw text that is tokenized already.
+// A line of a .jsonl file, a prompt, or a window of a raw text that is tokenized already.
 struct Source {
   std::size_t file = 0;
   std::size_t line = 0;  // from 1
   std::string_view json;
   std::span<const TokenId> window;
+  std::string_view prompt = {};
 };
 
 void find_lines(std::size_t file, std::string_view text, std::vector<Source>& sources) {
@@ -45,12 +46,12 @@ void find_lines(std::size_t file, std::string_view text, std::vector<Source>& so
   }
 }
 
-Ids tokenize_line(const Source& source, const std::filesystem::path& path, const Tokenizer& tokenizer,
-                  bool add_special) {
-  const std::string where = fmt::format("{}: line {}", path.string(), source.line);
+Ids tokenize(const Source& source, const CalibrationTextOptions& options, const Tokenizer& tokenizer) {
+  if (source.line == 0) return tokenizer.encode(source.prompt, options.add_special);
+  const std::string where = fmt::format("{}: line {}", options.files[source.file].string(), source.line);
   const nlohmann::json object = parse_json(source.json, where);
   ConfigReader reader(object, where);
-  return tokenizer.encode(reader.string("text"), add_special);
+  return tokenizer.encode(reader.string("text"), options.add_special);
 }
 
 // Makes sequences of texts, see read_calibration_texts.
@@ -121,7 +122,7 @@ std::string_view fate(CalibrationTextOptions::ShortTexts short_texts) {
 }  // namespace
 
 CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, const Tokenizer& tokenizer) {
-  if (options.files.empty()) {
+  if (options.files.empty() && !options.prompts) {
     throw Error({"calibration texts", "no file", "JSON lines {\"text\": \"...\"} (.jsonl) or raw text", "name a file"});
   }
   if (options.tokens == 0 || options.sequences == std::size_t{0}) {
@@ -153,6 +154,8 @@ CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, c
       sources.push_back({f, 0, {}, ids.subspan(w * options.tokens, options.tokens)});
     }
   }
+  const std::vector<std::string> prompts = options.prompts ? options.prompts() : std::vector<std::string>();
+  for (const std::string& prompt : prompts) sources.push_back({0, 0, {}, {}, prompt});
   Rng(options.seed).split("calibration texts").shuffle(std::span(sources));
 
   SequenceCutter cutter(options);
@@ -162,8 +165,7 @@ CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, c
     const auto some = std::span(sources).subspan(begin, std::min(texts_at_once, sources.size() - begin));
     ids.assign(some.size(), {});
     parallel_for(0, some.size(), [&](std::size_t i) {
-      if (some[i].window.empty())
-        ids[i] = tokenize_line(some[i], options.files[some[i].file], tokenizer, options.add_special);
+      if (some[i].window.empty()) ids[i] = tokenize(some[i], options, tokenizer);
     });
     for (std::size_t i = 0; i < some.size(); ++i) {
       cutter.add(some[i].window.empty() ? std::span<const TokenId>(ids[i]) : some[i].window);
@@ -174,6 +176,7 @@ CalibrationTexts read_calibration_texts(const CalibrationTextOptions& options, c
 
   std::vector<std::string> names;
   for (const auto& path : options.files) names.push_back(path.string());
+  if (options.prompts) names.push_back(options.prompts_name);
   const std::size_t found = cutter.batch().sequences();
   if (found < options.sequences.value_or(1)) {
     throw Error({fmt::format("{}", fmt::join(names, ", ")),

@@ -1,11 +1,16 @@
 #include "calibration_option.h"
 
 #include "lcomp/core/error.h"
+#include "lcomp/eval/choice_protocol.h"
 
 namespace lcomp {
 
 void CalibrationOption::add_to(CLI::App& command, CommandContext& context, bool with_order) {
-  command.add_option("--texts", files_, "calibration texts: c4 (of the data folder), or files: .jsonl or raw text")
+  command
+      .add_option(
+          "--texts", files_,
+          "calibration texts: c4 (of the data folder), files: .jsonl or raw text, or the prompts of mmlu, arc-easy or "
+          "arc-challenge")
       ->expected(1, 1000);
   command.add_option("--sequences", sequences_, "token sequences drawn from them (default: 128)")
       ->check(CLI::PositiveNumber);
@@ -33,8 +38,9 @@ void CalibrationOption::add_to(CLI::App& command, CommandContext& context, bool 
 }
 
 nlohmann::json CalibrationOption::json(nlohmann::json base) const {
-  if (files_ == std::vector<std::string>{"c4"}) {
-    base["texts"] = "c4";
+  const bool named = files_.size() == 1 && (files_[0] == "c4" || ChoiceProtocol::task_from_name(files_[0]));
+  if (named) {
+    base["texts"] = files_[0];
   } else if (!files_.empty()) {
     base["texts"] = files_;
   }

@@ -1,9 +1,12 @@
 #include "calibration_setting.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/core/error.h"
+#include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/config_reader.h"
 #include "model_tokenizer.h"
@@ -11,14 +14,40 @@
 namespace lcomp {
 namespace {
 
-std::vector<std::filesystem::path> read_files(ConfigReader& reader, const std::string& data) {
-  if (reader.any("texts").is_string()) {
-    reader.one_of("texts", {"c4"});
-    return {c4_training(data_folder(data))};
+// The prompts of a task as they are asked, each with its answer.
+void use_prompts(const ChoiceProtocol& protocol, const std::string& data, CalibrationTextOptions& texts) {
+  texts.prompts_name = fmt::format("the prompts of {}, {}-shot", protocol.name(), protocol.shots);
+  texts.prompts = [protocol, data] {
+    const ChoiceSet set = read_choice_set(protocol, data);
+    std::vector<std::string> prompts;
+    for (const ChoiceQuestion& question : set.questions) {
+      const auto& answers = protocol.prompt == ChoiceProtocol::Prompt::letters ? question.labels : question.choices;
+      prompts.push_back(choice_context(protocol, set, question) + " " + answers.at(question.answer));
+    }
+    return prompts;
+  };
+}
+
+void read_texts(ConfigReader& reader, const std::string& data, CalibrationTextOptions& texts) {
+  const nlohmann::json& json = reader.any("texts");
+  if (json.is_object()) {
+    ConfigReader entry(json, reader.where("texts"));
+    const std::string task = entry.one_of("task", {"mmlu", "arc-easy", "arc-challenge", "choices"});
+    const std::string own_data = entry.string_or("data", data);
+    use_prompts(ChoiceProtocol::from_config(*ChoiceProtocol::task_from_name(task), entry), own_data, texts);
+    entry.finish();
+  } else if (json.is_string()) {
+    const std::string name = reader.one_of("texts", {"c4", "mmlu", "arc-easy", "arc-challenge"});
+    if (name == "c4") {
+      texts.files = {c4_training(data_folder(data))};
+      return;
+    }
+    const nlohmann::json defaults = nlohmann::json::object();
+    ConfigReader entry(defaults, reader.where("texts"));
+    use_prompts(ChoiceProtocol::from_config(*ChoiceProtocol::task_from_name(name), entry), data, texts);
+  } else {
+    for (const std::string& file : reader.strings("texts")) texts.files.emplace_back(file);
   }
-  std::vector<std::filesystem::path> files;
-  for (const std::string& file : reader.strings("texts")) files.emplace_back(file);
-  return files;
 }
 
 }  // namespace
@@ -28,7 +57,7 @@ CalibrationSetting CalibrationSetting::from_json(const nlohmann::json& json, con
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
   ConfigReader reader(json, where);
   CalibrationSetting setting;
-  setting.texts.files = read_files(reader, data);
+  read_texts(reader, data, setting.texts);
   setting.texts.sequences = static_cast<std::size_t>(reader.integer_or("sequences", 128, 1, most));
   setting.texts.tokens = static_cast<std::size_t>(reader.integer_or("tokens", 2048, 1, most));
   const std::string short_texts = reader.one_of_or("short_texts", "concatenate", {"concatenate", "skip", "keep"});

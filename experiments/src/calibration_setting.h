@@ -20,11 +20,12 @@
 namespace lcomp {
 
 // How a model is calibrated, as JSON:
-//   {"texts": "c4" | ["FILE", ...], "sequences": 128, "tokens": 2048, "short_texts": "concatenate" | "skip" | "keep",
+//   {"texts": "c4" | ["FILE", ...] | "mmlu" | "arc-easy" | "arc-challenge" | {"task": ...}, "sequences": 128, "tokens": 2048, "short_texts": "concatenate" | "skip" | "keep",
 //    "long_texts": "cut" | "split",
 //    "seed": 0, "bos": true, "order": "original" | "block" | "stage", "sensitivity": "divergence" | "cross_entropy",
 //    "row_groups": 1, "draws": 1, "memory": 2147483648}
-// texts   "c4": c4/c4-train.jsonl of the data folder; else files, .jsonl with a "text" each line, or raw text
+// texts   "c4": c4/c4-train.jsonl of the data folder; files, .jsonl with a "text" each line, or raw text; or a task's
+//         prompts with their answers, by its name or with the keys of ChoiceProtocol and "data", a folder of its own
 // order   whose outputs a block is calibrated on: the original's ("original": one pass for all methods), those of the
 //         compressed blocks before it ("block"), or those and the compressed linears before it in its own block
 //         ("stage")

@@ -120,6 +120,22 @@ TEST_F(CalibrationTextsTest, ShortTextsAreJoined) {
   }
 }
 
+TEST_F(CalibrationTextsTest, PromptsAreTextsToo) {
+  options.files = {write_texts("x.jsonl", {4})};
+  options.prompts = [] { return std::vector<std::string>{"one two", "three", "four, \\ \"five\""}; };
+  options.prompts_name = "the prompts";
+  options.short_texts = CalibrationTextOptions::ShortTexts::keep;
+  options.tokens = 100;
+  options.sequences.reset();
+  options.add_special = false;
+  std::vector<std::string> found = sequences();
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (std::vector<std::string>{"aaaa", "four, \\ \"five\"", "one two", "three"}));
+  EXPECT_THAT(read_calibration_texts(options, tokenizer).description, ::testing::HasSubstr("x.jsonl, the prompts"));
+  options.files.clear();
+  EXPECT_EQ(sequences().size(), 3U);
+}
+
 TEST_F(CalibrationTextsTest, EachTextHasItsBeginToken) {
   options.files = {write_texts("x.jsonl", {3, 3})};
   options.tokens = 6;

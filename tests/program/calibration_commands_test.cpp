@@ -84,6 +84,25 @@ TEST_F(CalibrationCommands, CompressCalibratesAsItGoes) {
   EXPECT_NE(read_text_file(folder_ / "block/model.safetensors"), read_text_file(folder_ / "stage/model.safetensors"));
 }
 
+TEST_F(CalibrationCommands, APromptIsATextWithItsAnswer) {
+  const std::filesystem::path mmlu = folder_ / "data/mmlu";
+  std::filesystem::create_directories(mmlu / "test");
+  std::filesystem::create_directories(mmlu / "dev");
+  write_text_file(mmlu / "subjects.csv", "places,world\n");
+  std::string questions;
+  for (int i = 0; i < 5; ++i) questions += "Where is it?,here,there,up,down,B\n";
+  write_text_file(mmlu / "test/places_test.csv", questions);
+  write_text_file(mmlu / "dev/places_dev.csv", questions);
+  const std::string data = folder_ / "data";
+  const nlohmann::json result =
+      succeed({"calibrate", model_, "--texts", "mmlu", "--data", data, "--short-texts", "keep", "--sequences", "5",
+               "--tokens", "64", "--out", folder_ / "statistics"});
+  EXPECT_THAT(result.at("texts").get<std::string>(), HasSubstr("the prompts of mmlu, 5-shot"));
+  expect_mistake({"calibrate", model_, "--texts", "mmlu", "--data", data, "--sequences", "600", "--tokens", "64",
+                  "--out", folder_ / "more"},
+                 "the prompts of mmlu, 5-shot: ");
+}
+
 TEST_F(CalibrationCommands, MistakesAreOneLine) {
   const std::string out = folder_ / "out";
   expect_mistake({"compress", model_, "--method", "gptq:bits=4", "--out", out}, "without calibration");

@@ -38,12 +38,6 @@ std::vector<float> column_weights(const GptqOptions& options, const HessianFacto
   return weights;
 }
 
-// Without the zeros at the end and without an exponent, which has a hyphen.
-
-}  // namespace
-
-namespace {
-
 RoundToNearestOptions plain_rounding(const GptqOptions& options) {
   RoundToNearestOptions plain;
   plain.bits = options.bits;

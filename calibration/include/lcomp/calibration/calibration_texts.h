@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@ namespace lcomp {
 struct CalibrationTextOptions {
   // ".jsonl": one object with a string "text" a line, each a text; anything else: one raw text.
   std::vector<std::filesystem::path> files;
+  // Texts besides those of the files, made when they are read, such as a task's prompts; and what they are called.
+  std::function<std::vector<std::string>()> prompts;
+  std::string prompts_name;
   std::optional<std::size_t> sequences = 128;  // exactly so many; as many as there are when absent
   std::size_t tokens = 2048;                   // in each sequence; with ShortTexts::keep, at most
   enum class ShortTexts {
@@ -39,8 +43,8 @@ struct CalibrationTexts {
   std::string description;  // files, sequences, tokens, begin token: for people
 };
 
-// Draws token sequences from the files. Lines of all .jsonl files and windows of all raw texts are put in one seeded
-// order and drawn until there are enough sequences:
+// Draws token sequences from the files. Lines of all .jsonl files, prompts and windows of all raw texts are put in one
+// seeded order and drawn until there are enough sequences:
 //   a text of at least `tokens` tokens is cut to its first `tokens` tokens: one sequence, the rest is not used but with
 //   LongTexts::split;
 //   shorter ones are skipped, or kept as they are, or joined: when those waiting reach `tokens`, they are cut there and
