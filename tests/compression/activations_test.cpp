@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <functional>
 #include <map>
 
 #include "lcomp/compression/compress_model.h"
@@ -19,6 +18,7 @@
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/generation.h"
 #include "models/golden_model.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -292,15 +292,6 @@ TEST(QuantizedTrainingGolden, FirstLoss) {
   EXPECT_GT(std::abs(testing::next_token_loss(batch, logits_of(in_floats(compressed), batch).view()) - in_torch), 1e-4);
 }
 
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 class ActivationErrors : public ::testing::Test {
  protected:
   void SetUp() override { LCOMP_REQUIRE(testing::golden("families/llama2")); }
@@ -308,7 +299,7 @@ class ActivationErrors : public ::testing::Test {
   std::string compressing_fails(const Json& plan, StatisticsProvider* statistics = nullptr) const {
     CompressOptions options;
     options.statistics = statistics;
-    return message_of(
+    return testing::message(
         [&] { compress_model(original(), CompressionPlan::from_json(plan, "plan"), folder_ / "out", options); });
   }
 
@@ -346,15 +337,15 @@ TEST_F(ActivationErrors, FixedRangesNeedStatistics) {
 TEST_F(ActivationErrors, DecodersRefuseWhatTheyCannotDo) {
   ModelFolder floats = original();
   floats.activations.emplace();
-  EXPECT_THAT(message_of([&] { Decoder decoder(floats); }), HasSubstr("q_proj"));
+  EXPECT_THAT(testing::message([&] { Decoder decoder(floats); }), HasSubstr("q_proj"));
   compress_model(original(), plan_of("rtn:bits=8,group=16", nullptr), folder_ / "out");
   ModelFolder compressed = open_model(folder_ / "out");
   EXPECT_FALSE(compressed.activations);
   compressed.activations.emplace();
-  EXPECT_EQ(message_of([&] { Decoder decoder(compressed); }), "no error");
+  EXPECT_EQ(testing::message([&] { Decoder decoder(compressed); }), "no error");
   compressed.activations->setting.granularity = ActivationGranularity::tensor;
   compressed.activations->setting.range = ActivationRange::minmax;
-  EXPECT_THAT(message_of([&] { Decoder decoder(compressed); }), HasSubstr("no range of its input"));
+  EXPECT_THAT(testing::message([&] { Decoder decoder(compressed); }), HasSubstr("no range of its input"));
 
   // Weights from elsewhere must be stored as integers too.
   compressed.activations.emplace();
@@ -363,9 +354,9 @@ TEST_F(ActivationErrors, DecodersRefuseWhatTheyCannotDo) {
   ForwardOptions options;
   options.weights = other.tensors.get();
   const TokenBatch batch = random_batch(other, 5);
-  EXPECT_THAT(message_of([&] { decoder.forward(batch, options); }), HasSubstr("q_proj"));
+  EXPECT_THAT(testing::message([&] { decoder.forward(batch, options); }), HasSubstr("q_proj"));
   options.weights = compressed.tensors.get();
-  EXPECT_EQ(message_of([&] { decoder.forward(batch, options); }), "no error");
+  EXPECT_EQ(testing::message([&] { decoder.forward(batch, options); }), "no error");
 }
 
 // SmolLM2-135M with weights of 8 bits, on 64 tokens each of two texts: KL divergence of 8-bit activations from the same

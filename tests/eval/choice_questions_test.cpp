@@ -3,13 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <map>
 #include <set>
 
 #include "lcomp/core/error.h"
 #include "lcomp/eval/mmlu_subjects.h"
 #include "lcomp/io/atomic_file.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -18,16 +18,8 @@ namespace {
 using testing::data;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::message;
 using testing::TemporaryFolder;
-
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(MmluSubjects, AreThoseOfTheBenchmark) {
   std::map<std::string_view, int> categories;

@@ -4,13 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-
 #include "eval/byte_tokenizer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/answer_file.h"
 #include "lcomp/io/atomic_file.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -19,6 +18,7 @@ namespace {
 using testing::ByteTokenizer;
 using testing::golden;
 using ::testing::HasSubstr;
+using testing::message;
 using testing::TemporaryFolder;
 
 // Ids of the small models' 151 tokens: a byte is one token, and so is a blank with the capital letter that follows.
@@ -46,15 +46,6 @@ class SmallByteTokenizer : public ByteTokenizer {
     return ids;
   }
 };
-
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 struct ChoiceScores : ::testing::Test {
   TemporaryFolder folder;

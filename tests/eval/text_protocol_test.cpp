@@ -7,6 +7,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/atomic_file.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -15,6 +16,7 @@ namespace {
 using testing::ByteTokenizer;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::message;
 using testing::TemporaryFolder;
 
 TextProtocol read(const char* json) {
@@ -23,15 +25,6 @@ TextProtocol read(const char* json) {
   TextProtocol protocol = TextProtocol::from_config(reader);
   reader.finish();
   return protocol;
-}
-
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(TextProtocol, DefaultsFollowTheProtocol) {

@@ -8,6 +8,7 @@
 #include "command_line.h"
 #include "lcomp/core/error.h"
 #include "recorded_experiment.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -15,19 +16,11 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using testing::message;
 using testing::recorded_metrics;
 using testing::run_lcomp;
 using testing::write_record;
 using Verdict = MetricStanding::Verdict;
-
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 struct Comparison : ::testing::Test {
   testing::TemporaryFolder folder;

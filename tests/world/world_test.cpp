@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -17,12 +16,14 @@
 #include "lcomp/world/world_questions.h"
 #include "lcomp/world/world_texts.h"
 #include "lcomp/world/write_world.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::message;
 using testing::TemporaryFolder;
 
 WorldConfig small_world() {
@@ -36,15 +37,6 @@ WorldConfig small_world() {
 
 std::string key(const World& world, const Fact& fact) {
   return world.relations[fact.relation].name + ":" + fact.entity;
-}
-
-std::string message(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(WorldTest, LargerWorldHoldsTheSmallerOne) {
