@@ -20,7 +20,8 @@
 namespace lcomp {
 
 // How a model is calibrated, as JSON:
-//   {"texts": "c4" | ["FILE", ...] | "mmlu" | "arc-easy" | "arc-challenge" | {"task": ...}, "sequences": 128, "tokens": 2048, "short_texts": "concatenate" | "skip" | "keep",
+//   {"texts": "c4" | ["FILE", ...] | "mmlu" | "arc-easy" | "arc-challenge" | {"task": ...}, "sequences": 128, "tokens":
+//   2048, "short_texts": "concatenate" | "skip" | "keep",
 //    "long_texts": "cut" | "split",
 //    "seed": 0, "bos": true, "order": "original" | "block" | "stage", "sensitivity": "divergence" | "cross_entropy",
 //    "row_groups": 1, "draws": 1, "memory": 2147483648}
