@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
@@ -108,6 +109,23 @@ std::vector<double> metric_per_sequence(const RecordedRow& row, const Metric& me
     }
   }
   return values;
+}
+
+double metric_error(const RecordedRow& row, const Metric& metric) {
+  if (metric.kind == Metric::Kind::accuracy) {
+    return row.scores.at(metric.task).at("choices").value("standard_error", 0.0);
+  }
+  const std::vector<double> values = metric_per_sequence(row, metric);
+  if (values.size() < 2) return 0;
+  const auto n = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  const double error = std::sqrt(squares / (n - 1) / n);
+  if (metric.kind == Metric::Kind::kl) return error;
+  const nlohmann::json& perplexity = row.scores.at(metric.task).at("perplexity");
+  const bool of_mean = perplexity.at("perplexity") == perplexity.at("perplexity_of_mean_nll");
+  return of_mean ? error * metric_value(row, metric) : error;  // d exp(x) = exp(x) dx
 }
 
 std::string metric_text(double value, const Metric& metric) {

@@ -63,6 +63,9 @@ double metric_value(const RecordedRow& row, const Metric& metric);
 // The same for each sequence of a text task, whose mean (for a protocol that averages log-likelihoods: the mean of
 // their logarithms) it is; empty where the record has none.
 std::vector<double> metric_per_sequence(const RecordedRow& row, const Metric& metric);
+// The standard error of metric_value: binomial for accuracy, else from the spread over sequences (which are taken as
+// independent); 0 where the record has none.
+double metric_error(const RecordedRow& row, const Metric& metric);
 std::string metric_text(double value, const Metric& metric);  // "36.00", "0.2857", "45.10 %", "-"
 
 // The answers behind a row's accuracy; no answers where the files were not kept.

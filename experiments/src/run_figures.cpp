@@ -79,7 +79,9 @@ Figure loss_figure(const RecordedRun& run, const Metric& metric, const std::vect
       if (row.method != methods[m]) continue;
       const double value = drawn_value(row, metric);
       if (!std::isfinite(value)) continue;
-      const double error = accuracy ? 100 * row.scores.at(metric.task).at("choices").value("standard_error", 0.0) : 0.0;
+      // On an axis of logarithms a bar may not reach 0.
+      const double error =
+          accuracy ? 100 * metric_error(row, metric) : std::min(metric_error(row, metric), 0.9 * value);
       series.points.push_back({static_cast<double>(row.bytes) / 1e6, value, error, 0, note_of(row, metric)});
     }
     std::sort(series.points.begin(), series.points.end(),

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "command_line.h"
@@ -57,6 +58,18 @@ TEST_F(Comparison, FindsTheBestAndWhatCantBeToldFromIt) {
   const auto& entry = json.at("groups")[0].at("models")[2].at("metrics").at("text KL mean");
   EXPECT_EQ(entry.at("standing"), "worse");
   EXPECT_EQ(entry.at("interval").size(), 2u);
+}
+
+TEST(MetricError, IsThatOfTheMeanOverSequences) {
+  RecordedRow row;
+  row.scores["text"] = testing::text_score({1, 2, 3, 6}, {0.1, 0.2, 0.3, 0.2});
+  row.scores["questions"] = {{"choices", {{"accuracy", 0.5}, {"standard_error", 0.03}}}};
+  // Squares of the deviations from 0.2: 0.01, 0, 0.01, 0; from 3: 4, 1, 0, 9.
+  EXPECT_NEAR(metric_error(row, {Metric::Kind::kl, "text", ""}), std::sqrt(0.02 / 3 / 4), 1e-12);
+  EXPECT_NEAR(metric_error(row, {Metric::Kind::perplexity, "text", ""}), std::exp(3.0) * std::sqrt(14.0 / 3 / 4), 1e-9);
+  EXPECT_EQ(metric_error(row, {Metric::Kind::accuracy, "questions", ""}), 0.03);
+  row.scores["text"]["kl"].erase("kl_per_sequence");  // a record of an earlier version
+  EXPECT_EQ(metric_error(row, {Metric::Kind::kl, "text", ""}), 0);
 }
 
 TEST_F(Comparison, FewTextsAreNotTested) {
