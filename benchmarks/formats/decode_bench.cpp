@@ -4,6 +4,7 @@
 
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -102,6 +103,18 @@ void decode_codebook(benchmark::State& state) {
   decode_all(state, weight);
 }
 BENCHMARK(decode_codebook)->ArgNames({"bits", "group"})->Args({3, kCols})->Args({4, kCols})->Args({4, 64});
+
+// Bands of all widths from `bits` down, on the average half as many.
+void decode_banded(benchmark::State& state) {
+  std::vector<std::uint8_t> bits(band_count(kCols));
+  for (std::size_t b = 0; b < bits.size(); ++b) {
+    bits[b] = static_cast<std::uint8_t>(static_cast<std::size_t>(state.range(0)) * (bits.size() - b) / bits.size());
+  }
+  BandedIntegerWeight weight = make_banded_integer(kRows, kCols, false, bits, "w");
+  fill_codes(weight.codes);
+  decode_all(state, weight);
+}
+BENCHMARK(decode_banded)->ArgName("bits")->Arg(4)->Arg(8);
 
 // Blocks of inputs and outputs; 0: not rotated.
 void decode_rotated(benchmark::State& state) {

@@ -9,7 +9,9 @@
 
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/compressed_folder.h"
+#include "lcomp/formats/format.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -81,6 +83,24 @@ TEST(BitDistribution, RowsAndColumnsAverageToTheWhole) {
       EXPECT_NEAR(mean(bits.columns), component.bits_per_weight, 1e-9) << method << " " << component.name;
     }
   }
+}
+
+TEST(BitDistribution, ColumnsOfBandsHaveTheirWidths) {
+  // 40 columns in bands of 4 and 2 bits, symmetric, reversed: stored column j is column 39 - j. A scale takes 8 bits of
+  // a row: 1/4 bit for each of 32 columns, 1 bit for each of 8.
+  BandedIntegerWeight weight = make_banded_integer(20, 40, true, std::vector<std::uint8_t>{4, 2}, "w");
+  std::vector<std::uint32_t> reversed(40);
+  std::iota(reversed.rbegin(), reversed.rend(), 0u);
+  set_permutation(weight, reversed);
+  const CompressedWeight stored = weight;
+  const RowAndColumnBits bits = row_and_column_bits(view(stored));
+  ASSERT_EQ(bits.columns.size(), 40u);
+  EXPECT_NEAR(bits.columns[39] - bits.columns[0], (4 + 0.25) - (2 + 1), 1e-9);
+  EXPECT_EQ(bits.columns[8], bits.columns[39]);
+  EXPECT_EQ(bits.columns[7], bits.columns[0]);
+  const double all = 8 * static_cast<double>(payload_bytes(stored)) / (20 * 40);
+  EXPECT_NEAR(std::accumulate(bits.columns.begin(), bits.columns.end(), 0.0) / 40, all, 1e-9);
+  EXPECT_THAT(bits.rows, ::testing::Each(::testing::DoubleNear(all, 1e-9)));
 }
 
 TEST(BitDistribution, FusedTensorsNameWhatTheyHold) {

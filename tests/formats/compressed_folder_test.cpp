@@ -7,6 +7,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -62,7 +63,7 @@ void count_up(Weight& weight, bool with_scales) {
   }
 }
 
-// One weight of each kind of table.
+// One weight of each kind of table, and of bands.
 std::vector<CompressedWeight> table_weights() {
   LogarithmicWeight logarithmic = make_logarithmic({6, 40, 3, true, 16, ScaleStorage::f16, true}, "w");
   count_up(logarithmic, true);
@@ -76,7 +77,10 @@ std::vector<CompressedWeight> table_weights() {
   CodebookWeight shared = make_codebook({4, 9, 1, 9, ScaleStorage::f16, false}, "w");
   count_up(shared, true);
   set_levels(shared, 0, std::vector<float>{-0.5f, 1});
-  return {logarithmic, own, shared};
+  BandedIntegerWeight banded = make_banded_integer(3, 70, false, std::vector<std::uint8_t>{4, 2, 0}, "w");
+  for (auto& byte : banded.codes) byte = 0x5a;
+  const BandedIntegerWeight without_bits = make_banded_integer(3, 40, true, std::vector<std::uint8_t>{0, 0}, "w");
+  return {logarithmic, own, shared, banded, without_bits};
 }
 
 const nlohmann::json original_config = {{"model_type", "llama"}, {"hidden_size", 40}};

@@ -14,6 +14,7 @@
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
@@ -94,6 +95,20 @@ WeightLayout rate_coded(std::size_t rows, std::size_t cols) {
   return layout(CompressedWeight(rate_coded_weight(rows, cols, memory)));
 }
 
+// Bands of first, first - 1, ... bits, as long as there are some.
+std::vector<std::uint8_t> falling_bits(std::size_t cols, int first) {
+  std::vector<std::uint8_t> bits;
+  for (std::size_t b = 0; b < band_count(cols); ++b) {
+    bits.push_back(static_cast<std::uint8_t>(std::max(0, first - static_cast<int>(b))));
+  }
+  return bits;
+}
+
+template <int first, bool symmetric>
+WeightLayout banded(std::size_t rows, std::size_t cols) {
+  return banded_layout(rows, cols, symmetric, falling_bits(cols, first), "w");
+}
+
 // Every slot that `scaled`, `inputs` and `outputs` ask for; blocks of a power of two, or 1 for odd sides.
 template <WeightLayout (*base)(std::size_t, std::size_t), bool scaled, bool inputs, bool outputs>
 WeightLayout transformed(std::size_t rows, std::size_t cols) {
@@ -140,6 +155,10 @@ const Case cases[] = {
     {"shared codebook, 4 bits, group 64", shared_codebook<4, 64, ScaleStorage::f16>},
     {"shared codebook, 4 bits, group 5, permuted", shared_codebook<4, 5, ScaleStorage::u8, true>},
     {"shared codebook, 8 bits, channel", shared_codebook<8, 0, ScaleStorage::u8>},
+    {"banded, 8 bits down, asymmetric", banded<8, false>},
+    {"banded, 3 bits down to none", banded<3, false>},
+    {"banded, 5 bits down, symmetric", banded<5, true>},
+    {"banded, 1 bit, symmetric", banded<1, true>},
     {"rate-coded", rate_coded<0>},
     {"rate-coded, 8 trellis states", rate_coded<3>},
     {"f16, rotated", transformed<dense<DenseType::f16>, false, true, true>},
@@ -150,6 +169,7 @@ const Case cases[] = {
     {"logarithmic, permuted, all transforms",
      transformed<logarithmic<3, true, 16, ScaleStorage::u8, true>, true, true, true>},
     {"codebook, rotated", transformed<codebook<2, 16>, false, true, true>},
+    {"banded, rotated", transformed<banded<4, false>, false, true, true>},
     {"shared codebook, scaled", transformed<shared_codebook<4, 64, ScaleStorage::f16>, true, false, false>},
     {"2 bits, all transforms", transformed<grouped<2, false, 64, ScaleStorage::f32>, true, true, true>},
 };
@@ -172,7 +192,7 @@ std::vector<std::uint32_t> random_permutation(std::size_t size, Rng& rng) {
 // The bytes of one part, whatever the format; null for parts that it hasn't.
 template <typename Weight>
 constexpr bool has_codes = !std::is_same_v<Weight, DenseWeight> && !std::is_same_v<Weight, TransformedWeight> &&
-                           !std::is_same_v<Weight, RateCodedWeight>;
+                           !std::is_same_v<Weight, RateCodedWeight> && !std::is_same_v<Weight, BandedIntegerWeight>;
 
 template <typename Weight>
 std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
@@ -183,6 +203,14 @@ std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
     if (suffix == ".codes") return &weight.codes;
     if (suffix == ".scales") return &weight.scales;
     if (suffix == ".row_scales") return &weight.row_scales;
+    if (suffix == ".permutation") return &weight.permutation;
+  }
+  if constexpr (std::is_same_v<Weight, BandedIntegerWeight>) {
+    if (suffix == ".codes") return &weight.codes;
+    if (suffix == ".scales") return &weight.scales;
+    if (suffix == ".row_scales") return &weight.row_scales;
+    if (suffix == ".zeros") return &weight.zeros;
+    if (suffix == ".band_bits") return &weight.band_bits;
     if (suffix == ".permutation") return &weight.permutation;
   }
   if constexpr (std::is_same_v<Weight, RateCodedWeight>) {
@@ -204,7 +232,7 @@ std::vector<std::uint8_t>* bytes_of(Weight& weight, const std::string& suffix) {
 }
 
 const char* const suffixes[] = {"",           ".codes",       ".scales", ".row_scales", ".zeros", ".base",
-                                ".codebooks", ".permutation", ".blocks", ".base_step",  ".side"};
+                                ".codebooks", ".permutation", ".blocks", ".base_step",  ".side",  ".band_bits"};
 
 CompressedWeight empty_weight(const WeightLayout& layout) {
   if (const auto* grouped_layout = std::get_if<GroupedIntegerLayout>(&layout)) {
@@ -214,6 +242,33 @@ CompressedWeight empty_weight(const WeightLayout& layout) {
     return make_logarithmic(*logarithmic_layout, "w");
   }
   return make_codebook(std::get<CodebookLayout>(layout), "w");
+}
+
+BandedIntegerWeight random_banded(const BandedIntegerLayout& stored, Rng& rng) {
+  std::vector<std::uint8_t> bits;
+  for (int first = 0; first <= 8; ++first) {
+    bits = falling_bits(stored.cols, first);
+    if (banded_layout(stored.rows, stored.cols, stored.symmetric, bits, "w") == stored) break;
+  }
+  BandedIntegerWeight weight = make_banded_integer(stored.rows, stored.cols, stored.symmetric, bits, "w");
+  std::vector<std::uint8_t> codes(stored.cols);
+  std::vector<float> scales(stored.coded_bands);
+  std::vector<float> zeros(stored.coded_bands);
+  for (std::size_t i = 0; i < stored.rows; ++i) {
+    for (std::size_t j = 0; j < stored.cols; ++j) {
+      codes[j] = static_cast<std::uint8_t>(rng.below(std::uint64_t{1} << bits[j / band_columns]));
+    }
+    const float row_scale = round_row_scale(static_cast<float>(rng.uniform(0.1, 2)));
+    for (std::size_t b = 0; b < scales.size(); ++b) {
+      scales[b] = round_scale(row_scale * static_cast<float>(rng.uniform(0, 1)), ScaleStorage::u8, row_scale);
+      zeros[b] = static_cast<float>(rng.below(std::uint64_t{1} << bits[b]));
+    }
+    pack_row(weight, i, codes);
+    set_scales(weight, i, scales, row_scale);
+    set_zero_points(weight, i, zeros);
+  }
+  set_permutation(weight, random_permutation(stored.cols, rng));
+  return weight;
 }
 
 // A weight with random contents: any codes, finite scales and levels.
@@ -227,6 +282,7 @@ CompressedWeight random_weight(const WeightLayout& stored, std::uint64_t seed) {
   if (const auto* r = std::get_if<RateCodedLayout>(&stored)) {
     return rate_coded_weight(r->rows, r->cols, r->trellis_memory);
   }
+  if (const auto* b = std::get_if<BandedIntegerLayout>(&stored)) return random_banded(*b, rng);
   if (const auto* t = std::get_if<TransformedLayout>(&stored)) {
     TransformedWeight weight{t->rows, t->cols, t->transform, as_plain(random_weight(as_layout(t->base), seed)), {},
                              {},      {}};
@@ -351,6 +407,37 @@ Matrix decoded_by_definition(const Weight& w) {
   return out;
 }
 
+Matrix decoded_by_definition(const BandedIntegerWeight& w) {
+  Matrix out(w.rows, w.cols);
+  out.fill(0);
+  std::size_t byte = 0;  // of the codes
+  const std::size_t zero_bytes = w.rows == 0 ? 0 : w.zeros.size() / w.rows;
+  for (std::size_t i = 0; i < w.rows; ++i) {
+    std::size_t zero_bit = 0;
+    for (std::size_t b = 0; b < w.coded_bands; ++b) {
+      const int bits = w.band_bits[b];
+      const std::size_t size = std::min<std::size_t>(32, w.cols - 32 * b);
+      float zero = bits == 1 ? 0.5f : std::exp2(static_cast<float>(bits - 1));
+      if (!w.symmetric) {
+        unsigned value = 0;
+        for (int k = 0; k < bits; ++k, ++zero_bit) {
+          value |= (w.zeros[i * zero_bytes + zero_bit / 8] >> (zero_bit % 8) & 1u) << k;
+        }
+        zero = static_cast<float>(value);
+      }
+      const float scale = half_at(w.row_scales, i) * w.scales[i * w.coded_bands + b] / 255.0f;
+      for (std::size_t j = 0; j < size; ++j) {
+        const std::size_t at = 2 * (32 * b + j);
+        const auto column = static_cast<std::size_t>(w.permutation[at] | w.permutation[at + 1] << 8);
+        out(i, column) = scale * (static_cast<float>(code_at(w.codes, bits, byte, j)) - zero);
+      }
+      byte += (size * static_cast<std::size_t>(bits) + 7) / 8;
+    }
+  }
+  EXPECT_EQ(byte, w.codes.size());
+  return out;
+}
+
 // Calls check for each shape, with a weight of random contents.
 class FormatTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -426,7 +513,8 @@ TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
     const Matrix expected = std::visit(
         [](const auto& of_format) {
           using Weight = std::decay_t<decltype(of_format)>;
-          if constexpr (has_codes<Weight> || std::is_same_v<Weight, RateCodedWeight>) {
+          if constexpr (has_codes<Weight> || std::is_same_v<Weight, RateCodedWeight> ||
+                        std::is_same_v<Weight, BandedIntegerWeight>) {
             return decoded_by_definition(of_format);
           } else {
             return Matrix();
@@ -625,6 +713,7 @@ TEST(FormatExampleTest, DescribesForPeople) {
   EXPECT_EQ(describe(logarithmic<3, true, 0, ScaleStorage::f16>(8, 128)),
             "logarithmic, 3 bits with zero, per channel, f16 scales");
   EXPECT_EQ(describe(codebook<3, 0>(8, 128)), "codebook, 3 bits, per channel");
+  EXPECT_EQ(describe(banded<3, false>(8, 128)), "banded integer, 1.50 bits on the average, asymmetric");
   EXPECT_EQ(describe(shared_codebook<4, 64, ScaleStorage::f16>(8, 128)),
             "codebook, 4 bits, shared, group 64, f16 scales");
 }
@@ -708,6 +797,13 @@ TEST(FormatExampleTest, RefusesUnknownJson) {
   refuses(logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), "zero_level", nullptr);
   refuses(logarithmic<4, true, 64, ScaleStorage::f16>(8, 128), "base", 2);  // a part, not a setting
   refuses(codebook<4, 64>(8, 128), "zero_level", true);
+  refuses(banded<3, false>(8, 128), "symmetric", 2);
+  refuses(banded<3, false>(8, 128), "coded_bands", 5);  // of four
+  refuses(banded<3, false>(8, 128), "coded_bands", 4);  // but the last has no bits
+  refuses(banded<3, false>(8, 128), "bit_sum", 2);      // in three bands
+  refuses(banded<3, false>(8, 128), "bit_sum", 25);
+  refuses(banded<3, false>(8, 128), "last_bits", 1);
+  refuses(banded<3, false>(8, 128), "last_bits", 9);
   refuses(rate_coded<3>(8, 128), "trellis_memory", 1);
   refuses(rate_coded<3>(8, 128), "trellis_memory", 7);
   refuses(rate_coded<3>(8, 128), "distribution", 4);

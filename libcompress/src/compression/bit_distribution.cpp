@@ -10,6 +10,8 @@
 
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
+#include "lcomp/formats/banded_integer.h"
+#include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/rate_coded.h"
@@ -34,6 +36,23 @@ RowAndColumnBits bits_of(const RateCodedView& weight) {
   RowAndColumnBits bits;
   for (const double row : codes.rows) bits.rows.push_back(row / static_cast<double>(weight.cols) + rest);
   for (const double column : codes.cols) bits.columns.push_back(column / static_cast<double>(weight.rows) + rest);
+  return bits;
+}
+
+// The codes, scales and zero points of each column's band, and an equal share of the rest for every weight.
+RowAndColumnBits bits_of(const BandedIntegerView& weight) {
+  RowAndColumnBits bits = same_everywhere(weight);
+  std::vector<double> of_column(weight.cols, 0.0);
+  for (std::size_t j = 0; j < weight.cols; ++j) {
+    const std::size_t band = j / band_columns;
+    const double width = weight.band_bits[band];
+    if (width == 0) continue;
+    const double beside = 8 + (weight.symmetric ? 0 : width);  // for all columns of the band
+    of_column[stored_column(weight.permutation, weight.cols, j)] =
+        width + beside / static_cast<double>(columns_of_band(weight.cols, band));
+  }
+  const double mean = std::accumulate(of_column.begin(), of_column.end(), 0.0) / static_cast<double>(weight.cols);
+  for (std::size_t j = 0; j < weight.cols; ++j) bits.columns[j] += of_column[j] - mean;
   return bits;
 }
 
@@ -96,6 +115,7 @@ BitHistogram histogram_from_json(const nlohmann::json& json) {
 
 RowAndColumnBits row_and_column_bits(const CompressedWeightView& weight) {
   if (const auto* rate = std::get_if<RateCodedView>(&weight)) return bits_of(*rate);
+  if (const auto* banded = std::get_if<BandedIntegerView>(&weight)) return bits_of(*banded);
   return same_everywhere(weight);
 }
 

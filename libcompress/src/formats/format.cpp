@@ -9,6 +9,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
@@ -75,6 +76,11 @@ const Overloaded describe_format{
           codebook.scale_storage ? fmt::format("shared, {}, {} scales", group, name(*codebook.scale_storage)) : group;
       return fmt::format("codebook, {} bits, {}{}", codebook.bits, grain, permutation_text(codebook.permuted));
     },
+    [](const BandedIntegerLayout& banded) {
+      return fmt::format("banded integer, {:.2f} bits on the average, {}",
+                         static_cast<double>(banded.bit_sum) / static_cast<double>(band_count(banded.cols)),
+                         banded.symmetric ? "symmetric" : "asymmetric");
+    },
     [](const RateCodedLayout& rate) {
       const std::string trellis =
           rate.trellis_memory == 0 ? "" : fmt::format(", {} trellis states", 1 << rate.trellis_memory);
@@ -118,6 +124,7 @@ WeightLayout layout(const CompressedWeightView& weight) {
                  [](const GroupedIntegerView& w) -> Layout { return static_cast<const GroupedIntegerLayout&>(w); },
                  [](const LogarithmicView& w) -> Layout { return static_cast<const LogarithmicLayout&>(w); },
                  [](const CodebookView& w) -> Layout { return static_cast<const CodebookLayout&>(w); },
+                 [](const BandedIntegerView& w) -> Layout { return static_cast<const BandedIntegerLayout&>(w); },
                  [](const RateCodedView& w) -> Layout { return static_cast<const RateCodedLayout&>(w); },
                  [](const TransformedView& w) -> Layout { return layout(w); }},
       weight);

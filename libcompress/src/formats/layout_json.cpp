@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lcomp/core/sizes.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -44,6 +45,14 @@ nlohmann::json to_json(const CodebookLayout& layout) {
   if (layout.scale_storage) json["scales"] = name(*layout.scale_storage);
   if (layout.permuted) json["permuted"] = true;
   return json;
+}
+
+nlohmann::json to_json(const BandedIntegerLayout& layout) {
+  return {{"format", "banded_integer"},
+          {"symmetric", layout.symmetric},
+          {"coded_bands", layout.coded_bands},
+          {"bit_sum", layout.bit_sum},
+          {"last_bits", layout.last_bits}};
 }
 
 nlohmann::json to_json(const RateCodedLayout& layout) {
@@ -129,6 +138,17 @@ CodebookLayout read_codebook(ConfigReader& reader, std::size_t rows, std::size_t
   return layout;
 }
 
+BandedIntegerLayout read_banded_integer(ConfigReader& reader, std::size_t rows, std::size_t cols) {
+  BandedIntegerLayout layout{rows, cols, true, 0, 0, 0};
+  layout.symmetric = reader.boolean("symmetric");
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  layout.coded_bands = static_cast<std::size_t>(reader.integer("coded_bands", 0, most));
+  layout.bit_sum = static_cast<std::size_t>(reader.integer("bit_sum", 0, most));
+  layout.last_bits = static_cast<std::size_t>(reader.integer("last_bits", 0, 8));
+  check_layout(layout, reader.where());
+  return layout;
+}
+
 RateCodedLayout read_rate_coded(ConfigReader& reader, std::size_t rows, std::size_t cols) {
   RateCodedLayout layout;
   layout.rows = rows;
@@ -151,10 +171,12 @@ PlainLayout read_plain(ConfigReader& reader, const std::string& format, std::siz
   if (format == "dense") return read_dense(reader, rows, cols);
   if (format == "logarithmic") return read_logarithmic(reader, rows, cols);
   if (format == "codebook") return read_codebook(reader, rows, cols);
+  if (format == "banded_integer") return read_banded_integer(reader, rows, cols);
   return read_grouped_integer(reader, rows, cols);
 }
 
-const std::vector<std::string> plain_formats = {"dense", "grouped_integer", "logarithmic", "codebook"};
+const std::vector<std::string> plain_formats = {"dense", "grouped_integer", "logarithmic", "codebook",
+                                                "banded_integer"};
 
 TransformedLayout read_transformed(ConfigReader& reader, std::size_t rows, std::size_t cols) {
   TransformedLayout layout{rows, cols, {}, {}};

@@ -12,6 +12,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/sizes.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"

@@ -23,7 +23,7 @@ struct RowAndColumnBits {
   std::vector<double> columns;  // [cols]
 };
 
-// Formats of a fixed width have the same number everywhere.
+// Formats of one width have the same number everywhere; banded ones in all rows.
 RowAndColumnBits row_and_column_bits(const CompressedWeightView& weight);
 
 // Counts of bits per weight in bins of a quarter bit: bin i holds [i / 4, (i + 1) / 4), the last 8 and more.

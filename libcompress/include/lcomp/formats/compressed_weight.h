@@ -121,6 +121,32 @@ struct CodebookView : CodebookLayout {
   std::span<const std::uint8_t> codes, codebooks, scales, row_scales, permutation;
 };
 
+// Uniform integer codes of 0 to 8 bits, one width for each band of 32 stored columns, the widest first. See
+// banded_integer.h.
+//   w^ = scale * (code - zero_point), a scale (8 bits, and 16 for the row) and a zero point for each row of a band
+struct BandedIntegerLayout {
+  std::size_t rows = 0, cols = 0;
+  bool symmetric = true;
+  std::size_t coded_bands = 0;  // of more than 0 bits
+  std::size_t bit_sum = 0;      // of the widths of all bands
+  std::size_t last_bits = 0;    // width of the last band, which may have fewer columns
+
+  bool operator==(const BandedIntegerLayout&) const = default;
+};
+
+struct BandedIntegerWeight : BandedIntegerLayout {
+  std::vector<std::uint8_t> codes;        // packed, each row and each band from a byte boundary
+  std::vector<std::uint8_t> scales;       // u8 [rows, coded_bands]
+  std::vector<std::uint8_t> row_scales;   // f16 [rows]
+  std::vector<std::uint8_t> zeros;        // packed row by row, when asymmetric; else empty
+  std::vector<std::uint8_t> band_bits;    // u8 [bands]
+  std::vector<std::uint8_t> permutation;  // the column that each stored column is
+};
+
+struct BandedIntegerView : BandedIntegerLayout {
+  std::span<const std::uint8_t> codes, scales, row_scales, zeros, band_bits, permutation;
+};
+
 // Integer levels with a step a row and a step a column, entropy-coded. See rate_coded.h.
 //   w^ = level * base_step * 2^((row_step + col_step) / steps_per_octave)
 struct RateCodedLayout {
@@ -149,9 +175,11 @@ struct RateCodedView : RateCodedLayout {
 };
 
 // The formats that store weights as such and that a transform can be around; a transform is around one of them.
-using PlainLayout = std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout>;
-using PlainWeight = std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight>;
-using PlainView = std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView>;
+using PlainLayout =
+    std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout, BandedIntegerLayout>;
+using PlainWeight =
+    std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight, BandedIntegerWeight>;
+using PlainView = std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView, BandedIntegerView>;
 
 // What was done to a weight before its codes were chosen and is undone when it is decoded. See transformed_weight.h.
 struct WeightTransform {
@@ -188,11 +216,11 @@ struct TransformedView {
   std::span<const std::uint8_t> input_scales, input_signs, output_signs;
 };
 
-using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout, RateCodedLayout,
-                                  TransformedLayout>;
+using WeightLayout = std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout,
+                                  BandedIntegerLayout, RateCodedLayout, TransformedLayout>;
 using CompressedWeight = std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight,
-                                      RateCodedWeight, TransformedWeight>;
-using CompressedWeightView =
-    std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView, RateCodedView, TransformedView>;
+                                      BandedIntegerWeight, RateCodedWeight, TransformedWeight>;
+using CompressedWeightView = std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView,
+                                          BandedIntegerView, RateCodedView, TransformedView>;
 
 }  // namespace lcomp

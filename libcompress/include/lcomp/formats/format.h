@@ -61,6 +61,7 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
 //   {"format": "logarithmic", "bits": 4, "zero_level": false, "group_size": 64, "scales": "f16"}
 //   {"format": "codebook", "bits": 3, "group_size": 576}
 //       "scales" where the codebook is shared, "permuted": true in both
+//   {"format": "banded_integer", "symmetric": false, "coded_bands": 15, "bit_sum": 52, "last_bits": 0}
 //   {"format": "rate_coded", "steps_per_octave": 4, "trellis_memory": 3, "distribution": 1, "chain_rows": 128,
 //    "block_rows": 256, "code_bytes": 131072, "side_bytes": 900}
 //   {"format": "dense", "type": "f16"}
