@@ -82,7 +82,9 @@ TEST_F(SlowLearnedAllocation, CostsLessThanItsStart) {
   ASSERT_GE(learned.rounds.size(), 2U);
   EXPECT_GT(learned.best, 0U);
   EXPECT_LT(learned.rounds[learned.best].held_out_cost, 0.9 * learned.rounds[0].held_out_cost);
-  EXPECT_LT(learned.rounds[learned.best].price_spread, learned.rounds[0].price_spread);
+  ASSERT_TRUE(learned.rounds[0].price_spread && learned.rounds[1].price_spread);
+  EXPECT_LT(*learned.rounds[1].price_spread, *learned.rounds[0].price_spread);
+  EXPECT_FALSE(learned.rounds.back().price_spread) << "no round follows";
   EXPECT_LE(learned.report.bits_per_weight, 4);
   EXPECT_GT(learned.report.bits_per_weight, 3.92);
   EXPECT_NEAR(cost("learned"), learned.rounds[learned.best].held_out_cost, 1e-6) << "the best round is what is kept";

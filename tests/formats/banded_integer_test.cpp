@@ -45,7 +45,7 @@ TEST(BandedIntegerTest, DecodesByHand) {
   codes[31] = 1;
   codes[33] = 1;
   pack_row(weight, 0, codes);
-  set_scales(weight, 0, std::vector<float>{2, 0}, 2);  // codes 255 and 0 of a row scale of 2
+  set_scales(weight, 0, std::vector<float>{2, 0}, 6);  // codes 255 and 0; two bits have 3 steps in the range
   set_zero_points(weight, 0, std::vector<float>{1, 0});
   std::vector<std::uint32_t> reversed(34);
   std::iota(reversed.rbegin(), reversed.rend(), 0u);

@@ -260,7 +260,8 @@ BandedIntegerWeight random_banded(const BandedIntegerLayout& stored, Rng& rng) {
     }
     const float row_scale = round_row_scale(static_cast<float>(rng.uniform(0.1, 2)));
     for (std::size_t b = 0; b < scales.size(); ++b) {
-      scales[b] = round_scale(row_scale * static_cast<float>(rng.uniform(0, 1)), ScaleStorage::u8, row_scale);
+      const float most = band_row_scale(row_scale, bits[b]);
+      scales[b] = round_scale(most * static_cast<float>(rng.uniform(0, 1)), ScaleStorage::u8, most);
       zeros[b] = static_cast<float>(rng.below(std::uint64_t{1} << bits[b]));
     }
     pack_row(weight, i, codes);
@@ -425,7 +426,8 @@ Matrix decoded_by_definition(const BandedIntegerWeight& w) {
         }
         zero = static_cast<float>(value);
       }
-      const float scale = half_at(w.row_scales, i) * w.scales[i * w.coded_bands + b] / 255.0f;
+      const float most = half_at(w.row_scales, i) / static_cast<float>((1 << bits) - 1);
+      const float scale = most * static_cast<float>(w.scales[i * w.coded_bands + b]) / 255.0f;
       for (std::size_t j = 0; j < size; ++j) {
         const std::size_t at = 2 * (32 * b + j);
         const auto column = static_cast<std::size_t>(w.permutation[at] | w.permutation[at + 1] << 8);

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "band_allocation.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/core/error.h"
@@ -38,6 +39,10 @@ CompressedWeight keep_exactly(const Matrix& weight, const std::string& name) {
   return encode_dense(weight.view(), exact_dense_type(weight.view()), name);
 }
 
+bool is_open(const ComponentSetting& setting) {
+  return setting.open_width || setting.open_precision || setting.open_bands;
+}
+
 class Compression {
  public:
   Compression(const ModelFolder& model, const CompressionPlan& plan, const CompressOptions& options,
@@ -51,7 +56,7 @@ class Compression {
     settings_ = resolve_plan(plan, components_);
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ComponentSetting& setting = settings_[i];
-      const bool chosen_here = !setting.open_width && !setting.open_precision && !setting.setting.is_null();
+      const bool chosen_here = !is_open(setting) && !setting.setting.is_null();
       quantizers_.push_back(chosen_here ? make_quantizer(setting.setting, components_[i].name) : nullptr);
     }
     if (plan.activations) activations_.setting = *plan.activations;
@@ -213,6 +218,10 @@ class Compression {
     line.bits_per_weight = bits_per_weight(shape);
     line.relative_error = finished.relative_error;
     if (rates_ && rates_->contains(i)) line.bits_slope = rates_->bits_slope(i, line.bytes);
+    if (settings_[i].open_bands) {
+      const auto& bands = std::get<BandedIntegerWeight>(finished.weight);
+      line.bits_slope = static_cast<double>(bands.rows * std::min(bands.coded_bands * band_columns, bands.cols));
+    }
     line.warnings = finished.warnings;
     assert(quantizer == nullptr ||
            line.bytes == quantizer->predicted_bytes(component.rows, component.cols).value_or(line.bytes));
@@ -228,7 +237,7 @@ class Compression {
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ModelComponent& component = components_[i];
       if (has_input_grid(component)) bytes += input_grid_bytes;
-      if (settings_[i].open_width || settings_[i].open_precision) continue;
+      if (is_open(settings_[i])) continue;
       if (quantizers_[i] == nullptr) {
         bytes += payload_bytes(keep_exactly(model_.tensors->read(component.tensor), component.name));
         continue;
@@ -249,13 +258,14 @@ class Compression {
     const auto open = [&](bool ComponentSetting::*which) {
       return std::any_of(settings_.begin(), settings_.end(), [&](const ComponentSetting& s) { return s.*which; });
     };
-    if (!open(&ComponentSetting::open_precision)) {
+    const bool bands = open(&ComponentSetting::open_bands);
+    if (!open(&ComponentSetting::open_precision) && !bands) {
       allocate_widths();
       return;
     }
-    if (open(&ComponentSetting::open_width)) {
-      throw Error({"target", "components of open width and rate-coded ones of open precision in one plan",
-                   "only one of them", "give \"bits\" to the others"});
+    if (open(&ComponentSetting::open_width) || (bands && open(&ComponentSetting::open_precision))) {
+      throw Error({"target", "open components of several kinds (fixed width, banded, rate-coded) in one plan",
+                   "one kind", "give \"bits\" to the others"});
     }
     if (plan_.allocator == "learned") {
       throw Error({"allocator", "\"learned\" without texts to learn from", "texts, or another allocator", ""});
@@ -265,6 +275,13 @@ class Compression {
     if (others > budget) {
       throw Error({"target size", fmt::format("{} bytes", budget),
                    fmt::format("at least {} bytes, which the other components take", others), ""});
+    }
+    if (bands) {
+      for (const auto& [i, options] : allocate_bands(components_, settings_, plan_.allocator, budget - others,
+                                                     options_.statistics, *model_.tensors, progress_)) {
+        quantizers_[i] = std::make_unique<BandedQuantizer>(options);
+      }
+      return;
     }
     rates_.emplace(components_, settings_, plan_.allocator, budget - others, options_.statistics, *model_.tensors,
                    progress_);

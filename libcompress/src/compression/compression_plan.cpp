@@ -40,6 +40,10 @@ bool lacks_precision(const nlohmann::json& setting, const std::string& where) {
   return has_precision(setting, where) && !setting.contains("precision") && !setting.contains("bits");
 }
 
+bool lacks_bands(const nlohmann::json& setting, const std::string& where) {
+  return has_bands(setting, where) && !setting.contains("bits");
+}
+
 // `over` laid over the default setting, key by key; alone when it names a method itself. Both are objects, unless
 // `over` is something that no quantizer can be made from.
 nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over) {
@@ -57,7 +61,7 @@ void check_setting(const nlohmann::json& setting, bool has_target, const std::st
                    "add \"bits\", or a \"target\" to the plan"});
     }
     open_rate_options(setting, where);
-  } else if (lacks_bits(setting, where)) {
+  } else if (lacks_bits(setting, where) || lacks_bands(setting, where)) {
     if (!has_target) {
       throw Error(
           {where, "neither \"bits\" nor a target size", "one of them", "add \"bits\", or a \"target\" to the plan"});
@@ -137,8 +141,9 @@ CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std
     ConfigReader target(reader.object("target"), reader.where("target"));
     plan.target = read_target(target);
   }
-  const bool open_precision = lacks_precision(plan.quantizer, reader.where("quantizer"));
-  plan.allocator = reader.one_of_or("allocator", open_precision ? "second_order" : "fixed", allocator_names());
+  const std::string quantizer_key = reader.where("quantizer");
+  const bool finer = lacks_precision(plan.quantizer, quantizer_key) || lacks_bands(plan.quantizer, quantizer_key);
+  plan.allocator = reader.one_of_or("allocator", finer ? "second_order" : "fixed", allocator_names());
   check_setting(plan.quantizer, plan.target.has_value(), reader.where("quantizer"));
   if (reader.has("components")) {
     for (const auto& [pattern, setting] : reader.object("components").items()) {
@@ -169,7 +174,10 @@ bool uses_statistics(const CompressionPlan& plan) {
   if (plan.activations && plan.activations->is_static()) return true;
   if (plan.target && plan.allocator != "fixed") return true;
   const auto setting_uses_them = [](nlohmann::json setting) {
-    if (lacks_bits(setting, "quantizer") || lacks_precision(setting, "quantizer")) setting["bits"] = any_bits;
+    const std::string where = "quantizer";
+    if (lacks_bits(setting, where) || lacks_precision(setting, where) || lacks_bands(setting, where)) {
+      setting["bits"] = any_bits;
+    }
     return make_quantizer(setting, "quantizer")->uses_statistics();
   };
   if (setting_uses_them(plan.quantizer)) return true;
@@ -190,6 +198,7 @@ std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const st
     }
     chosen.open_width = !chosen.setting.is_null() && lacks_bits(chosen.setting, component.name);
     chosen.open_precision = !chosen.setting.is_null() && lacks_precision(chosen.setting, component.name);
+    chosen.open_bands = !chosen.setting.is_null() && lacks_bands(chosen.setting, component.name);
     settings.push_back(std::move(chosen));
   }
   return settings;

@@ -23,6 +23,8 @@ constexpr std::size_t logit_rows = 256;  // at once
 constexpr double least_price = 0.1;      // of the mean: a negative or tiny one is mostly noise
 constexpr double longest_step = 0.7;     // octaves of steps, before the rate
 
+bool is_learnable(const ComponentSetting& setting) { return setting.open_precision || setting.open_bands; }
+
 // D_c of every component: how much the cost falls, by the gradient, when all errors of a component shrink.
 class ErrorGradients : public GradientVisitor {
  public:
@@ -81,14 +83,15 @@ class Learning {
     for (std::size_t i = 0; i < components_.size(); ++i) {
       if (settings_[i].open_width) {
         throw Error({components_[i].name, "components of fixed width under allocator \"learned\"",
-                     "rate-coded components (method rate)", "allocator across shares out widths"});
+                     "rate-coded or banded components", "allocator across shares out widths"});
       }
-      if (!settings_[i].open_precision) continue;
+      if (!is_learnable(settings_[i])) continue;
       ++learnable;
       start_[components_[i].name] = settings_[i].setting.value("offset", 0.0);
     }
     if (learnable == 0) {
-      throw Error({"allocator", "\"learned\", but no component's precision is open", "rate-coded components", ""});
+      throw Error({"allocator", "\"learned\", but no component's precision is open",
+                   "rate-coded or banded components without \"bits\"", ""});
     }
     fs::create_directories(options.work);
     load();
@@ -143,7 +146,9 @@ class Learning {
         round.bytes = entry.at("bytes").get<std::uint64_t>();
         round.training_cost = entry.at("training_cost").get<double>();
         round.held_out_cost = entry.at("held_out_cost").get<double>();
-        round.price_spread = entry.at("price_spread").get<double>();
+        if (const nlohmann::json& spread = entry.at("price_spread"); !spread.is_null()) {
+          round.price_spread = spread.get<double>();
+        }
         round.offsets = entry.at("offsets").get<std::map<std::string, double>>();
         rounds_.push_back(std::move(round));
       }
@@ -175,7 +180,7 @@ class Learning {
     CompressionPlan plan = plan_;
     plan.allocator = "second_order";
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (!settings_[i].open_precision) continue;
+      if (!is_learnable(settings_[i])) continue;
       nlohmann::json setting = settings_[i].setting;
       setting["offset"] = offsets.at(components_[i].name);
       plan.components[components_[i].name] = std::move(setting);
@@ -219,6 +224,13 @@ class Learning {
     round.held_out_cost = evaluate(decoder, learning_.held_out, forward);
     if (!std::isfinite(round.held_out_cost)) {
       throw Error({label, fmt::format("a cost of {} on the held-out texts", round.held_out_cost), "a finite one", ""});
+    }
+    const bool is_last = rounds_.size() + 1 >= static_cast<std::size_t>(std::max(1, learning_.rounds)) ||
+                         (!rounds_.empty() && round.held_out_cost >= rounds_[best()].held_out_cost);
+    if (is_last) {
+      forward.progress_label = "training texts";
+      round.training_cost = evaluate(decoder, learning_.training, forward);
+      return;
     }
     ErrorGradients errors(model_, compressed);
     GradientOptions options;
@@ -314,7 +326,7 @@ nlohmann::json to_json(const std::vector<LearningRound>& rounds) {
     lines.push_back({{"bytes", round.bytes},
                      {"training_cost", round.training_cost},
                      {"held_out_cost", round.held_out_cost},
-                     {"price_spread", round.price_spread}});
+                     {"price_spread", round.price_spread ? nlohmann::json(*round.price_spread) : nlohmann::json()}});
   }
   return lines;
 }

@@ -90,6 +90,13 @@ void pack_zero_points(std::span<const float> values, std::span<const std::uint8_
 }
 
 // Of one row, [coded_bands].
+void decode_scales(const BandedIntegerView& weight, std::size_t row, std::span<float> scales) {
+  const float row_scale = read_half(weight.row_scales, row);
+  for (std::size_t b = 0; b < scales.size(); ++b) {
+    scales[b] = scale_of_code(band_row_scale(row_scale, weight.band_bits[b]), weight.scales[row * scales.size() + b]);
+  }
+}
+
 void decode_zero_points(const BandedIntegerView& weight, std::size_t row, std::span<float> values) {
   if (weight.symmetric) {
     for (std::size_t b = 0; b < values.size(); ++b) values[b] = implied_zero_point(weight.band_bits[b]);
@@ -215,8 +222,20 @@ void unpack_row(const BandedIntegerView& weight, std::size_t row, std::span<std:
   }
 }
 
+float band_row_scale(float row_scale, unsigned bits) {
+  assert(bits >= 1 && bits <= most_bits);
+  return row_scale / static_cast<float>((1u << bits) - 1);
+}
+
 void set_scales(BandedIntegerWeight& weight, std::size_t row, std::span<const float> scales, float row_scale) {
-  write_scales(scale_shape(weight), row, scales, row_scale, weight.scales, weight.row_scales);
+  assert(scales.size() == weight.coded_bands);
+  write_half(weight.row_scales, row, row_scale);
+  for (std::size_t b = 0; b < scales.size(); ++b) {
+    const float of_band = band_row_scale(row_scale, weight.band_bits[b]);
+    const std::uint8_t code = code_of_scale(scales[b], of_band);
+    assert(scale_of_code(of_band, code) == scales[b]);
+    weight.scales[row * weight.coded_bands + b] = code;
+  }
 }
 
 void set_zero_points(BandedIntegerWeight& weight, std::size_t row, std::span<const float> zero_points) {
@@ -233,7 +252,9 @@ void set_permutation(BandedIntegerWeight& weight, std::span<const std::uint32_t>
 
 std::vector<float> decode_scales(const BandedIntegerView& weight) {
   std::vector<float> scales(weight.rows * weight.coded_bands);
-  if (!scales.empty()) read_scales(scale_shape(weight), weight.scales, weight.row_scales, 0, scales);
+  for (std::size_t i = 0; i < weight.rows; ++i) {
+    decode_scales(weight, i, std::span(scales).subspan(i * weight.coded_bands, weight.coded_bands));
+  }
   return scales;
 }
 
@@ -265,9 +286,7 @@ void decode_rows(const BandedIntegerView& weight, std::size_t row_begin, std::si
   std::vector<std::uint32_t> columns(weight.cols);
   for (std::size_t j = 0; j < columns.size(); ++j) columns[j] = stored_column(weight.permutation, weight.cols, j);
   for (std::size_t i = row_begin; i < row_begin + row_count; ++i) {
-    if (weight.coded_bands > 0) {
-      read_scales(scale_shape(weight), weight.scales, weight.row_scales, i * weight.coded_bands, scales);
-    }
+    decode_scales(weight, i, scales);
     if (i == row_begin || !weight.symmetric) decode_zero_points(weight, i, zero_points);
     for (const Run& run : runs) {
       const std::size_t at = i * row_bytes + run.first_byte;

@@ -12,14 +12,6 @@ namespace {
 
 constexpr float smallest_half = 0x1.0p-24f;
 
-// The product of an f16 and a byte is exact in float32, so that the quotient is rounded once.
-float scale_of_code(float row_scale, std::uint8_t code) { return row_scale * static_cast<float>(code) / 255.0f; }
-
-// The code from 1 on whose scale is nearest.
-std::uint8_t code_of_scale(float scale, float row_scale) {
-  return static_cast<std::uint8_t>(std::clamp(std::nearbyint(255.0f * (scale / row_scale)), 1.0f, 255.0f));
-}
-
 DataType data_type(ScaleStorage storage) {
   switch (storage) {
     case ScaleStorage::f32:
@@ -53,6 +45,13 @@ void declare_scales(const ScaleShape& shape, const std::string& where, std::vect
   }
 }
 
+float scale_of_code(float row_scale, std::uint8_t code) { return row_scale * static_cast<float>(code) / 255.0f; }
+
+std::uint8_t code_of_scale(float scale, float row_scale) {
+  if (scale == 0) return 0;
+  return static_cast<std::uint8_t>(std::clamp(std::nearbyint(255.0f * (scale / row_scale)), 1.0f, 255.0f));
+}
+
 float round_row_scale(float largest_scale) { return round_scale(largest_scale, ScaleStorage::f16, 0); }
 
 float round_scale(float scale, ScaleStorage storage, float row_scale) {
@@ -63,7 +62,7 @@ float round_scale(float scale, ScaleStorage storage, float row_scale) {
     case ScaleStorage::f16:
       return scale == 0 ? 0 : std::max(half_to_float(float_to_half(scale)), smallest_half);
     case ScaleStorage::u8:
-      return scale == 0 ? 0 : scale_of_code(row_scale, code_of_scale(scale, row_scale));
+      return scale_of_code(row_scale, code_of_scale(scale, row_scale));
   }
   return scale;
 }
@@ -82,7 +81,7 @@ void write_scales(const ScaleShape& shape, std::size_t row, std::span<const floa
     case ScaleStorage::u8:
       write_half(row_scale_bytes, row, row_scale);
       for (std::size_t g = 0; g < scales.size(); ++g) {
-        const std::uint8_t code = scales[g] == 0 ? std::uint8_t{0} : code_of_scale(scales[g], row_scale);
+        const std::uint8_t code = code_of_scale(scales[g], row_scale);
         assert(scale_of_code(row_scale, code) == scales[g]);
         scale_bytes[first + g] = code;
       }

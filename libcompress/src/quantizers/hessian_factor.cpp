@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 
@@ -74,8 +75,10 @@ HessianFactor factor_hessian(ConstMatrixView hessian, const HessianFactorOptions
   factor.order.resize(n);
   std::iota(factor.order.begin(), factor.order.end(), 0u);
   if (options.act_order) {
+    assert(options.importance.empty() || options.importance.size() == n);
+    const std::span<const double> by = options.importance.empty() ? diagonal : options.importance;
     std::stable_sort(factor.order.begin(), factor.order.end(),
-                     [&](std::uint32_t a, std::uint32_t b) { return diagonal[a] > diagonal[b]; });
+                     [&](std::uint32_t a, std::uint32_t b) { return by[a] > by[b]; });
   }
   const double mean = std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(n);
   const std::size_t stride = n + 8;  // rows a power of two apart would fall on the same cache lines

@@ -192,6 +192,25 @@ std::unique_ptr<Quantizer> make_rate_coded(ConfigReader& reader) {
   return std::make_unique<RateCodedQuantizer>(read_rate_options(reader));
 }
 
+BandedOptions read_banded_options(ConfigReader& reader) {
+  BandedOptions options;
+  if (reader.has("bits")) options.bits = reader.real("bits", 0, 16);
+  options.symmetric = reader.boolean_or("symmetric", options.symmetric);
+  options.grid = reader.one_of_or("grid", "mse", {"minmax", "mse"}) == "mse" ? GridFit::mse : GridFit::minmax;
+  options.equal_widths = reader.boolean_or("equal_widths", options.equal_widths);
+  options.guided = !reader.boolean_or("plain", !options.guided);
+  options.embedding_weight = reader.real_or("embedding_weight", options.embedding_weight, 0, 1000);
+  options.damping = reader.real_or("damping", options.damping, 0, 1);
+  options.precision_offset = reader.real_or("offset", options.precision_offset, -16, 16);
+  options.min_bits = reader.real_or("min_bits", options.min_bits, 0, 16);
+  options.max_bits = reader.real_or("max_bits", options.max_bits, 0, 16);
+  return options;
+}
+
+std::unique_ptr<Quantizer> make_banded(ConfigReader& reader) {
+  return std::make_unique<BandedQuantizer>(read_banded_options(reader));
+}
+
 struct Method {
   const char* name;
   bool has_bits;
@@ -203,6 +222,7 @@ constexpr Method methods[] = {
     {"gptq", true, make_gptq},       {"log", true, make_logarithmic_quantizer},
     {"nf", true, make_normal_float}, {"codebook", true, make_codebook_quantizer},
     {"lnq", true, make_lnq},         {"rate", false, make_rate_coded},
+    {"banded", false, make_banded},
 };
 
 const Method& method_of(ConfigReader& reader) {
@@ -233,8 +253,10 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
   const Method& method = method_of(reader);
   auto quantizer = method.make(reader);
   reader.finish();
-  if (object.value("method", nlohmann::json()) == "rate" && (transforms.scale || transforms.rotate)) {
-    throw Error({reader.where(), "transforms around rate", "none: its steps do what they do", ""});
+  const nlohmann::json name = object.value("method", nlohmann::json());
+  if ((name == "rate" || name == "banded") && (transforms.scale || transforms.rotate)) {
+    throw Error({reader.where(), "transforms around " + name.get<std::string>(),
+                 "none: its steps and widths do what they do", ""});
   }
   const bool plain_f16 = method.has_bits && object.value("bits", nlohmann::json()) == 16;
   if (plain_f16 || (!transforms.scale && !transforms.rotate)) return quantizer;
@@ -254,6 +276,20 @@ RateCodedOptions open_rate_options(const nlohmann::json& setting, const std::str
   RateCodedOptions complete = options;  // what is left open, set to anything
   if (!complete.precision && !complete.bits) complete.precision = 0;
   check_rate_coded(complete, where);
+  return options;
+}
+
+bool has_bands(const nlohmann::json& setting, const std::string& where) {
+  const nlohmann::json object = setting_object(setting, where);
+  return object.is_object() && object.value("method", nlohmann::json()) == "banded";
+}
+
+BandedOptions open_banded_options(const nlohmann::json& setting, const std::string& where) {
+  ConfigReader reader(setting, where);
+  reader.ignore("method");
+  BandedOptions options = read_banded_options(reader);
+  reader.finish();
+  check_banded(options, where);
   return options;
 }
 

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "code_rates.h"
-#include "layer_knowledge.h"
+#include "layer_shares.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/value_range.h"
@@ -21,9 +21,7 @@ namespace lcomp {
 namespace {
 
 constexpr int steps_per_octave = 4;
-constexpr std::size_t chain_rows = 128;       // as many as the feedback loop takes at a time
-constexpr double least_row_share = 0.02;      // of the mean: few tokens say little about rows that hardly matter
-constexpr double embedding_row_share = 0.05;  // of the mean, added: tokens that the texts don't have
+constexpr std::size_t chain_rows = 128;  // as many as the feedback loop takes at a time
 
 // What a bit is worth, in squared steps: - d error / d bits where both are as of weights much wider than a step. The
 // error is 1/12 for plain rounding, 0.27 for the trellis, whose states offer every second level.
@@ -79,50 +77,17 @@ RateCodedProblem::RateCodedProblem(ConstMatrixView weight, const LayerStats& sta
 void RateCodedProblem::find_shares(const LayerStats& stats) {
   const std::size_t rows = weight_.rows();
   const std::size_t cols = weight_.cols();
-  const LayerSensitivity* sensitivity = options_.guided ? stats.sensitivity : nullptr;
-  Matrix hessian(cols, cols);
-  std::vector<double> shares(rows, 1.0 / static_cast<double>(rows));
-  const auto take_shares = [&](std::span<const float> values, double least, double added) {
-    const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-    irrelevant_ = !(sum > 0);
-    const double mean = 1.0 / static_cast<double>(rows);
-    for (std::size_t i = 0; i < rows && !irrelevant_; ++i) {
-      shares[i] = std::max(static_cast<double>(values[i]) / sum, least * mean) + added * mean;
-    }
-  };
-  if (sensitivity != nullptr && sensitivity->rows.size() == rows && sensitivity->columns.size() == cols &&
-      sensitivity->embedding) {
-    take_shares(sensitivity->rows, 0, embedding_row_share);
-    hessian.fill(0);
-    const auto weight = static_cast<float>(options_.embedding_weight);
-    for (std::size_t j = 0; j < cols; ++j) hessian(j, j) = weight * sensitivity->columns[j];
-  } else if (sensitivity != nullptr && sensitivity->outputs.size() == rows) {
-    LayerStats guided = stats;
-    guided.hessian = sensitivity->guided_hessian;
-    require_hessian(weight_, guided, "rate", component_);
-    take_shares(sensitivity->outputs, least_row_share, 0);
-    const auto scale = static_cast<float>(0.5 * static_cast<double>(rows));
-    for (std::size_t i = 0; i < cols; ++i) {
-      for (std::size_t j = 0; j < cols; ++j) hessian(i, j) = scale * sensitivity->guided_hessian(i, j);
-    }
-  } else {
-    require_hessian(weight_, stats, "rate", component_);
-    for (std::size_t i = 0; i < cols; ++i) std::copy_n(stats.hessian.row(i).data(), cols, hessian.row(i).data());
-  }
-  double trace = 0;
-  for (std::size_t j = 0; j < cols; ++j) trace += static_cast<double>(hessian(j, j));
-  if (!(trace > 0)) irrelevant_ = true;
+  LayerShares known = find_layer_shares(weight_, stats, {options_.guided, options_.embedding_weight, options_.damping},
+                                        "rate", component_);
+  irrelevant_ = known.irrelevant;
   if (irrelevant_) return;
-  // A unit in which float32 has room: costs a token may be 1e-12.
-  const double unit = trace / static_cast<double>(cols);
-  for (float& value : hessian.span()) value = static_cast<float>(static_cast<double>(value) / unit);
-  factor_ = factor_hessian(hessian.view(), {options_.damping, true}, component_);
-  for (std::size_t i = 0; i < rows; ++i) row_steps_[i] = -0.5 * std::log2(shares[i]);
+  factor_ = std::move(known.factor);
+  for (std::size_t i = 0; i < rows; ++i) row_steps_[i] = -0.5 * std::log2(known.rows[i]);
   // Towards their geometric mean.
   const double middle = mean_log2(row_steps_);
   for (double& step : row_steps_) step = middle + options_.row_exponent * (step - middle);
   for (std::size_t p = 0; p < cols; ++p) {
-    col_steps_[factor_.order[p]] = -std::log2(static_cast<double>(factor_.root(p, p))) - 0.5 * std::log2(unit);
+    col_steps_[factor_.order[p]] = -std::log2(static_cast<double>(factor_.root(p, p))) - 0.5 * std::log2(known.unit);
   }
   if (!options_.row_steps) set_all(row_steps_, mean_log2(row_steps_));
   if (!options_.column_steps) set_all(col_steps_, mean_log2(col_steps_));

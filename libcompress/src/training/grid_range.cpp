@@ -7,7 +7,9 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/codebook.h"
+#include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/logarithmic.h"
@@ -90,6 +92,29 @@ struct Clip {
     }
     const auto first = [&](std::size_t row) { return row * groups_per_row(rounded); };
     zero_outside(rounded.group_size, ranges, first, weight, gradient);
+  }
+
+  void operator()(const BandedIntegerView& rounded) const {
+    const std::vector<float> scales = decode_scales(rounded), zeros = decode_zero_points(rounded);
+    const std::vector<std::uint32_t> order = read_permutation(rounded.permutation, rounded.cols, "weight");
+    parallel_for(
+        0, rounded.rows,
+        [&](std::size_t row) {
+          for (std::size_t j = 0; j < rounded.cols; ++j) {
+            const std::size_t band = j / band_columns;
+            if (band >= rounded.coded_bands) {
+              gradient(row, order[j]) = 0;  // no level but 0
+              continue;
+            }
+            const std::size_t at = row * rounded.coded_bands + band;
+            const auto codes = static_cast<float>((1 << rounded.band_bits[band]) - 1);
+            const float w = weight(row, order[j]);
+            if (w < scales[at] * (-zeros[at] - 0.5F) || w > scales[at] * (codes - zeros[at] + 0.5F)) {
+              gradient(row, order[j]) = 0;
+            }
+          }
+        },
+        16);
   }
 
   void operator()(const RateCodedView& rounded) const { require_clippable(layout(rounded), "weight"); }

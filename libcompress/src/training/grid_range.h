@@ -8,7 +8,8 @@
 namespace lcomp {
 
 // Clipped straight-through: gradient = 0 for the weights that lie beyond their group's outermost level by more than
-// half of its distance from the next one, so that the grid cuts them off. For dense weights nothing is. Throws Error
+// half of its distance from the next one, so that the grid cuts them off, and where there are no bits at all. For dense
+// weights nothing is. Throws Error
 // for transformed and rate-coded weights, whose levels are not those of single weights.
 void clip_gradient(const CompressedWeightView& rounded, ConstMatrixView weight, MatrixView<float> gradient);
 

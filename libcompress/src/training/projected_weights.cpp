@@ -11,6 +11,7 @@
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -31,8 +32,10 @@ struct Component {
   std::vector<std::size_t> shape;
   StepRule rule = StepRule::fitted;
   std::unique_ptr<Quantizer> quantizer;
-  GroupedIntegerLayout layout;  // of given steps
-  CompressedWeight weight;      // of the last project()
+  GroupedIntegerLayout layout;               // of given steps
+  std::optional<BandedIntegerWeight> bands;  // widths and order of columns; its codes and scales are empty
+  GridFit band_grid = GridFit::mse;
+  CompressedWeight weight;  // of the last project()
   CompressedWeightView view;
   Matrix decoded;
 
@@ -46,6 +49,26 @@ struct Component {
     decoded = lcomp::decode(weight);
   }
 };
+
+bool is_banded(const nlohmann::json& setting) { return !setting.is_null() && has_bands(setting, "quantizer"); }
+
+// The widths of a component in the allocation.
+BandedIntegerWeight bands_of(const CompressedFolder* allocation, const ModelComponent& component) {
+  if (allocation == nullptr) {
+    throw Error({component.name, "the method banded while training, without an \"allocation\"",
+                 "a model whose widths it is to keep", "lcomp compress --method banded makes one"});
+  }
+  const CompressedWeightView& stored = allocation->weight(component.tensor);
+  const auto* bands = std::get_if<BandedIntegerView>(&stored);
+  if (bands == nullptr || bands->rows != component.rows || bands->cols != component.cols) {
+    throw Error({fmt::format("{}: {}", allocation->where(), component.tensor), describe(layout(stored)),
+                 fmt::format("a banded weight of {} x {}", component.rows, component.cols), ""});
+  }
+  BandedIntegerWeight result = empty_weight(*bands);
+  result.band_bits.assign(bands->band_bits.begin(), bands->band_bits.end());
+  result.permutation.assign(bands->permutation.begin(), bands->permutation.end());
+  return result;
+}
 
 // The layout of symmetric uniform grids; nothing where the quantizer makes others.
 std::optional<GroupedIntegerLayout> symmetric_layout(const Component& component) {
@@ -71,18 +94,32 @@ std::string_view name(StepRule rule) {
   return "";
 }
 
+// The allocation has the widths, so that "bits" bounds nothing; a plan without a target must have some.
+static void fill_in_bits(nlohmann::json& setting) {
+  if (setting.is_string()) setting = setting_object(setting, "quantizer");
+  if (setting.is_object() && setting.value("method", nlohmann::json()) == "banded") setting.emplace("bits", 16);
+}
+
 QuantizedTraining QuantizedTraining::from_json(const nlohmann::json& json, const std::string& where) {
   QuantizedTraining setting;
   ConfigReader reader(json, where);
   nlohmann::json plan = json;
   plan.erase("steps");
   plan.erase("clipped");
+  plan.erase("allocation");
   for (const char* key : {"quantizer", "components", "activations"}) reader.ignore(key);
   const std::string steps = reader.one_of_or("steps", "fitted", {"fitted", "absolute_maximum", "learned"});
   for (const StepRule rule : {StepRule::fitted, StepRule::absolute_maximum, StepRule::learned}) {
     if (steps == name(rule)) setting.steps = rule;
   }
   setting.clipped = reader.boolean_or("clipped", false);
+  if (reader.has("allocation")) {
+    setting.allocation = reader.string("allocation");
+    fill_in_bits(plan["quantizer"]);
+    if (plan.contains("components") && plan["components"].is_object()) {
+      for (nlohmann::json& component : plan["components"]) fill_in_bits(component);
+    }
+  }
   reader.finish();
   setting.plan = CompressionPlan::from_json(plan, where);
   if (setting.plan.activations && setting.plan.activations->is_static()) {
@@ -96,6 +133,7 @@ nlohmann::json to_json(const QuantizedTraining& setting) {
   nlohmann::json json = to_json(setting.plan);
   json["steps"] = name(setting.steps);
   json["clipped"] = setting.clipped;
+  if (!setting.allocation.empty()) json["allocation"] = setting.allocation.string();
   return json;
 }
 
@@ -140,6 +178,8 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
   if (setting.plan.activations) s.activations = ActivationQuantization{*setting.plan.activations, {}};
   s.tensors = required_tensors(model.config_json, s.where);
   s.original = model.tensors;
+  std::optional<CompressedFolder> allocation;
+  if (!setting.allocation.empty()) allocation.emplace(setting.allocation);
   const bool whole = only == all_components(model);
   for (const TensorInfo& info : s.tensors) {
     if (whole || only.contains(info.name)) s.trained.push_back(info);
@@ -150,17 +190,20 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
     if (settings[i].setting.is_null() || !only.contains(components[i].tensor)) continue;
     Component component;
     component.what = components[i];
-    if (settings[i].open_width || settings[i].open_precision) {
+    if (settings[i].open_width || settings[i].open_precision || settings[i].open_bands) {
       throw Error({components[i].name, "a setting that leaves its bits open", "one with \"bits\"", ""});
     }
     component.quantizer = make_quantizer(settings[i].setting, components[i].name);
-    if (component.quantizer->requires_statistics()) {
+    if (is_banded(settings[i].setting)) {
+      component.bands = bands_of(allocation ? &*allocation : nullptr, components[i]);
+      component.band_grid = open_banded_options(settings[i].setting, components[i].name).grid;
+    } else if (component.quantizer->requires_statistics()) {
       throw Error({components[i].name, fmt::format("the method {} while training", component.quantizer->name()),
                    "a method that needs no calibration, such as rtn, log, nf or codebook", ""});
     }
     component.shape = model.tensors->info(components[i].tensor).shape;
     component.decoded = Matrix(components[i].rows, components[i].cols);
-    if (setting.steps != StepRule::fitted) {
+    if (setting.steps != StepRule::fitted && !component.bands) {
       if (const auto layout = symmetric_layout(component)) {
         component.rule = setting.steps;
         component.layout = *layout;
@@ -208,7 +251,9 @@ void ProjectedWeights::project(const Parameters& parameters) {
     const ConstMatrixView weight = component.of(parameters);
     switch (component.rule) {
       case StepRule::fitted:
-        component.weight = component.quantizer->quantize_without_statistics(weight, component.what.name);
+        component.weight =
+            component.bands ? round_to_bands(weight, view(*component.bands), component.band_grid, component.what.name)
+                            : component.quantizer->quantize_without_statistics(weight, component.what.name);
         if (state_->setting.clipped) require_clippable(layout(component.weight), component.what.name);
         break;
       case StepRule::absolute_maximum:

@@ -39,7 +39,7 @@ struct CompressionTarget {
 //             and so is one that matches nothing
 // target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
 //             from the allocator ("fixed" or "across"); without a target, every setting must have "bits"
-// allocator   a name of bit_allocator.h; default "fixed", for rate-coded components "second_order"
+// allocator   a name of bit_allocator.h; default "fixed", for rate-coded and banded components "second_order"
 // activations how the inputs of linear layers are rounded (formats/activation_quantization.h); left out: they are not.
 //             Fixed ranges need statistics. The weights of all these layers must then be integers with scales
 struct CompressionPlan {
@@ -63,6 +63,7 @@ struct ComponentSetting {
   nlohmann::json setting;       // for make_quantizer; null: the weights are kept exactly
   bool open_width = false;      // "bits" is missing: the allocator chooses
   bool open_precision = false;  // of a rate-coded component, precision and bits are missing: likewise
+  bool open_bands = false;      // of a banded component, bits are missing: likewise
 };
 // One for each component, in order. Throws Error for a pattern that matches nothing (listing example names) and for two
 // that are equally specific.

@@ -19,7 +19,9 @@ namespace lcomp {
 // in float32, as in grouped_integer.h, and symmetric weights have the zero points that it says. Long runs of one width
 // keep kernels simple. Parts, in this order, with n_b the columns of band b, 32 but for the last:
 //   codes        rows * sum_b ceil(n_b * bits_b / 8) bytes: each row's bands one after the other (bit_packing.h)
-//   scales, row_scales   u8 for each row of the coded_bands bands that have bits, f16 for each row (group_scales.h)
+//   scales, row_scales   u8 for each row of the coded_bands bands that have bits, f16 for each row: of ranges, which
+//                bands of different widths have in common, scale_ib = (row_scale_i / (2^bits_b - 1)) * code_ib / 255,
+//                three operations in float32
 //   zeros        asymmetric only: rows * ceil(sum_b bits_b / 8) bytes: for each row a stream of its bands' zero points,
 //                each as wide as the codes of its band
 //   band_bits    u8 [bands]
@@ -55,7 +57,9 @@ BandedIntegerWeight make_banded_integer(std::size_t rows, std::size_t cols, bool
 // rows may be written from different threads; so below.
 void pack_row(BandedIntegerWeight& weight, std::size_t row, std::span<const std::uint8_t> codes);
 void unpack_row(const BandedIntegerView& weight, std::size_t row, std::span<std::uint8_t> codes);
-// Scales of one row, [coded_bands], results of round_scale() for u8 with the same row_scale.
+// What the scales of a band are multiples of 1/255 of.
+float band_row_scale(float row_scale, unsigned bits);
+// Scales of one row, [coded_bands], results of round_scale() for u8 with band_row_scale(row_scale, bits of the band).
 void set_scales(BandedIntegerWeight& weight, std::size_t row, std::span<const float> scales, float row_scale);
 // Zero points of one row, [coded_bands], integers of 0 .. 2^bits - 1 of their band; nothing for symmetric weights.
 void set_zero_points(BandedIntegerWeight& weight, std::size_t row, std::span<const float> zero_points);

@@ -34,6 +34,11 @@ void declare_scales(const ScaleShape& shape, const std::string& where, std::vect
 float round_row_scale(float largest_scale);
 float round_scale(float scale, ScaleStorage storage, float row_scale);
 
+// The scale that an u8 code stands for (of an f16 row_scale the product is exact in float32, so that it is rounded
+// once) and the code from 1 on whose scale is nearest, 0 for 0.
+float scale_of_code(float row_scale, std::uint8_t code);
+std::uint8_t code_of_scale(float scale, float row_scale);
+
 // Stores the scales of one row's groups, [per_row], which must be results of round_scale() with the same row_scale.
 void write_scales(const ScaleShape& shape, std::size_t row, std::span<const float> scales, float row_scale,
                   std::span<std::uint8_t> scale_bytes, std::span<std::uint8_t> row_scale_bytes);

@@ -33,6 +33,7 @@ struct HessianFactor {
 struct HessianFactorOptions {
   double damping = 0.01;   // share of the mean diagonal, 0 .. 1
   bool act_order = false;  // columns by decreasing diagonal (ties: as they come) in place of their own order
+  std::span<const double> importance = {};  // [n], what act_order goes by in place of the diagonal; empty: the diagonal
 };
 
 // Factors `hessian` [n, n], symmetric (of two values that should be equal it reads one). When it is not positive

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/quantizers/banded_quantizer.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/rate_coded_quantizer.h"
 
@@ -51,6 +52,10 @@ namespace lcomp {
 //       or "bits": 3.2, a real number, in place of the precision: what a weight takes, all in. An allocator chooses the
 //       precision where neither is given; min_bits and max_bits bound what it gives to a component, offset is added to
 //       what it chooses. Needs calibration; no transforms
+//   {"method": "banded", "bits": 3.2, "symmetric": false, "grid": "mse", "equal_widths": false, "plain": false,
+//    "embedding_weight": 3, "damping": 0.01, "offset": 0, "min_bits": 0, "max_bits": 16}
+//       bits: a real number, what a weight takes at most, all in; an allocator chooses it where it is not given,
+//       between min_bits and max_bits. equal_widths: the same width for all bands. Needs calibration; no transforms
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
 // Any of them may have "transforms", done before and undone by decoding, in this order (transformed_quantizer.h); bits
 // 16 is plain f16, without them:
@@ -68,7 +73,7 @@ namespace lcomp {
 // "rtn:bits=4,group=channel,sym", "f16"; Quantizer::name() is one. The grammar: a method, a colon and options between
 // commas, KEY=VALUE with the keys above or KEY alone for KEY=true; group is short for group_size, sym and asym for
 // symmetric=true and =false. Transforms come before, each with a plus: "rotate:block=64+rtn:bits=4".
-std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq", "log", "nf", "codebook", "lnq", "rate"
+std::vector<std::string> quantizer_methods();  // "dense", "rtn", "gptq", "log", "nf", "codebook", "lnq", "rate", ...
 
 // The setting as an object, whichever of the two it is. Throws Error for a string that is no method string.
 nlohmann::json setting_object(const nlohmann::json& setting, const std::string& where);
@@ -83,5 +88,10 @@ bool has_bits(const nlohmann::json& setting, const std::string& where);
 bool has_precision(const nlohmann::json& setting, const std::string& where);
 // The options of such a setting, which may leave both precision and bits open. Throws as make_quantizer().
 RateCodedOptions open_rate_options(const nlohmann::json& setting, const std::string& where);
+
+// True when the method is banded, so that an allocator may choose the widths of its bands.
+bool has_bands(const nlohmann::json& setting, const std::string& where);
+// The options of such a setting, which may leave bits open. Throws as make_quantizer().
+BandedOptions open_banded_options(const nlohmann::json& setting, const std::string& where);
 
 }  // namespace lcomp

@@ -31,14 +31,17 @@ std::string_view name(StepRule rule);
 
 // How a model is quantized while it is trained.
 //   {"quantizer": "rtn:bits=4,group=64,sym", "components": {"lm_head": "f16"}, "activations": {"bits": 8},
-//    "steps": "learned", "clipped": true}
+//    "steps": "learned", "clipped": true, "allocation": "runs/m/model"}
 // the first three as in a CompressionPlan without a target; methods that need calibration can't be used, nor fixed
 // ranges of activations. steps: absolute_maximum and learned are for components of symmetric rtn; others are fitted.
-// clipped: no gradient for weights that the grid cuts off.
+// clipped: no gradient for weights that the grid cuts off. allocation: a compressed model of the same shapes; banded
+// components ("quantizer": "banded") keep the widths and the order of columns that they have there, and their grids are
+// fitted anew to the weights of each update.
 struct QuantizedTraining {
   CompressionPlan plan;
   StepRule steps = StepRule::fitted;
   bool clipped = false;
+  std::filesystem::path allocation;  // empty: no banded components
 
   // Throws Error naming the key's path under `where`.
   static QuantizedTraining from_json(const nlohmann::json& json, const std::string& where);
@@ -56,7 +59,8 @@ nlohmann::json to_json(const QuantizedTraining& setting);
 class ProjectedWeights : public CompressedWeightSource {
  public:
   // Of all components, or of those whose tensors are in `only`; other tensors are then read from the model. Throws
-  // Error naming the component for a method that needs calibration, a pattern that matches nothing and an open width.
+  // Error naming the component for a method that needs calibration, a pattern that matches nothing, an open width, and
+  // a banded component that is not banded in the allocation.
   ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting);
   ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting, const std::set<std::string>& only);
   ~ProjectedWeights() override;
