@@ -13,6 +13,7 @@
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 #include "tiny_model.h"
 
@@ -243,7 +244,7 @@ TEST_P(RateCodedCompression, RefusesWhatItCantDo) {
   };
   refuses({{"quantizer", "rate"}, {"target", {{"bits_per_weight", 0.1}}}}, "at least");
   refuses({{"quantizer", "rate"}, {"target", {{"bits_per_weight", 40}}}}, "at most");
-  refuses({{"quantizer", "rate"}, {"components", {{"*.0.*", "rtn"}}}, {"target", {{"ratio", 4}}}}, "only one of them");
+  refuses({{"quantizer", "rate"}, {"components", {{"*.0.*", "rtn"}}}, {"target", {{"ratio", 4}}}}, "one kind");
   refuses({{"quantizer", "rotate+rate:bits=4"}}, "transforms");
   refuses({{"quantizer", "rate:bits=4,precision=3"}}, "one of them");
   refuses({{"quantizer", "rate:bits=4,min_bits=5,max_bits=4"}}, "min_bits");
@@ -265,6 +266,76 @@ TEST_P(RateCodedCompression, RefusesWhatItCantDo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Allocators, RateCodedCompression,
+                         ::testing::Values("fixed", "across", "within", "second_order"),
+                         [](const auto& allocator) { return allocator.param; });
+
+// The same for banded components, whose widths are all chosen beforehand.
+struct BandedCompression : RateCodedCompression {};
+
+TEST_P(BandedCompression, MeetsTheBudgetOfBands) {
+  constexpr double bits = 6;
+  compress("out", {{"quantizer", "banded"}, {"target", {{"bits_per_weight", bits}}}});
+  EXPECT_LE(reports["out"].bits_per_weight, bits);
+  EXPECT_GT(reports["out"].bits_per_weight, (GetParam() == "fixed" ? 0.9 : 0.97) * bits) << "some ten thousand weights";
+  EXPECT_EQ(reports["out"].bytes, open_model(folder / "out").stored_bytes());
+  for (const ComponentReport& line : reports["out"].components) EXPECT_EQ(line.format.substr(0, 6), "banded");
+}
+
+TEST_P(BandedCompression, BandsEndWithTheSameBytes) {
+  const nlohmann::json plan = {{"quantizer", "banded:sym"}, {"target", {{"ratio", 3}}}};
+  const std::size_t all = compress("whole", plan);
+  const std::size_t measured = all / 2;  // each is looked at before the first is compressed
+  for (const std::size_t end : {measured + 1, all - 3}) {
+    const std::string out = "out" + std::to_string(end);
+    const fs::path work = folder / (out + ".work");
+    EXPECT_THROW(compress(out, plan, end, work), Killed);
+    EXPECT_EQ(compress(out, plan, never, work), all - (end - measured)) << "what was finished is done again";
+    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+  }
+}
+
+TEST_P(BandedCompression, PinsOfBandsHold) {
+  compress("out", {{"quantizer", "banded"},
+                   {"components",
+                    {{"*.0.mlp.down_proj", {{"max_bits", 4.0}}},
+                     {"*.1.mlp.down_proj", {{"min_bits", 7.0}}},
+                     {"*.2.mlp.down_proj", "rtn:bits=4,group=16"}}},
+                   {"target", {{"bits_per_weight", 6}}}});
+  EXPECT_LE(reports["out"].bits_per_weight, 6);
+  for (const ComponentReport& line : reports["out"].components) {
+    if (line.name.ends_with(".0.mlp.down_proj")) {
+      EXPECT_LE(line.bits_per_weight, 4.0);
+    }
+    if (line.name.ends_with(".1.mlp.down_proj")) {
+      EXPECT_GE(line.bits_per_weight, 7.0);
+    }
+    if (line.name.ends_with(".2.mlp.down_proj")) {
+      EXPECT_EQ(line.quantizer, "rtn:bits=4,group=16,asym");
+    }
+  }
+}
+
+TEST_P(BandedCompression, RefusesWhatBandsCantDo) {
+  const auto refuses = [&](const nlohmann::json& plan, const char* text,
+                           std::optional<SensitivityCost> cost = SensitivityCost::divergence) {
+    EXPECT_THAT(testing::message([&] { compress("refused", plan, never, {}, cost); }), HasSubstr(text)) << plan;
+  };
+  refuses({{"quantizer", "banded"}, {"target", {{"bits_per_weight", 0.6}}}}, "at least");
+  refuses({{"quantizer", "banded"}, {"target", {{"bits_per_weight", 40}}}}, "at most");
+  refuses({{"quantizer", "banded"}, {"components", {{"*.0.*", "rate"}}}, {"target", {{"ratio", 3}}}}, "one kind");
+  refuses({{"quantizer", "banded:min_bits=3.01,max_bits=3.02"}, {"target", {{"ratio", 3}}}}, "widths between");
+  if (GetParam() == "across" || GetParam() == "second_order") {
+    refuses({{"quantizer", "banded"}, {"target", {{"ratio", 3}}}}, "sensitivit", std::nullopt);
+  } else {
+    compress("plain", {{"quantizer", "banded"}, {"target", {{"ratio", 3}}}}, never, {}, std::nullopt);
+  }
+  const auto plan = CompressionPlan::from_json(
+      {{"quantizer", "banded"}, {"allocator", GetParam()}, {"target", {{"ratio", 3}}}}, "plan");
+  EXPECT_THAT(testing::message([&] { compress_model(model, plan, folder / "nothing"); }),
+              HasSubstr("without statistics"));
+}
+
+INSTANTIATE_TEST_SUITE_P(BandAllocators, BandedCompression,
                          ::testing::Values("fixed", "across", "within", "second_order"),
                          [](const auto& allocator) { return allocator.param; });
 

@@ -5,8 +5,12 @@
 
 #include <cmath>
 
+#include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
+#include "lcomp/formats/compressed_folder.h"
+#include "lcomp/formats/dense.h"
 #include "lcomp/models/model_folder.h"
+#include "lcomp/quantizers/quantizer_table.h"
 #include "lcomp/training/parameter_gradients.h"
 #include "lcomp/training/training_log.h"
 #include "lcomp/training/training_texts.h"
@@ -210,6 +214,50 @@ TEST_F(TrainTest, QuantizedTrainingBeatsRounding) {
   EXPECT_LT(trained, rounded - (rounded - original) / 3);
 }
 
+// Training keeps the widths that a compressed model has.
+TEST_F(TrainTest, KeepsTheWidthsOfAnAllocation) {
+  run(json_);
+  const ModelFolder trained = open_model(folder_ / "out");
+  {
+    // Widths by the weights alone, as calibration would give them.
+    CompressedFolderWriter writer(folder_ / "bands", false);
+    for (const ModelComponent& component : model_components(trained)) {
+      const Matrix weight = trained.tensors->read(component.tensor);
+      const auto quantizer = make_quantizer("banded:bits=6,sym", component.name);
+      writer.add(component.tensor, {component.rows, component.cols},
+                 quantizer->quantize_without_statistics(weight.view(), component.name));
+    }
+    for (const std::string& tensor : uncompressed_tensors(trained)) {
+      const Matrix weight = trained.tensors->read(tensor);
+      writer.add(tensor, trained.tensors->info(tensor).shape, encode_dense(weight.view(), DenseType::f16, tensor));
+    }
+    writer.finish(trained.config_json);
+  }
+  json_["model"] = (folder_ / "out").string();
+  json_["out"] = (folder_ / "qat").string();
+  json_["qat"] = {{"quantizer", "banded"}, {"allocation", (folder_ / "bands").string()}, {"clipped", true}};
+  const TrainingResult result = run(json_);
+  const CompressedFolder before(folder_ / "bands"), after(folder_ / "qat/model");
+  for (const ModelComponent& component : model_components(trained)) {
+    const auto& a = std::get<BandedIntegerView>(before.weight(component.tensor));
+    const auto& b = std::get<BandedIntegerView>(after.weight(component.tensor));
+    EXPECT_THAT(b.band_bits, ::testing::ElementsAreArray(a.band_bits));
+    EXPECT_THAT(b.permutation, ::testing::ElementsAreArray(a.permutation));
+  }
+  const TrainingConfig config = TrainingConfig::from_json(json_, "train.json");
+  const auto tokenizer = load_tokenizer(folder_ / "qat/model");
+  const TrainingTexts texts = TrainingTexts::read(config.held_out->file, *tokenizer, std::nullopt);
+  const TrainingBatch held_out = first_windows(texts, config.window, false, config.held_out->windows);
+  EXPECT_EQ(next_token_loss(open_model(folder_ / "qat/model"), held_out), *result.held_out_loss);
+  const std::string whole = text("qat/model/model.safetensors");
+  json_["out"] = (folder_ / "other").string();
+  EXPECT_THROW(run(json_, interrupted_after(7)), Interrupted);
+  EXPECT_EQ(run(json_).first_step, 7U);
+  EXPECT_EQ(text("other/model/model.safetensors"), whole);
+  json_["qat"]["allocation"] = (folder_ / "out").string();
+  EXPECT_THROW(run(json_), Error) << "no compressed model";
+}
+
 TEST_F(TrainTest, LearnsFromATeacher) {
   json_["steps"] = 40;
   run(json_);
@@ -234,6 +282,7 @@ TEST_F(TrainTest, QuantizersThatCannotBeTrainedWith) {
     EXPECT_THAT([&] { run(json_); }, ThrowsMessage<Error>(HasSubstr(what))) << qat;
   };
   fails(R"({"quantizer": "gptq:bits=4"})", "no calibration");
+  fails(R"({"quantizer": "banded:bits=4"})", "allocation");
   fails(R"({"quantizer": "rtn:bits=4", "steps": "learned"})", "symmetric");
   fails(R"({"quantizer": "rtn:bits=4", "step": "learned"})", "unknown key");
   fails(R"({"quantizer": "rotate+rtn:bits=4", "clipped": true})", "clipped");

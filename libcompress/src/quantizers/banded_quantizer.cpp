@@ -27,6 +27,7 @@ namespace lcomp {
 namespace {
 
 constexpr std::size_t most_bits = 8;
+constexpr double most_payload_bits = 64;       // a 1 x 1 weight takes 40 without any codes
 constexpr std::size_t most_measured_bits = 4;  // wider bands: errors as steps
 constexpr std::size_t most_sampled_rows = 512;
 constexpr double measured_bits[] = {0.75, 1.25, 1.75, 2.25, 3, 4};  // of profiles whose cost is corrected
@@ -87,7 +88,7 @@ void check_banded(const BandedOptions& options, const std::string& where) {
     if (value >= least && value <= most) return;
     throw Error({where, fmt::format("{} {:g}", what, value), fmt::format("{:g} to {:g}", least, most), ""});
   };
-  if (options.bits) check("bits", *options.bits, 0, 16);
+  if (options.bits) check("bits", *options.bits, 0, most_payload_bits);
   check("damping", options.damping, 0, 1);
   check("embedding_weight", options.embedding_weight, 0, 1000);
   check("offset", options.precision_offset, -16, 16);
@@ -354,17 +355,41 @@ void BandedProblem::correct_costs(std::vector<BandProfile>& profiles) const {
 
 double BandedProblem::cost_unit() const { return 0.5 * unit_ * std::exp2(2 * options_.precision_offset); }
 
-const BandProfile& BandedProblem::profile_of(double bytes) const {
+BandProfile BandedProblem::profile_of(double bytes) const {
   const BandProfile* best = nullptr;
   for (const BandProfile& candidate : profiles_) {
     if (static_cast<double>(candidate.bytes) <= bytes) best = &candidate;
   }
-  if (best != nullptr) return *best;
-  const auto weights = static_cast<double>(weight_.size());
-  throw Error({component_, fmt::format("{:.4f} bits per weight", 8 * bytes / weights),
-               fmt::format("at least {:.4f}, which a weight of zeros takes",
-                           8 * static_cast<double>(profiles_.front().bytes) / weights),
-               ""});
+  if (best == nullptr) {
+    const auto weights = static_cast<double>(weight_.size());
+    throw Error({component_, fmt::format("{:.4f} bits per weight", 8 * bytes / weights),
+                 fmt::format("at least {:.4f}, which a weight of zeros takes",
+                             8 * static_cast<double>(profiles_.front().bytes) / weights),
+                 ""});
+  }
+  return options_.equal_widths || irrelevant_ ? *best : filled_up(*best, bytes);
+}
+
+// With what is left, a bit more for the bands that gain most by it.
+BandProfile BandedProblem::filled_up(BandProfile start, double bytes) const {
+  for (;;) {
+    std::optional<BandProfile> best;
+    double best_gain = 0;
+    for (std::size_t b = 0; b < start.band_bits.size(); ++b) {
+      const std::uint8_t most = b == 0 ? static_cast<std::uint8_t>(most_bits) : start.band_bits[b - 1];
+      if (start.band_bits[b] >= most) continue;
+      std::vector<std::uint8_t> raised = start.band_bits;
+      ++raised[b];
+      BandProfile candidate = profile(std::move(raised));
+      const double cost = costs_[b][start.band_bits[b]] - costs_[b][candidate.band_bits[b]];
+      const double gain = cost / static_cast<double>(candidate.bytes - start.bytes);
+      if (static_cast<double>(candidate.bytes) > bytes || !(gain > best_gain)) continue;
+      best_gain = gain;
+      best = std::move(candidate);
+    }
+    if (!best) return start;
+    start = std::move(*best);
+  }
 }
 
 BandedIntegerWeight BandedProblem::quantize(std::span<const std::uint8_t> band_bits) const {

@@ -194,7 +194,7 @@ std::unique_ptr<Quantizer> make_rate_coded(ConfigReader& reader) {
 
 BandedOptions read_banded_options(ConfigReader& reader) {
   BandedOptions options;
-  if (reader.has("bits")) options.bits = reader.real("bits", 0, 16);
+  if (reader.has("bits")) options.bits = reader.real("bits", 0, 64);
   options.symmetric = reader.boolean_or("symmetric", options.symmetric);
   options.grid = reader.one_of_or("grid", "mse", {"minmax", "mse"}) == "mse" ? GridFit::mse : GridFit::minmax;
   options.equal_widths = reader.boolean_or("equal_widths", options.equal_widths);

@@ -58,9 +58,9 @@ class BandedProblem {
   // equal_widths one profile for each width), ascending in bytes and falling in cost, the first without any bits.
   // precision_offset is counted, min_bits and max_bits are not.
   const std::vector<BandProfile>& profiles() const { return profiles_; }
-  // The last profile of at most so many bytes; with equal_widths, too, there is always one. Throws Error where the
-  // first is larger.
-  const BandProfile& profile_of(double bytes) const;
+  // The last profile of at most so many bytes, and what fits of further bits where they gain most (not with
+  // equal_widths). Throws Error where the first profile is larger.
+  BandProfile profile_of(double bytes) const;
 
   // One of the profiles' widths, or any others. Rounds with feedback.
   BandedIntegerWeight quantize(std::span<const std::uint8_t> band_bits) const;
@@ -80,6 +80,7 @@ class BandedProblem {
   void find_profiles();
   void correct_costs(std::vector<BandProfile>& profiles) const;
   double cost_unit() const;
+  BandProfile filled_up(BandProfile start, double bytes) const;
   BandProfile profile(std::vector<std::uint8_t> band_bits) const;
   std::vector<std::uint8_t> best_widths(double price) const;
 
