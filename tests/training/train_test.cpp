@@ -269,6 +269,23 @@ TEST_F(TrainTest, LearnsFromATeacher) {
   const auto rows = read_training_log(folder_ / "student/log.csv");
   EXPECT_LT(rows.back().loss, rows.front().loss / 2);  // the divergence
   EXPECT_GT(rows.back().loss, 0);
+  // The same from the cache, which the second training reads alone.
+  const std::string whole = text("student/model.safetensors");
+  const fs::path cache = folder_ / "teacher.cache";
+  student["teacher"]["cache"] = cache.string();
+  student["out"] = (folder_ / "cached").string();
+  run(student);
+  EXPECT_EQ(text("cached/model.safetensors"), whole);
+  const auto size = fs::file_size(cache);
+  EXPECT_GT(size, 1000U);
+  student["out"] = (folder_ / "again").string();
+  EXPECT_THROW(run(student, interrupted_after(7)), Interrupted);
+  run(student);
+  EXPECT_EQ(text("again/model.safetensors"), whole);
+  EXPECT_EQ(fs::file_size(cache), size);
+  student["teacher"].erase("cache");  // may change at any time
+  student["steps"] = 40;
+  EXPECT_NO_THROW(run(student));
   // A teacher is its own best student.
   student["model"] = student["teacher"]["model"];
   student["steps"] = 1;

@@ -52,11 +52,8 @@ void for_each_logits(Decoder& decoder, const Matrix& states, std::span<const std
   }
 }
 
-std::unique_ptr<LogitCost> make_cost(const TrainingBatch& batch, const TrainingCost& cost) {
-  if (cost.teacher == nullptr) return std::make_unique<NextTokenCost>(batch.tokens, batch.weights);
-  Decoder& teacher = *cost.teacher;
-  const std::size_t vocab = teacher.config().vocab_size;
-  const std::size_t count = cost.top_tokens == 0 ? vocab : cost.top_tokens;
+// Of the tokens that count; a forward pass of the teacher.
+TopTokens ask(Decoder& teacher, const TrainingBatch& batch, std::size_t count) {
   const Matrix states = teacher.forward(batch.tokens);
   TopTokens top;
   for_each_logits(teacher, states, scored_tokens(batch),
@@ -67,7 +64,37 @@ std::unique_ptr<LogitCost> make_cost(const TrainingBatch& batch, const TrainingC
                     }
                   });
   while (top.tokens() < batch.tokens.tokens()) top.add_none();
-  return std::make_unique<DistributionCost>(std::move(top));
+  return top;
+}
+
+// The same from the cache where it has all sequences of the batch. Otherwise all of them are asked for, so that what is
+// known of a sequence doesn't depend on what else was known.
+TopTokens look_up(Decoder& teacher, TeacherCache& cache, const TrainingBatch& batch, std::size_t count) {
+  const TokenBatch& tokens = batch.tokens;
+  std::vector<std::uint64_t> records;
+  for (std::size_t s = 0; s < tokens.sequences(); ++s) {
+    const std::size_t begin = tokens.offsets[s], size = tokens.offsets[s + 1] - begin;
+    records.push_back(
+        TeacherCache::record_key(tokens.sequence(s), std::span<const float>(batch.weights).subspan(begin, size)));
+  }
+  TopTokens top;
+  if (std::ranges::all_of(records, [&](std::uint64_t record) { return cache.contains(record); })) {
+    for (const std::uint64_t record : records) cache.read(record, top);
+    return top;
+  }
+  const TopTokens asked = ask(teacher, batch, count);
+  for (std::size_t s = 0; s < records.size(); ++s) {
+    if (!cache.contains(records[s])) cache.write(records[s], asked, tokens.offsets[s], tokens.offsets[s + 1]);
+    cache.read(records[s], top);
+  }
+  return top;
+}
+
+std::unique_ptr<LogitCost> make_cost(const TrainingBatch& batch, const TrainingCost& cost) {
+  if (cost.teacher == nullptr) return std::make_unique<NextTokenCost>(batch.tokens, batch.weights);
+  const std::size_t count = cost.top_tokens == 0 ? cost.teacher->config().vocab_size : cost.top_tokens;
+  return std::make_unique<DistributionCost>(cost.cache != nullptr ? look_up(*cost.teacher, *cost.cache, batch, count)
+                                                                  : ask(*cost.teacher, batch, count));
 }
 
 }  // namespace

@@ -100,6 +100,7 @@ class Training {
   TrainableModel trainable_;
   std::shared_ptr<ProjectedWeights> projected_;  // null: the weights as they are
   std::unique_ptr<Decoder> teacher_;
+  std::unique_ptr<TeacherCache> cache_;
   std::unique_ptr<Parameters> gradient_;
   TrainingResult result_;
   std::string label_;  // of progress
@@ -129,6 +130,11 @@ void Training::open_teacher() {
                  fmt::format("{}, as the model has", trainable_.model.config.vocab_size), ""});
   }
   content_["teacher"] = hash(*copy_parameters(model));
+  if (!config_.teacher->cache.empty()) {
+    cache_ = std::make_unique<TeacherCache>(
+        config_.teacher->cache,
+        fmt::format("{} {}", content_["teacher"].get<std::string>(), config_.teacher->top_tokens));
+  }
   teacher_ = std::make_unique<Decoder>(std::move(model));
   teacher_->load_all();
 }
@@ -197,6 +203,7 @@ TrainingLogRow Training::step(Decoder& decoder, WindowStream& stream, TrainingSt
   try {
     TrainingCost cost;
     cost.teacher = teacher_.get();
+    cost.cache = cache_.get();
     if (config_.teacher) cost.top_tokens = config_.teacher->top_tokens;
     if (config_.qat && config_.qat->plan.activations) cost.activations = &*config_.qat->plan.activations;
     row.loss = training_gradients(decoder, *decoder.model().tensors, batches, cost, *gradient_);

@@ -191,6 +191,11 @@ TrainingConfig TrainingConfig::from_json(const nlohmann::json& json, const std::
     Teacher teacher;
     teacher.model = taught.string("model");
     teacher.top_tokens = count(taught, "top_tokens", teacher.top_tokens, 0);
+    if (taught.has("cache")) teacher.cache = taught.string("cache");
+    if (!teacher.cache.empty() && teacher.top_tokens == 0) {
+      throw Error({taught.where("cache"), "a cache of all tokens' probabilities", "top_tokens above 0",
+                   "leave out \"cache\", or give \"top_tokens\""});
+    }
     taught.finish();
     config.teacher = std::move(teacher);
   }
@@ -238,6 +243,7 @@ nlohmann::json to_json(const TrainingConfig& config) {
   if (config.qat) json["qat"] = to_json(*config.qat);
   if (config.teacher) {
     json["teacher"] = {{"model", config.teacher->model.string()}, {"top_tokens", config.teacher->top_tokens}};
+    if (!config.teacher->cache.empty()) json["teacher"]["cache"] = config.teacher->cache.string();
   }
   if (config.blockwise) {
     json["blockwise"] = {{"windows", config.blockwise_windows}};
@@ -257,6 +263,7 @@ std::vector<std::string> differences(const nlohmann::json& before, const nlohman
   // Shares may change, files may not.
   const auto compared = [&](nlohmann::json json) {
     for (const std::string_view key : free) json.erase(std::string(key));
+    if (json.contains("teacher") && json["teacher"].is_object()) json["teacher"].erase("cache");
     if (!extending) return json;
     for (const std::string_view key : while_extending) json.erase(std::string(key));
     if (json.contains("data")) {

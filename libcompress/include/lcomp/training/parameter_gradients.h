@@ -6,14 +6,16 @@
 #include "lcomp/models/cost.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/training/parameters.h"
+#include "lcomp/training/teacher_cache.h"
 #include "lcomp/training/window_stream.h"
 
 namespace lcomp {
 
 // What is learned from batches: their own next tokens, or what a teacher thinks of them.
 struct TrainingCost {
-  Decoder* teacher = nullptr;  // null: the texts' own tokens
-  std::size_t top_tokens = 0;  // of the teacher's distribution, the others as one; 0: all
+  Decoder* teacher = nullptr;     // null: the texts' own tokens
+  TeacherCache* cache = nullptr;  // of the teacher; null: it is always asked
+  std::size_t top_tokens = 0;     // of the teacher's distribution, the others as one; 0: all
   // How inputs of linears are rounded in the forward pass (GradientOptions); null: they are not.
   const ActivationSetting* activations = nullptr;
 };

@@ -34,6 +34,7 @@ struct TrainingFile {
 struct Teacher {
   std::filesystem::path model;
   std::uint64_t top_tokens = 64;  // its most likely ones, the others as one; 0: all
+  std::filesystem::path cache;    // of what it says (teacher_cache.h); empty: it is asked again each time
 };
 
 struct HeldOutTexts {
