@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
+#include "lcomp/core/stage_times.h"
 
 namespace lcomp {
 namespace {
@@ -145,6 +146,7 @@ std::vector<std::span<const InputGroup>> BlockPass::batches(std::span<const Inpu
 
 void BlockPass::run(std::size_t layer, std::span<const InputGroup> groups, const TensorSource* weights, bool advance,
                     const Use& use) {
+  const StageTimer timer("forward");
   layer_ = layer;
   const std::vector<InputGroup> block = input_groups(model().slices.blocks.at(layer));
   const auto all = batches(groups);
@@ -178,6 +180,7 @@ void BlockPass::run(std::size_t layer, std::span<const InputGroup> groups, const
 }
 
 InputAccumulator BlockPass::gather_head() {
+  const StageTimer timer("forward");
   layer_ = decoder_.config().num_layers();
   InputAccumulator sums(decoder_.config().hidden_size);
   for (const Slice& slice : slices_) {

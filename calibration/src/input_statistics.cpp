@@ -10,6 +10,7 @@
 
 #include "channel_ranges.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/stage_times.h"
 
 namespace lcomp {
 namespace {
@@ -48,6 +49,7 @@ std::size_t InputAccumulator::memory(std::size_t in_features) {
 }
 
 void InputAccumulator::add(ConstMatrixView input, const std::function<std::string(std::size_t row)>& where) {
+  const StageTimer timer("statistics");
   assert(input.cols() == in_features());
   add_channel_ranges(input, sums_, absolute_maximum_);
   if (!std::ranges::all_of(sums_, [](double v) { return std::isfinite(v); })) refuse_first_not_finite(input, where);

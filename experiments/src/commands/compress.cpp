@@ -16,6 +16,7 @@
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
+#include "lcomp/core/stage_times.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
 #include "version.h"
@@ -239,6 +240,12 @@ void run(const CompressCommand& command, const CommandContext& context) {
                         report.at("bytes").get<std::uint64_t>(), report.at("bits_per_weight").get<double>(),
                         report.at("ratio").get<double>());
     report["out"] = out;
+    const auto seconds = stage_seconds();  // of this and the sizes before
+    if (!seconds.empty()) {
+      report["stage_seconds"] = seconds;
+      for (const auto& [stage, value] : seconds) text += fmt::format("{} {:.1f} s, ", stage, value);
+      text.replace(text.size() - 2, 2, "\n");
+    }
     results.push_back(std::move(report));
   }
   context.print(results.size() == 1 ? results.front() : results, text);
@@ -279,14 +286,15 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
   command->add_option("--statistics", options->statistics,
                       "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
   command
-      ->add_option(
-          "--cost", options->cost,
-          "of the sensitivities in --statistics, for rate-coded models (default: divergence where it is there)")
+      ->add_option("--cost", options->cost,
+                   "of the sensitivities in --statistics, for rate-coded and banded models (default: divergence where "
+                   "it is there)")
       ->check(CLI::IsMember({"divergence", "cross_entropy"}));
   command
-      ->add_option("--allocator", options->allocator,
-                   "how bytes are shared out to meet a size: fixed or across, for rate-coded models also within, "
-                   "second_order or learned (default: fixed, for rate-coded models second_order)")
+      ->add_option(
+          "--allocator", options->allocator,
+          "how bytes are shared out to meet a size: fixed or across, for rate-coded and banded models also within, "
+          "second_order or learned (default: fixed, for rate-coded and banded models second_order)")
       ->check(CLI::IsMember(allocator_names()));
   command->add_option("--rounds", options->rounds, "of allocator learned, at most (default: 6)")
       ->check(CLI::PositiveNumber);

@@ -13,6 +13,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
+#include "lcomp/core/stage_times.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -166,6 +167,7 @@ class Compression {
   }
 
   FinishedComponent finish_component(std::size_t i) {
+    const StageTimer timer("compression");
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
     const Quantizer* quantizer = quantizers_[i].get();
@@ -255,6 +257,7 @@ class Compression {
 
   // Chooses what settings leave open: widths here, precisions as components are compressed.
   void share_out() {
+    const StageTimer timer("allocation");
     const auto open = [&](bool ComponentSetting::*which) {
       return std::any_of(settings_.begin(), settings_.end(), [&](const ComponentSetting& s) { return s.*which; });
     };
