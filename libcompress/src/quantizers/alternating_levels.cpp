@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "blas_int.h"
 #include "feedback_kernels.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
@@ -21,8 +22,6 @@ constexpr std::size_t rows_of_slab = 128;
 constexpr std::size_t row_padding = 16;       // every row goes through whole vectors
 constexpr std::size_t columns_of_block = 64;  // between updates of all columns' gradients
 constexpr std::size_t columns_of_tile = 128;  // of H in the normal equations, so that a tile stays in the cache
-
-int blas_int(std::size_t n) { return static_cast<int>(n); }
 
 // Some rows, transposed [cols, rows padded with zeros], with the gradients (w - w^) H of all their columns.
 class Slab {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "blas_int.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 
@@ -13,8 +14,6 @@ namespace lcomp {
 namespace {
 
 constexpr std::size_t together = 1024;  // rows
-
-int blas_int(std::size_t n) { return static_cast<int>(n); }
 
 }  // namespace
 

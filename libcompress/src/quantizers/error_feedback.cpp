@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "blas_int.h"
 #include "feedback_kernels.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -31,8 +32,6 @@ std::size_t stretch_of(const FeedbackOptions& options) {
   if (unit > 2 * wide_stretch) return options.block_size;
   return divide_up(wide_stretch, unit) * unit;
 }
-
-int blas_int(std::size_t n) { return static_cast<int>(n); }
 
 // The rows of one slab, transposed: [columns in the factor's order, rows padded with zeros].
 class Slab {

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "blas_int.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "single_threaded_blas.h"
@@ -16,8 +17,6 @@ namespace {
 
 constexpr std::size_t slab_rows = 256;
 constexpr std::size_t tile = 256;
-
-int blas_int(std::size_t n) { return static_cast<int>(n); }
 
 // sum over rows of e H e^T for one slab of rows, as sum over tiles of columns B of (E_B (H_B,B.. doubled beyond B)) . E
 double slab_error(ConstMatrixView weight, ConstMatrixView decoded, ConstMatrixView hessian) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "blas_int.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/quantizers/hessian_factor.h"
@@ -13,8 +14,6 @@ namespace lcomp {
 namespace {
 
 constexpr std::size_t tile = 256;
-
-int blas_int(std::size_t n) { return static_cast<int>(n); }
 
 // The diagonal tile's root. Reversing rows and columns turns A = R R^T into A~ = L L^T, which LAPACK knows; row-major
 // lower is its column-major upper.

@@ -76,7 +76,7 @@ class BandedProblem {
   void find_costs();
   void take_sample();
   Kept keep(ConstMatrixView ordered, std::size_t kept) const;
-  std::vector<double> measure(const std::vector<std::uint8_t>& band_bits) const;
+  std::optional<std::vector<double>> measure(const std::vector<std::uint8_t>& band_bits) const;
   void find_profiles();
   void correct_costs(std::vector<BandProfile>& profiles) const;
   double cost_unit() const;
