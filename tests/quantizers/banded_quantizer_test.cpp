@@ -183,6 +183,18 @@ TEST(BandedQuantizerTest, FixedWidthsKeepTheirOrder) {
   EXPECT_EQ(again.codes, rounded.codes);
 }
 
+TEST(BandedQuantizerTest, GivenWidthsAreThoseOfTheirBits) {
+  const LayerStats stats = stats_of(layer());
+  BandedOptions options;
+  const BandedProblem problem(layer().weight.view(), &stats, options, "w");
+  const BandProfile& profile = problem.profiles()[12];
+  options.bits = 8 * static_cast<double>(profile.bytes) / static_cast<double>(layer().weight.size());
+  const auto given = BandedQuantizer(options, profile.band_bits).quantize(layer().weight.view(), stats, "w");
+  const auto found = BandedQuantizer(options).quantize(layer().weight.view(), stats, "w");
+  EXPECT_EQ(std::get<BandedIntegerWeight>(given).band_bits, profile.band_bits);
+  EXPECT_EQ(std::get<BandedIntegerWeight>(given).codes, std::get<BandedIntegerWeight>(found).codes);
+}
+
 TEST(BandedQuantizerTest, RefusesTooFewBitsAndOptionsOutOfRange) {
   const auto quantizer = make_quantizer("banded:bits=0.05", "test");
   EXPECT_THAT(testing::message([&] { quantizer->quantize(layer().weight.view(), stats_of(layer()), "w"); }),

@@ -134,11 +134,11 @@ void check_budget(const std::vector<Candidate>& candidates, std::uint64_t budget
 
 }  // namespace
 
-std::map<std::size_t, BandedOptions> allocate_bands(const std::vector<ModelComponent>& components,
-                                                    const std::vector<ComponentSetting>& settings,
-                                                    const std::string& allocator, std::uint64_t budget,
-                                                    StatisticsProvider* statistics, const TensorSource& tensors,
-                                                    const ProgressCallback& progress_callback) {
+std::map<std::size_t, BandedQuantizer> allocate_bands(const std::vector<ModelComponent>& components,
+                                                      const std::vector<ComponentSetting>& settings,
+                                                      const std::string& allocator, std::uint64_t budget,
+                                                      StatisticsProvider* statistics, const TensorSource& tensors,
+                                                      const ProgressCallback& progress_callback) {
   if (statistics == nullptr || !statistics->in_any_order()) {
     throw Error({"target",
                  statistics == nullptr ? "a budget for banded components without statistics"
@@ -182,11 +182,11 @@ std::map<std::size_t, BandedOptions> allocate_bands(const std::vector<ModelCompo
   } else {
     chosen = least_cost(candidates, budget);
   }
-  std::map<std::size_t, BandedOptions> result;
+  std::map<std::size_t, BandedQuantizer> result;
   for (std::size_t k = 0; k < candidates.size(); ++k) {
     BandedOptions options = candidates[k].options;
     options.bits = candidates[k].bits(chosen[k]);
-    result.emplace(candidates[k].component, options);
+    result.emplace(candidates[k].component, BandedQuantizer(options, candidates[k].profiles[chosen[k]].band_bits));
   }
   return result;
 }

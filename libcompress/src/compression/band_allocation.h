@@ -20,14 +20,14 @@ namespace lcomp {
 //   across        one width for each component, those of least cost (knapsack.h)
 //   within        widths by bands, the same bits per weight for each component
 //   second_order  widths by bands of least cost: of each component's profiles (banded_quantizer.h) one, by knapsack.h
-// Returns the options of each such component, with "bits". budget: bytes for these components. Each is read and looked
+// Returns the quantizer of each such component. budget: bytes for these components. Each is read and looked
 // at once. Throws Error where there are no statistics, where they come only in the order of compression or without
 // sensitivities; for a budget below the smallest or above the largest size, saying how much that is; and for min_bits
 // and max_bits that no widths of a component come to.
-std::map<std::size_t, BandedOptions> allocate_bands(const std::vector<ModelComponent>& components,
-                                                    const std::vector<ComponentSetting>& settings,
-                                                    const std::string& allocator, std::uint64_t budget,
-                                                    StatisticsProvider* statistics, const TensorSource& tensors,
-                                                    const ProgressCallback& progress);
+std::map<std::size_t, BandedQuantizer> allocate_bands(const std::vector<ModelComponent>& components,
+                                                      const std::vector<ComponentSetting>& settings,
+                                                      const std::string& allocator, std::uint64_t budget,
+                                                      StatisticsProvider* statistics, const TensorSource& tensors,
+                                                      const ProgressCallback& progress);
 
 }  // namespace lcomp

@@ -280,9 +280,9 @@ class Compression {
                    fmt::format("at least {} bytes, which the other components take", others), ""});
     }
     if (bands) {
-      for (const auto& [i, options] : allocate_bands(components_, settings_, plan_.allocator, budget - others,
-                                                     options_.statistics, *model_.tensors, progress_)) {
-        quantizers_[i] = std::make_unique<BandedQuantizer>(options);
+      for (const auto& [i, quantizer] : allocate_bands(components_, settings_, plan_.allocator, budget - others,
+                                                       options_.statistics, *model_.tensors, progress_)) {
+        quantizers_[i] = std::make_unique<BandedQuantizer>(quantizer);
       }
       return;
     }

@@ -75,7 +75,7 @@ class CostRecorder : public ColumnRounder {
 }  // namespace
 
 BandedProblem::BandedProblem(ConstMatrixView weight, const LayerStats* stats, const BandedOptions& options,
-                             const std::string& component)
+                             const std::string& component, bool measured)
     : weight_(weight), options_(options), component_(component) {
   require_finite(weight, component);
   LayerShares shares =
@@ -96,6 +96,7 @@ BandedProblem::BandedProblem(ConstMatrixView weight, const LayerStats* stats, co
   row_shares_ = std::move(shares.rows);
   factor_ = std::move(shares.factor);
   put_in_order();
+  if (!measured) return;
   find_costs();
   find_profiles();
 }

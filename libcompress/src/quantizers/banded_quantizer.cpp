@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "band_rounder.h"
 #include "lcomp/core/error.h"
@@ -91,21 +92,26 @@ BandedIntegerWeight round_to_bands(ConstMatrixView weight, const BandedIntegerVi
   return out;
 }
 
-BandedQuantizer::BandedQuantizer(const BandedOptions& options) : options_(options) {
+BandedQuantizer::BandedQuantizer(const BandedOptions& options, std::vector<std::uint8_t> widths)
+    : options_(options), widths_(std::move(widths)) {
   check_banded(options, "banded");
   if (!options.bits) throw Error({"banded", "no \"bits\"", "the bits per weight, all in", ""});
 }
 
+CompressedWeight BandedQuantizer::quantize(ConstMatrixView weight, const LayerStats* stats,
+                                           const std::string& component) const {
+  const BandedProblem problem(weight, stats, options_, component, widths_.empty());
+  return problem.quantize(widths_.empty() ? problem.profile_of(bytes_of(*options_.bits, weight)).band_bits : widths_);
+}
+
 CompressedWeight BandedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
                                            const std::string& component) const {
-  const BandedProblem problem(weight, &stats, options_, component);
-  return problem.quantize(problem.profile_of(bytes_of(*options_.bits, weight)).band_bits);
+  return quantize(weight, &stats, component);
 }
 
 CompressedWeight BandedQuantizer::quantize_without_statistics(ConstMatrixView weight,
                                                               const std::string& component) const {
-  const BandedProblem problem(weight, nullptr, options_, component);
-  return problem.quantize(problem.profile_of(bytes_of(*options_.bits, weight)).band_bits);
+  return quantize(weight, nullptr, component);
 }
 
 std::optional<std::uint64_t> BandedQuantizer::predicted_bytes(std::size_t /*rows*/, std::size_t /*cols*/) const {

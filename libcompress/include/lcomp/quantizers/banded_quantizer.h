@@ -49,10 +49,10 @@ struct BandProfile {
 // and the plain Hessian as in RateCodedProblem.
 class BandedProblem {
  public:
-  // Keeps a view of `weight`. stats: null where nothing is known; all errors then cost the same. Throws as quantize()
-  // below.
+  // Keeps a view of `weight`. stats: null where nothing is known; all errors then cost the same. measured: whether
+  // costs are found out; without there are no profiles. Throws as quantize() below.
   BandedProblem(ConstMatrixView weight, const LayerStats* stats, const BandedOptions& options,
-                const std::string& component);
+                const std::string& component, bool measured = true);
 
   // The choices: widths of least cost for their bytes (the lower convex hull over all falling widths; with
   // equal_widths one profile for each width), ascending in bytes and falling in cost, the first without any bits.
@@ -115,7 +115,9 @@ BandedIntegerWeight round_to_bands(ConstMatrixView weight, const BandedIntegerVi
 // Cost: GPTQ's, and ten times that of 512 rows to find out what widths cost.
 class BandedQuantizer : public Quantizer {
  public:
-  explicit BandedQuantizer(const BandedOptions& options);  // throws Error for options out of range, or without bits
+  // widths: those that `bits` comes to for the one component that it will be used for, where they are known; empty:
+  // they are found each time. Throws Error for options out of range, or without bits.
+  explicit BandedQuantizer(const BandedOptions& options, std::vector<std::uint8_t> widths = {});
 
   // Throws Error naming `component`: neither sensitivity nor Hessian in `stats`; one of another size or not finite; a
   // Hessian that stays singular; NaN or infinity in the weight; fewer bits than a weight of zeros takes; a scale that
@@ -129,7 +131,10 @@ class BandedQuantizer : public Quantizer {
   std::string name() const override;
 
  private:
+  CompressedWeight quantize(ConstMatrixView weight, const LayerStats* stats, const std::string& component) const;
+
   BandedOptions options_;
+  std::vector<std::uint8_t> widths_;
 };
 
 }  // namespace lcomp
