@@ -171,6 +171,12 @@ TEST_P(QuantizedTrainTest, WritesWhatItEvaluated) {
   const TrainingTexts texts = TrainingTexts::read(config.held_out->file, *tokenizer, std::nullopt);
   const TrainingBatch held_out = first_windows(texts, config.window, false, config.held_out->windows);
   EXPECT_EQ(next_token_loss(open_model(folder_ / "out/model"), held_out), *result.held_out_loss);
+  const ModelFolder written = open_model(folder_ / "out/model");
+  for (const TensorInfo& info : written.tensors->tensors()) {
+    if (info.shape.size() == 1) {
+      EXPECT_EQ(info.stored_bytes, 2 * info.elements()) << info.name << ", a norm, is in 16 bits";
+    }
+  }
   const std::string whole = text("out/model/model.safetensors");
   EXPECT_GT(result.bytes, 0U);
   EXPECT_LT(result.bytes, 4 * result.parameters);

@@ -10,6 +10,7 @@
 #include "grid_range.h"
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/compressed_folder.h"
@@ -68,6 +69,13 @@ BandedIntegerWeight bands_of(const CompressedFolder* allocation, const ModelComp
   result.band_bits.assign(bands->band_bits.begin(), bands->band_bits.end());
   result.permutation.assign(bands->permutation.begin(), bands->permutation.end());
   return result;
+}
+
+void round_to(DenseType type, std::span<float> values) {
+  for (float& value : values) {
+    if (type == DenseType::f16) value = half_to_float(float_to_half(value));
+    if (type == DenseType::bf16) value = bfloat16_to_float(float_to_bfloat16(value));
+  }
 }
 
 // The layout of symmetric uniform grids; nothing where the quantizer makes others.
@@ -312,9 +320,12 @@ void ProjectedWeights::read_rows(std::string_view name, std::size_t row_begin, s
   assert(state_->parameters != nullptr);
   const Component* component = state_->find(name);
   if (component == nullptr) {
-    const bool learns = state_->parameters->find(name) != nullptr;
-    const TensorSource& source = learns ? static_cast<const TensorSource&>(*state_->parameters) : *state_->original;
-    return source.read_rows(name, row_begin, row_count, out);
+    if (state_->parameters->find(name) == nullptr) {
+      return state_->original->read_rows(name, row_begin, row_count, out);
+    }
+    state_->parameters->read_rows(name, row_begin, row_count, out);
+    round_to(state_->setting.dense, out);
+    return;
   }
   const ConstMatrixView rows = component->decoded.view().rows_range(row_begin, row_count);
   std::copy_n(rows.data(), rows.size(), out.begin());
@@ -378,8 +389,10 @@ std::uint64_t ProjectedWeights::write(const std::filesystem::path& folder,
   add_to(writer);
   for (const TensorInfo& info : s.tensors) {
     if (s.find(info.name) != nullptr) continue;
-    const ConstMatrixView values(s.parameters->values(info.name).data(), info.rows(), info.cols());
-    writer.add(info.name, info.shape, CompressedWeight(encode_dense(values, exact_dense_type(values), info.name)));
+    Matrix values(info.rows(), info.cols());
+    read_rows(info.name, 0, info.rows(), values.span());
+    const DenseType type = exact_dense_type(values.view());
+    writer.add(info.name, info.shape, CompressedWeight(encode_dense(values.view(), type, info.name)));
   }
   if (s.activations) writer.set_activations(*s.activations);
   if (std::filesystem::is_directory(tokenizer_path)) {

@@ -201,6 +201,7 @@ TrainingConfig TrainingConfig::from_json(const nlohmann::json& json, const std::
   }
   if (reader.has("blockwise")) read_blockwise(reader, config);
   config.dtype = read_dtype(reader);
+  if (config.qat) config.qat->dense = config.dtype;
   config.out = reader.string("out");
   if (config.out.empty()) throw Error({reader.where("out"), "an empty name", "a folder to write", ""});
   reader.finish();
@@ -262,7 +263,9 @@ std::vector<std::string> differences(const nlohmann::json& before, const nlohman
       "betas", "eps",           "weight_decay", "clip",     "accumulation"};
   // Shares may change, files may not.
   const auto compared = [&](nlohmann::json json) {
-    for (const std::string_view key : free) json.erase(std::string(key));
+    for (const std::string_view key : free) {
+      if (key != "dtype" || !json.contains("qat")) json.erase(std::string(key));  // of qat, what the model sees
+    }
     if (json.contains("teacher") && json["teacher"].is_object()) json["teacher"].erase("cache");
     if (!extending) return json;
     for (const std::string_view key : while_extending) json.erase(std::string(key));

@@ -42,6 +42,9 @@ struct QuantizedTraining {
   StepRule steps = StepRule::fitted;
   bool clipped = false;
   std::filesystem::path allocation;  // empty: no banded components
+  // What trained tensors that are no components (norms, biases) are rounded to, in the model that is seen as in the one
+  // that is written; not part of the JSON.
+  DenseType dense = DenseType::f32;
 
   // Throws Error naming the key's path under `where`.
   static QuantizedTraining from_json(const nlohmann::json& json, const std::string& where);
