@@ -7,6 +7,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/core/sizes.h"
 #include "lcomp/eval/choice_prompts.h"
 #include "lcomp/io/config_reader.h"
 #include "model_tokenizer.h"
@@ -162,9 +163,10 @@ RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model
 
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
                               const std::string& data) {
-  Tasks tasks = tasks_of(setting, setting.training, model, compute, data);
+  constexpr std::size_t parts = 4;
+  Tasks tasks = tasks_of(setting, divide_up(setting.training, parts), model, compute, data);
   LearningOptions learning;
-  learning.training = std::move(tasks.training.front());
+  learning.training = std::move(tasks.training);
   learning.held_out = std::move(tasks.held_out);
   learning.description = std::move(tasks.description);
   learning.rounds = setting.rounds;

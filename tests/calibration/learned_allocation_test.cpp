@@ -46,7 +46,10 @@ struct SlowLearnedAllocation : ::testing::Test {
   LearningOptions learning() const {
     Decoder original(model);
     LearningOptions options;
-    options.training = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 5), 64);
+    for (const std::uint64_t seed : {5, 7}) {
+      options.training.push_back(
+          divergence_task(original, testing::random_tokens(300, model.config.vocab_size, seed), 64));
+    }
     options.held_out = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 6), 64);
     options.description = "random tokens";
     options.rounds = rounds;
@@ -146,7 +149,7 @@ TEST_F(SlowLearnedAllocation, RefusesWhatItCantLearn) {
   };
   refuses({{"quantizer", "rtn:group=16"}}, "fixed width");
   refuses({{"quantizer", "rate:precision=9"}, {"target", nullptr}}, "without a target");
-  refuses({{"quantizer", "rate:precision=9"}}, "no component's precision is open");
+  refuses({{"quantizer", "rate:precision=9"}}, "no linear's precision is open");
   const auto parsed = CompressionPlan::from_json(plan, "plan");
   EXPECT_THROW(compress_model(model, parsed, folder / "out"), Error) << "without texts";
 }

@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "error_prices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/models/gradients.h"
+#include "lcomp/quantizers/quantizer_table.h"
 
 namespace lcomp {
 namespace {
@@ -22,49 +25,104 @@ namespace fs = std::filesystem;
 constexpr std::size_t logit_rows = 256;  // at once
 constexpr double least_price = 0.1;      // of the mean: a negative or tiny one is mostly noise
 constexpr double longest_step = 0.7;     // octaves of steps, before the rate
+constexpr double longest_exponent_step = 0.25;
 
-bool is_learnable(const ComponentSetting& setting) { return setting.open_precision || setting.open_bands; }
+// An embedding keeps the price that its sensitivity gives it: some thousand tokens are few of its rows, and say little of
+// what errors of the others cost on other texts.
+bool is_learnable(const ModelComponent& component, const ComponentSetting& setting) {
+  return component.kind != ComponentKind::embedding && (setting.open_precision || setting.open_bands);
+}
 
-// D_c of every component: how much the cost falls, by the gradient, when all errors of a component shrink.
-class ErrorGradients : public GradientVisitor {
- public:
-  ErrorGradients(const ModelFolder& original, const ModelFolder& compressed)
-      : original_(original), compressed_(compressed) {
-    for (const ModelComponent& component : model_components(original)) names_.emplace(component.tensor, component.name);
+nlohmann::json to_json(const std::map<std::string, LearnedSteps>& steps) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [name, of] : steps) {
+    json[name] = {{"offset", of.offset}};
+    if (of.row_exponent) json[name]["row_exponent"] = *of.row_exponent;
+    if (of.column_exponent) json[name]["column_exponent"] = *of.column_exponent;
   }
-  bool wants_tensor(const std::string& name) override { return names_.contains(name); }
-  void tensor_gradient(const std::string& name, std::span<const std::size_t> /*shape*/,
-                       std::span<const float> gradient) override {
-    const Matrix weight = original_.tensors->read(name);
-    const Matrix decoded = compressed_.tensors->read(name);
-    std::vector<double> of_rows(weight.rows(), 0.0);
-    parallel_for(
-        0, weight.rows(),
-        [&](std::size_t i) {
-          const float* slope = gradient.data() + i * weight.cols();
-          for (std::size_t j = 0; j < weight.cols(); ++j) {
-            of_rows[i] += static_cast<double>(slope[j]) *
-                          (static_cast<double>(decoded(i, j)) - static_cast<double>(weight(i, j)));
-          }
-        },
-        64);
-    double sum = 0;
-    for (const double row : of_rows) sum += row;
-    of_components_[names_.at(name)] = sum;
-  }
-  double of(const std::string& component) const { return of_components_.at(component); }
+  return json;
+}
 
- private:
-  const ModelFolder& original_;
-  const ModelFolder& compressed_;
-  std::map<std::string, std::string> names_;  // of components, by tensor
-  std::map<std::string, double> of_components_;
+std::map<std::string, LearnedSteps> steps_from_json(const nlohmann::json& json) {
+  std::map<std::string, LearnedSteps> steps;
+  for (const auto& [name, entry] : json.items()) {
+    LearnedSteps& of = steps[name];
+    of.offset = entry.at("offset").get<double>();
+    if (entry.contains("row_exponent")) of.row_exponent = entry.at("row_exponent").get<double>();
+    if (entry.contains("column_exponent")) of.column_exponent = entry.at("column_exponent").get<double>();
+  }
+  return steps;
+}
+
+// What components have in common that stand at the same place in different layers: the name without numbers.
+std::string place_of(const std::string& component) {
+  std::string place;
+  for (const char c : component) {
+    if (c < '0' || c > '9') place += c;
+  }
+  return place;
+}
+
+// The change of an exponent at which, to second order, bits of all rows (or columns) buy the same; errors are as the
+// square of steps. Components at the same place have one exponent.
+struct ExponentStep {
+  double imbalance = 0, curvature = 0;
+
+  void add(const StepPrices::Spread& spread, double cost) {
+    imbalance += spread.imbalance;
+    curvature += 2 * std::numbers::ln2 * std::max(cost, 0.0) * spread.variance;
+  }
+  double change(double rate) const {
+    if (!(curvature > 0)) return 0;
+    return std::clamp(-rate * imbalance / curvature, -longest_exponent_step, longest_exponent_step);
+  }
 };
 
-// What a component's price is made of.
-struct Price {
-  double cost = 0;  // D_c
-  double bits = 0;  // R_c
+// The mean over the parts of the texts, and how certain it is.
+struct MeanPrices {
+  StepPrices mean;
+  double cost_variance = 0;  // of the mean's cost
+};
+
+MeanPrices mean_of(const std::vector<StepPrices>& parts) {
+  MeanPrices result;
+  result.mean.bits = parts.front().bits;
+  const double share = 1 / static_cast<double>(parts.size());
+  for (const StepPrices& part : parts) {
+    result.mean.cost += share * part.cost;
+    for (const auto side : {&StepPrices::rows, &StepPrices::columns}) {
+      (result.mean.*side).imbalance += share * (part.*side).imbalance;
+      (result.mean.*side).variance = (part.*side).variance;
+    }
+  }
+  if (parts.size() < 2) return result;
+  for (const StepPrices& part : parts) result.cost_variance += std::pow(part.cost - result.mean.cost, 2);
+  result.cost_variance *= share / static_cast<double>(parts.size() - 1);
+  return result;
+}
+
+// Logarithms of prices at one place in all layers, relative to the whole model's.
+class PlacePrices {
+ public:
+  void add(const std::string& component, double log2_price, double variance) {
+    log2_prices_[component] = log2_price;
+    noise_ += variance;
+  }
+  // What is to be believed: drawn to their mean by the share of noise in their variance.
+  std::map<std::string, double> believed() const {
+    const auto count = static_cast<double>(log2_prices_.size());
+    double mean = 0, variance = 0;
+    for (const auto& [name, price] : log2_prices_) mean += price / count;
+    for (const auto& [name, price] : log2_prices_) variance += std::pow(price - mean, 2) / std::max(1.0, count - 1);
+    const double share = variance > 0 ? std::max(0.0, 1 - noise_ / count / variance) : 0;
+    std::map<std::string, double> believed;
+    for (const auto& [name, price] : log2_prices_) believed[name] = mean + share * (price - mean);
+    return believed;
+  }
+
+ private:
+  std::map<std::string, double> log2_prices_;
+  double noise_ = 0;
 };
 
 class Learning {
@@ -77,6 +135,7 @@ class Learning {
                    "give a ratio, bits per weight or bytes"});
     }
     if (options.work.empty()) throw Error({"allocator learned", "no folder for its rounds", "", ""});
+    if (learning.training.empty()) throw Error({"allocator learned", "no texts to learn from", "one part at least", ""});
     components_ = model_components(model);
     settings_ = resolve_plan(plan, components_);
     std::size_t learnable = 0;
@@ -85,13 +144,13 @@ class Learning {
         throw Error({components_[i].name, "components of fixed width under allocator \"learned\"",
                      "rate-coded or banded components", "allocator across shares out widths"});
       }
-      if (!is_learnable(settings_[i])) continue;
+      if (!is_learnable(components_[i], settings_[i])) continue;
       ++learnable;
-      start_[components_[i].name] = settings_[i].setting.value("offset", 0.0);
+      start_[components_[i].name] = start_of(settings_[i], components_[i].name);
     }
     if (learnable == 0) {
-      throw Error({"allocator", "\"learned\", but no component's precision is open",
-                   "rate-coded or banded components without \"bits\"", ""});
+      throw Error({"allocator", "\"learned\", but no linear's precision is open",
+                   "rate-coded or banded linears without \"bits\"", ""});
     }
     fs::create_directories(options.work);
     load();
@@ -101,7 +160,7 @@ class Learning {
     while (!finished()) do_round();
     LearnedCompression result;
     result.best = best();
-    result.plan = plan_with(rounds_[result.best].offsets);
+    result.plan = plan_with(rounds_[result.best].steps);
     CompressOptions last = options_of_round(result.best);
     last.replace = options_.replace;
     last.record["learning"] = {{"texts", learning_.description}, {"rounds", to_json(rounds_)}, {"round", result.best}};
@@ -111,6 +170,16 @@ class Learning {
   }
 
  private:
+  static LearnedSteps start_of(const ComponentSetting& setting, const std::string& name) {
+    LearnedSteps steps;
+    steps.offset = setting.setting.value("offset", 0.0);
+    if (!setting.open_precision) return steps;
+    const RateCodedOptions options = open_rate_options(setting.setting, name);
+    if (options.row_steps) steps.row_exponent = options.row_exponent;
+    if (options.column_steps) steps.column_exponent = options.column_exponent;
+    return steps;
+  }
+
   fs::path record() const { return options_.work / "learning.json"; }
   fs::path folder_of(std::size_t round) const { return options_.work / fmt::format("round{}", round); }
 
@@ -149,10 +218,10 @@ class Learning {
         if (const nlohmann::json& spread = entry.at("price_spread"); !spread.is_null()) {
           round.price_spread = spread.get<double>();
         }
-        round.offsets = entry.at("offsets").get<std::map<std::string, double>>();
+        round.steps = steps_from_json(entry.at("steps"));
         rounds_.push_back(std::move(round));
       }
-      next_ = reader.any("next").get<std::map<std::string, double>>();
+      next_ = steps_from_json(reader.any("next"));
     } catch (const nlohmann::json::exception& failure) {
       throw Error({where, failure.what(), "the rounds of a learning", "delete the folder to begin anew"});
     }
@@ -160,9 +229,9 @@ class Learning {
 
   void store() const {
     nlohmann::json lines = to_json(rounds_);
-    for (std::size_t r = 0; r < rounds_.size(); ++r) lines[r]["offsets"] = rounds_[r].offsets;
+    for (std::size_t r = 0; r < rounds_.size(); ++r) lines[r]["steps"] = to_json(rounds_[r].steps);
     write_text_file(record(),
-                    nlohmann::json{{"key", key()}, {"rounds", std::move(lines)}, {"next", next_}}.dump(1) + "\n");
+                    nlohmann::json{{"key", key()}, {"rounds", std::move(lines)}, {"next", to_json(next_)}}.dump(1) + "\n");
   }
 
   std::size_t best() const {
@@ -176,16 +245,29 @@ class Learning {
     return rounds_.size() >= static_cast<std::size_t>(std::max(1, learning_.rounds)) || best() + 1 < rounds_.size();
   }
 
-  CompressionPlan plan_with(const std::map<std::string, double>& offsets) const {
+  CompressionPlan plan_with(const std::map<std::string, LearnedSteps>& steps) const {
     CompressionPlan plan = plan_;
     plan.allocator = "second_order";
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (!is_learnable(settings_[i])) continue;
+      if (!is_learnable(components_[i], settings_[i])) continue;
       nlohmann::json setting = settings_[i].setting;
-      setting["offset"] = offsets.at(components_[i].name);
+      const LearnedSteps& learned = steps.at(components_[i].name);
+      setting["offset"] = learned.offset;
+      if (learned.row_exponent) setting["row_exponent"] = *learned.row_exponent;
+      if (learned.column_exponent) setting["column_exponent"] = *learned.column_exponent;
       plan.components[components_[i].name] = std::move(setting);
     }
     return plan;
+  }
+
+  // The settings of what is learned, by component.
+  std::map<std::string, ComponentSetting> learnable(const CompressionPlan& plan) const {
+    const std::vector<ComponentSetting> settings = resolve_plan(plan, components_);
+    std::map<std::string, ComponentSetting> found;
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      if (is_learnable(components_[i], settings[i])) found.emplace(components_[i].name, settings[i]);
+    }
+    return found;
   }
 
   ProgressCallback labelled(const std::string& what) const {
@@ -200,11 +282,11 @@ class Learning {
   void do_round() {
     const std::size_t number = rounds_.size();
     LearningRound round;
-    round.offsets = number == 0 ? start_ : next_;
+    round.steps = number == 0 ? start_ : next_;
     const std::string label = fmt::format("round {} of at most {}", number + 1, learning_.rounds);
     const fs::path candidate = options_.work / "candidate";
     const CompressionReport report =
-        compress_model(model_, plan_with(round.offsets), candidate, options_of_round(number), labelled(label));
+        compress_model(model_, plan_with(round.steps), candidate, options_of_round(number), labelled(label));
     round.bytes = report.bytes;
     measure(open_model(candidate), report, round, label);
     rounds_.push_back(std::move(round));
@@ -229,38 +311,59 @@ class Learning {
                          (!rounds_.empty() && round.held_out_cost >= rounds_[best()].held_out_cost);
     if (is_last) {
       forward.progress_label = "training texts";
-      round.training_cost = evaluate(decoder, learning_.training, forward);
+      for (const LearningTask& part : learning_.training) round.training_cost += evaluate(decoder, part, forward);
+      round.training_cost /= static_cast<double>(learning_.training.size());
       return;
     }
-    ErrorGradients errors(model_, compressed);
     GradientOptions options;
     options.progress = labelled(label);
-    options.progress_label = "gradients";
-    round.training_cost = gradients(decoder, learning_.training.batch, *learning_.training.cost, errors, options);
-    find_next(errors, report, round);
+    std::map<std::string, std::vector<StepPrices>> of_parts;
+    for (std::size_t part = 0; part < learning_.training.size(); ++part) {
+      const LearningTask& task = learning_.training[part];
+      options.progress_label = fmt::format("gradients, part {} of {}", part + 1, learning_.training.size());
+      ErrorPrices errors(model_, compressed, learnable(plan_with(round.steps)), report, options_.statistics);
+      round.training_cost += gradients(decoder, task.batch, *task.cost, errors, options);
+      for (const auto& [name, found] : errors.prices()) of_parts[name].push_back(found);
+    }
+    round.training_cost /= static_cast<double>(learning_.training.size());
+    std::map<std::string, MeanPrices> prices;
+    for (const auto& [name, parts] : of_parts) prices.emplace(name, mean_of(parts));
+    find_next(prices, round);
   }
 
-  // The next offsets.
-  void find_next(const ErrorGradients& errors, const CompressionReport& report, LearningRound& round) {
-    std::map<std::string, Price> prices;
-    Price all;
-    for (const ComponentReport& line : report.components) {
-      if (!round.offsets.contains(line.name) || !(line.bits_slope > 0)) continue;
-      const Price price{errors.of(line.name), line.bits_slope};
-      all.cost += price.cost;
-      all.bits += price.bits;
-      prices.emplace(line.name, price);
-    }
-    next_ = round.offsets;
-    if (!(all.cost > 0)) return;  // nothing to be had: the next round is the same, and the last
-    double squares = 0;
+  void find_next(const std::map<std::string, MeanPrices>& prices, LearningRound& round) {
+    next_ = round.steps;
+    double cost = 0, bits = 0;
     for (const auto& [name, price] : prices) {
-      const double relative = price.cost / price.bits / (all.cost / all.bits);
-      const double log2_price = std::log2(std::max(relative, least_price));
+      cost += price.mean.cost;
+      bits += price.mean.bits;
+    }
+    if (!(cost > 0)) return;  // nothing to be had: the next round is the same, and the last
+    double squares = 0;
+    std::map<std::string, PlacePrices> places;
+    std::map<std::string, ExponentStep> rows, columns;
+    for (const auto& [name, price] : prices) {
+      const double relative = std::max(price.mean.cost / price.mean.bits / (cost / bits), least_price);
+      const double log2_price = std::log2(relative);
       squares += log2_price * log2_price;
-      next_[name] += learning_.rate * std::clamp(0.5 * log2_price, -longest_step, longest_step);
+      const double scale = 1 / (relative * price.mean.bits * (cost / bits) * std::numbers::ln2);  // d log2 / d cost
+      const std::string place = place_of(name);
+      places[place].add(name, log2_price, price.cost_variance * scale * scale);
+      rows[place].add(price.mean.rows, price.mean.cost);
+      columns[place].add(price.mean.columns, price.mean.cost);
     }
     round.price_spread = std::sqrt(squares / static_cast<double>(prices.size()));
+    const auto move = [&](std::optional<double>& exponent, const ExponentStep& step) {
+      if (exponent) exponent = std::clamp(*exponent + step.change(learning_.rate), 0.0, largest_step_exponent);
+    };
+    for (const auto& [place, of_place] : places) {
+      for (const auto& [name, log2_price] : of_place.believed()) {
+        LearnedSteps& steps = next_[name];
+        steps.offset += learning_.rate * std::clamp(0.5 * log2_price, -longest_step, longest_step);
+        move(steps.row_exponent, rows.at(place));
+        move(steps.column_exponent, columns.at(place));
+      }
+    }
   }
 
   const ModelFolder& model_;
@@ -269,9 +372,9 @@ class Learning {
   const LearningOptions& learning_;
   ProgressCallback progress_;
   std::vector<ModelComponent> components_;
-  std::vector<ComponentSetting> settings_;  // as components_
-  std::map<std::string, double> start_;     // offsets of the plan
-  std::map<std::string, double> next_;      // offsets of the round to come
+  std::vector<ComponentSetting> settings_;     // as components_
+  std::map<std::string, LearnedSteps> start_;  // of the plan
+  std::map<std::string, LearnedSteps> next_;   // of the round to come
   std::vector<LearningRound> rounds_;
 };
 

@@ -180,7 +180,8 @@ RateCodedOptions read_rate_options(ConfigReader& reader) {
   options.guided = !reader.boolean_or("plain", !options.guided);
   options.trellis_memory = static_cast<int>(reader.integer_or("trellis", options.trellis_memory, 0, 16));
   options.rate_weight = reader.real_or("rate_weight", options.rate_weight, 0, 10);
-  options.row_exponent = reader.real_or("row_exponent", options.row_exponent, 0, 1);
+  options.row_exponent = reader.real_or("row_exponent", options.row_exponent, 0, largest_step_exponent);
+  options.column_exponent = reader.real_or("column_exponent", options.column_exponent, 0, largest_step_exponent);
   options.embedding_weight = reader.real_or("embedding_weight", options.embedding_weight, 0, 1000);
   options.damping = reader.real_or("damping", options.damping, 0, 1);
   options.min_bits = reader.real_or("min_bits", options.min_bits, 0, 16);

@@ -39,7 +39,16 @@ double mean_log2(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-void set_all(std::vector<double>& values, double value) { std::fill(values.begin(), values.end(), value); }
+// Multiplies the distances from the mean by `exponent`; returns them as they were.
+std::vector<double> spread(std::vector<double>& log2_steps, double exponent) {
+  const double middle = mean_log2(log2_steps);
+  std::vector<double> distances;
+  for (double& step : log2_steps) {
+    distances.push_back(step - middle);
+    step = middle + exponent * distances.back();
+  }
+  return distances;
+}
 
 // Logarithms rounded to quarter octaves above the least of them, in 8 bits; 63 octaves are enough for any weight.
 std::vector<std::uint8_t> quantize_logarithms(const std::vector<double>& values, double least) {
@@ -83,14 +92,11 @@ void RateCodedProblem::find_shares(const LayerStats& stats) {
   if (irrelevant_) return;
   factor_ = std::move(known.factor);
   for (std::size_t i = 0; i < rows; ++i) row_steps_[i] = -0.5 * std::log2(known.rows[i]);
-  // Towards their geometric mean.
-  const double middle = mean_log2(row_steps_);
-  for (double& step : row_steps_) step = middle + options_.row_exponent * (step - middle);
   for (std::size_t p = 0; p < cols; ++p) {
     col_steps_[factor_.order[p]] = -std::log2(static_cast<double>(factor_.root(p, p))) - 0.5 * std::log2(known.unit);
   }
-  if (!options_.row_steps) set_all(row_steps_, mean_log2(row_steps_));
-  if (!options_.column_steps) set_all(col_steps_, mean_log2(col_steps_));
+  row_spread_ = spread(row_steps_, options_.row_steps ? options_.row_exponent : 0);
+  col_spread_ = spread(col_steps_, options_.column_steps ? options_.column_exponent : 0);
 }
 
 // The rank-one model of the weights' magnitudes, and how many there are of each magnitude.
@@ -239,8 +245,11 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
   if (!(options.rate_weight >= 0 && options.rate_weight <= 10)) {
     throw Error({where, fmt::format("rate_weight {:g}", options.rate_weight), "0 to 10", ""});
   }
-  if (!(options.row_exponent >= 0 && options.row_exponent <= 1)) {
-    throw Error({where, fmt::format("row_exponent {:g}", options.row_exponent), "0 to 1", ""});
+  if (!(options.row_exponent >= 0 && options.row_exponent <= largest_step_exponent)) {
+    throw Error({where, fmt::format("row_exponent {:g}", options.row_exponent), "0 to 1.5", ""});
+  }
+  if (!(options.column_exponent >= 0 && options.column_exponent <= largest_step_exponent)) {
+    throw Error({where, fmt::format("column_exponent {:g}", options.column_exponent), "0 to 1.5", ""});
   }
   if (!(options.embedding_weight > 0 && options.embedding_weight <= 1000)) {
     throw Error(
@@ -303,6 +312,7 @@ std::string name(const RateCodedOptions& options) {
   }
   if (options.rate_weight != defaults.rate_weight) text.add("rate_weight", options.rate_weight);
   if (options.row_exponent != defaults.row_exponent) text.add("row_exponent", options.row_exponent);
+  if (options.column_exponent != defaults.column_exponent) text.add("column_exponent", options.column_exponent);
   if (options.embedding_weight != defaults.embedding_weight) text.add("embedding_weight", options.embedding_weight);
   if (options.damping != defaults.damping) text.add("damping", options.damping);
   if (options.min_bits != defaults.min_bits) text.add("min_bits", options.min_bits);

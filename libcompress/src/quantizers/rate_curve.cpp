@@ -8,7 +8,8 @@
 namespace lcomp {
 namespace {
 
-constexpr int widest_class = 1024;  // quarter octaves either way
+constexpr int widest_class = 1024;     // quarter octaves either way
+constexpr double slope_step = 0.125;  // of precision
 
 // Mean bits of codes whose levels have this mean magnitude, by class: their entropy.
 std::vector<double> entropies(const Trellis& trellis) {
@@ -88,8 +89,13 @@ double RateCurve::precision(double bits) const {
 }
 
 double RateCurve::slope(double precision) const {
-  constexpr double step = 0.125;
-  return (bits(precision + step) - bits(precision - step)) / (2 * step);
+  return (bits(precision + slope_step) - bits(precision - slope_step)) / (2 * slope_step);
+}
+
+double RateCurve::weight_slope(int trellis_memory, double log2_magnitude) {
+  const std::vector<double>& table = entropies_of(trellis_memory);
+  const auto bits_of = [&](double magnitude) { return bits_at(table, CodeRates::classes_per_octave * magnitude); };
+  return (bits_of(log2_magnitude + slope_step) - bits_of(log2_magnitude - slope_step)) / (2 * slope_step);
 }
 
 }  // namespace lcomp

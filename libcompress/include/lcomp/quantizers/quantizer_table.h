@@ -48,7 +48,7 @@ namespace lcomp {
 //       alternations  turns; default 2
 //       cycles        passes over all columns in each turn; default 4
 //   {"method": "rate", "precision": 12.5, "offset": 0, "rows": true, "columns": true, "plain": false, "trellis": 3,
-//    "rate_weight": 0.6, "damping": 0.01, "min_bits": 0, "max_bits": 16}
+//    "rate_weight": 0.6, "row_exponent": 0.6, "column_exponent": 1, "damping": 0.01, "min_bits": 0, "max_bits": 16}
 //       or "bits": 3.2, a real number, in place of the precision: what a weight takes, all in. An allocator chooses the
 //       precision where neither is given; min_bits and max_bits bound what it gives to a component, offset is added to
 //       what it chooses. Needs calibration; no transforms

@@ -14,6 +14,8 @@
 
 namespace lcomp {
 
+inline constexpr double largest_step_exponent = 1.5;
+
 struct RateCodedOptions {
   // How fine the steps are: raised by 1, all are halved, and a weight takes about one more bit. Steps are in units in
   // which an error of one step costs 4^-precision, so that components of equal precision exchange bits for cost at the
@@ -30,6 +32,7 @@ struct RateCodedOptions {
   // is saved shrinks weights, and feedback doesn't see what that does to outputs together.
   double rate_weight = 0.6;
   double row_exponent = 0.6;    // of the rows' shares, which few tokens tell exactly; 1: as they are
+  double column_exponent = 1;   // of d_j
   double embedding_weight = 3;  // of the embedding's sensitivity; second order understates it
   double damping = 0.01;        // as in GptqOptions
   // Bits per weight that an allocator stays between, the payload of the component counted.
@@ -40,9 +43,24 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
 // The method string; without precision and bits where neither is set.
 std::string name(const RateCodedOptions& options);
 
+// How a cost C and the bits of one weight change with its steps. With N = E R the rounding errors before they are fed
+// back (R of hessian_factor.h, E = W^ - W), which are proportional to their steps, and Z = dC/dW^ R^-T:
+//   D_ij = N_ij Z_ij = dC / d ln step_ij,   R_ij = - d bits / d log2 step_ij, by RateCurve
+// An exponent changes the log2 steps of rows (columns) around their mean by its own change times their spread r_i, the
+// log2 steps that an exponent of 1 gives.
+struct StepPrices {
+  struct Spread {
+    double imbalance = 0;  // sum_i (r_i - r) D_i, r = sum R_i r_i / R: 0 where every row's bits buy the same
+    double variance = 0;   // sum_i R_i (r_i - r)^2 / R
+  };
+  double cost = 0, bits = 0;  // D and R of the whole weight
+  Spread rows, columns;
+};
+
 // What is known of a weight before its codes are chosen: steps and the root of its Hessian. Made once, it quantizes at
 // any precision.
-//   step_ij^2 = 4^-precision / (rho_i^e d_j),   rho_i = share of row i in the cost,   d_j = R_jj^2 (hessian_factor.h)
+//   step_ij^2 = 4^-precision / (rho_i^a d_j^b),   rho_i = share of row i in the cost,   d_j = R_jj^2 (hessian_factor.h)
+// (the exponents a and b, row_exponent and column_exponent, are applied around the geometric mean)
 // where the cost of errors E is, to second order, 1/2 sum_i rho_i e_i G e_i^T. With sensitivities G is the sum over all
 // outputs of the guided Hessian, rho_i = outputs[i] / sum of outputs; of an embedding, tied or not, G is diagonal, its
 // sensitivity by columns, and rho_i that by rows; errors are then not fed back. Without sensitivities G is the plain
@@ -62,6 +80,10 @@ class RateCodedProblem {
   // No token depends on the component: codes are all zero, whatever the precision.
   bool is_irrelevant() const { return irrelevant_; }
 
+  // What a compressed weight W^ says of the steps that it was made with. gradient: dC / dW^, error: W^ - W, both
+  // [rows, cols]; precision: that of W^. 4 rows cols^2 operations.
+  StepPrices step_prices(ConstMatrixView gradient, ConstMatrixView error, double precision) const;
+
  private:
   void find_shares(const LayerStats& stats);
   void find_magnitudes();
@@ -71,6 +93,7 @@ class RateCodedProblem {
   std::string component_;
   HessianFactor factor_;
   bool irrelevant_ = false;
+  std::vector<double> row_spread_, col_spread_;          // of exponent 1, around their means
   std::vector<double> row_steps_, col_steps_;            // log2 of the steps at precision 0: their sum
   std::vector<double> row_magnitudes_, col_magnitudes_;  // log2 of the mean |w_ij|: their sum
   RateCurve curve_;

@@ -24,6 +24,9 @@ class RateCurve {
   // d bits / d precision: about the number of weights that take bits at all.
   double slope(double precision) const;
 
+  // The same for one weight of such a magnitude.
+  static double weight_slope(int trellis_memory, double log2_magnitude);
+
   static constexpr double widest_precision = 64;
 
  private:
