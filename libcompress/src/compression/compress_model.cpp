@@ -188,7 +188,7 @@ class Compression {
     } else {
       finished.weight = compress(i, weight, known, finished.warnings);
     }
-    if (rounds_input(component)) IntegerWeight::require_packable(view(finished.weight), component.name);
+    if (rounds_input(component)) require_integer_product(view(finished.weight), *plan_.activations, component.name);
     if (has_input_grid(component)) finished.input = input_grid(component, known.get());
     finished.relative_error = squared_error(weight.view(), finished.weight).relative();
     return finished;
