@@ -523,19 +523,21 @@ TEST(SlowSmolLM2ActivationsTest, KlDivergenceFromFloats) {
   CompressOptions options;
   options.replace = true;
   options.statistics = &statistics;
-  Matrix floats;
-  const auto kl_of = [&](const Json& activations) {
-    compress_model(model, plan_of("rtn:bits=8,group=64,sym", activations), folder / "out", options);
+  std::map<std::string, Matrix> floats;  // by method
+  const auto kl_of = [&](const Json& activations, const std::string& method = "rtn:bits=8,group=64,sym") {
+    compress_model(model, plan_of(method, activations), folder / "out", options);
     const ModelFolder compressed = open_model(folder / "out");
-    if (floats.empty()) floats = logits_of(in_floats(compressed), batch);
-    const double kl = mean_kl(floats, logits_of(compressed, batch));
-    std::printf("%s: KL %.5f\n", activations.dump().c_str(), kl);
+    if (!floats.contains(method)) floats.emplace(method, logits_of(in_floats(compressed), batch));
+    const double kl = mean_kl(floats.at(method), logits_of(compressed, batch));
+    std::printf("%s %s: KL %.5f\n", method.c_str(), activations.dump().c_str(), kl);
     return kl;
   };
   const double symmetric = kl_of(per_token), asymmetric = kl_of({{"bits", 8}, {"symmetric", false}});
   EXPECT_LT(symmetric, 0.15);
   EXPECT_LT(asymmetric, 0.07);
   EXPECT_GT(asymmetric, 0.01);
+  // What rotation is for.
+  EXPECT_LT(kl_of(per_token, "rotate+rtn:bits=8,group=64,sym"), 0.5 * symmetric);
   // One range for all tokens has to hold the few that are a hundred times larger than the rest.
   EXPECT_LT(asymmetric, kl_of({{"bits", 8}, {"granularity", "tensor"}, {"symmetric", false}}));
 }
