@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -13,10 +14,13 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
+#include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/transformed_weight.h"
 #include "lcomp/io/safetensors.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/generation.h"
+#include "lcomp/models/gradients.h"
 #include "models/golden_model.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"
@@ -225,6 +229,25 @@ TEST_P(ActivationsTest, TargetsIncludeGrids) {
   }
 }
 
+// Inputs in the basis of the weights, rounded there.
+TEST_P(ActivationsTest, TransformedWeightsAreCloseToThoseInFloats) {
+  const ModelFolder model = original();
+  const TokenBatch batch = random_batch(model, 40);
+  CompressOptions options;
+  options.replace = true;
+  for (const char* method :
+       {"rotate+rtn:bits=8,group=16", "rotate:block=8,outputs,output_block=4+rtn:bits=8,group=16"}) {
+    for (const bool symmetric : {true, false}) {
+      const Json activations = {{"bits", 8}, {"symmetric", symmetric}, {"head", true}};
+      compress_model(model, plan_of(method, activations), out(), options);
+      const ModelFolder compressed = open_model(out());
+      const Matrix floats = logits_of(in_floats(compressed), batch), integers = logits_of(compressed, batch);
+      EXPECT_LT(mean_kl(floats, integers), 0.06) << method;
+      EXPECT_GT(relative_difference(integers, floats), 1e-5) << method;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, ActivationsTest,
                          ::testing::Values("llama2", "llama-tied", "mixtral", "phi", "phi3", "qwen2", "gemma2"),
                          [](const auto& param) {
@@ -232,6 +255,99 @@ INSTANTIATE_TEST_SUITE_P(Families, ActivationsTest,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// Keeps the inputs of linears and the residual stream before every block, and after the last.
+struct InputRecorder : BlockVisitor {
+  std::map<std::string, Matrix> inputs;
+  std::vector<Matrix> states;
+  void hidden(std::size_t, ConstMatrixView view) override { states.push_back(copy(view)); }
+  void linear_input(std::size_t, std::span<const std::string> components, std::size_t first_token,
+                    ConstMatrixView input) override {
+    EXPECT_EQ(first_token, 0u) << "one chunk holds the batch";
+    for (const std::string& name : components) inputs[name] = copy(input);
+  }
+  static Matrix copy(ConstMatrixView view) {
+    Matrix out(view.rows(), view.cols());
+    for (std::size_t i = 0; i < view.rows(); ++i) std::ranges::copy(view.row(i), out.row(i).begin());
+    return out;
+  }
+};
+
+// W x with x transformed as a matrix, rounded, and multiplied with the base's values: in double, from the stored parts.
+// [tokens, rows]
+std::vector<double> product_by_definition(const CompressedWeightView& stored, ConstMatrixView x) {
+  const auto& weight = std::get<TransformedView>(stored);
+  const Matrix base = decode(as_view(weight.base));
+  const std::vector<float> factors = column_factors(weight);
+  const std::size_t block = weight.transform.input_block;
+  std::vector<double> y(x.rows() * weight.rows, 0.0);
+  std::vector<double> turned(x.cols());
+  for (std::size_t t = 0; t < x.rows(); ++t) {
+    double largest = 0;
+    for (std::size_t i = 0; i < x.cols(); ++i) {
+      turned[i] = 0;
+      for (std::size_t j = i / block * block; j < (i / block + 1) * block; ++j) {
+        const int sign = std::popcount((i % block) & (j % block)) % 2 == 0 ? 1 : -1;
+        turned[i] += sign * static_cast<double>(x(t, j)) * static_cast<double>(factors[j]);
+      }
+      turned[i] /= std::sqrt(static_cast<double>(block));
+      largest = std::max(largest, std::abs(turned[i]));
+    }
+    for (double& v : turned) v = largest / 127 * std::nearbyint(v * 127 / largest);
+    for (std::size_t o = 0; o < weight.rows; ++o) {
+      for (std::size_t j = 0; j < x.cols(); ++j) {
+        y[t * weight.rows + o] += static_cast<double>(base(o, j)) * turned[j];
+      }
+    }
+  }
+  return y;
+}
+
+// The blocks of a compressed model with rotated weights and 8-bit activations, linear by linear from what the decoder
+// gave each: the MLP's inner values and both sums into the residual stream are those of the definition. A value within
+// a millionth of the border of two integers may be rounded either way, which moves an output by a step of its input's
+// grid times a weight.
+TEST(RotatedActivations, BlocksAreThoseOfTheDefinition) {
+  LCOMP_REQUIRE(testing::golden("families/llama2"));
+  const ModelFolder model = open_model(testing::golden("families/llama2"));
+  const testing::TemporaryFolder folder;
+  compress_model(model, plan_of("rotate+rtn:bits=4,group=16", per_token), folder / "model");
+  const ModelFolder compressed = open_model(folder / "model");
+  const CompressedFolder stored(folder / "model");
+  InputRecorder recorder;
+  ForwardOptions options;
+  options.visitor = &recorder;
+  Decoder decoder(compressed);
+  decoder.forward(random_batch(compressed, 12), options);
+
+  const auto product = [&](const LinearSlices& linear) {
+    return product_by_definition(stored.weight(linear.weight.tensor),
+                                 recorder.inputs.at(component_name(linear.weight.tensor)).view());
+  };
+  const auto expect_close = [](ConstMatrixView actual, const std::vector<double>& expected, const std::string& what) {
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const double difference = static_cast<double>(actual(i / actual.cols(), i % actual.cols())) - expected[i];
+      error += difference * difference;
+      size += expected[i] * expected[i];
+    }
+    EXPECT_LT(std::sqrt(error / size), 1e-3) << what;
+    EXPECT_GT(size, 0) << what;
+  };
+  for (std::size_t layer = 0; layer < model.config.num_layers(); ++layer) {
+    const BlockSlices& block = compressed.slices.blocks[layer];
+    const std::vector<double> gate = product(block.mlp.gate), up = product(block.mlp.up);
+    std::vector<double> inner(gate.size());
+    for (std::size_t i = 0; i < inner.size(); ++i) inner[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+    expect_close(recorder.inputs.at(component_name(block.mlp.down.weight.tensor)).view(), inner, "inside the MLP");
+    std::vector<double> update = product(block.output);
+    const std::vector<double> down = product(block.mlp.down);
+    for (std::size_t i = 0; i < update.size(); ++i) {
+      update[i] += down[i] + static_cast<double>(recorder.states[layer].span()[i]);
+    }
+    expect_close(recorder.states[layer + 1].view(), update, "the residual stream");
+  }
+}
 
 // The forward pass of quantization-aware training in torch: weights of 4 bits in groups of 16, w = s clamp(round(W /
 // s), -8, 7) with s = max |W| / 7, activations of 8 bits per token (golden/qat, c). Its loss on the first batch is
@@ -334,6 +450,35 @@ TEST_F(ActivationErrors, FixedRangesNeedStatistics) {
   EXPECT_THAT(compressing_fails(plan, &old), HasSubstr("calibrate again"));
 }
 
+TEST_F(ActivationErrors, RangesOfTransformedInputsAreRefused) {
+  const ModelFolder model = original();
+  RecordedHistograms statistics(model, random_batch(model, 5));
+  const Json plan = {{"quantizer", "rotate+rtn:bits=8,group=16"}, {"activations", per_tensor}};
+  EXPECT_THAT(compressing_fails(plan, &statistics), HasSubstr("transformed inputs"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+  compress_model(original(), plan_of("rotate+rtn:bits=8,group=16", per_token), folder_ / "out");
+  ModelFolder compressed = open_model(folder_ / "out");
+  compressed.activations->setting.granularity = ActivationGranularity::tensor;
+  compressed.activations->setting.range = ActivationRange::minmax;
+  EXPECT_THAT(testing::message([&] { Decoder decoder(compressed); }), HasSubstr("transformed inputs"));
+}
+
+// Their rounding would be that of other inputs than those that the model rounds.
+TEST_F(ActivationErrors, GradientsWithTransformedWeightsAreRefused) {
+  compress_model(original(), plan_of("rotate+rtn:bits=8,group=16", per_token), folder_ / "out");
+  const ModelFolder compressed = in_floats(open_model(folder_ / "out"));
+  const TokenBatch batch = random_batch(compressed, 5);
+  const ActivationSetting setting;
+  GradientVisitor visitor;
+  NextTokenCost cost(batch);
+  Decoder decoder(compressed);
+  GradientOptions options;
+  EXPECT_EQ(testing::message([&] { gradients(decoder, batch, cost, visitor, options); }), "no error");
+  options.activations = &setting;
+  EXPECT_THAT(testing::message([&] { gradients(decoder, batch, cost, visitor, options); }),
+              HasSubstr("a weight with transforms"));
+}
+
 TEST_F(ActivationErrors, DecodersRefuseWhatTheyCannotDo) {
   ModelFolder floats = original();
   floats.activations.emplace();
@@ -378,19 +523,21 @@ TEST(SlowSmolLM2ActivationsTest, KlDivergenceFromFloats) {
   CompressOptions options;
   options.replace = true;
   options.statistics = &statistics;
-  Matrix floats;
-  const auto kl_of = [&](const Json& activations) {
-    compress_model(model, plan_of("rtn:bits=8,group=64,sym", activations), folder / "out", options);
+  std::map<std::string, Matrix> floats;  // by method
+  const auto kl_of = [&](const Json& activations, const std::string& method = "rtn:bits=8,group=64,sym") {
+    compress_model(model, plan_of(method, activations), folder / "out", options);
     const ModelFolder compressed = open_model(folder / "out");
-    if (floats.empty()) floats = logits_of(in_floats(compressed), batch);
-    const double kl = mean_kl(floats, logits_of(compressed, batch));
-    std::printf("%s: KL %.5f\n", activations.dump().c_str(), kl);
+    if (!floats.contains(method)) floats.emplace(method, logits_of(in_floats(compressed), batch));
+    const double kl = mean_kl(floats.at(method), logits_of(compressed, batch));
+    std::printf("%s %s: KL %.5f\n", method.c_str(), activations.dump().c_str(), kl);
     return kl;
   };
   const double symmetric = kl_of(per_token), asymmetric = kl_of({{"bits", 8}, {"symmetric", false}});
   EXPECT_LT(symmetric, 0.15);
   EXPECT_LT(asymmetric, 0.07);
   EXPECT_GT(asymmetric, 0.01);
+  // What rotation is for.
+  EXPECT_LT(kl_of(per_token, "rotate+rtn:bits=8,group=64,sym"), 0.5 * symmetric);
   // One range for all tokens has to hold the few that are a hundred times larger than the rest.
   EXPECT_LT(asymmetric, kl_of({{"bits", 8}, {"granularity", "tensor"}, {"symmetric", false}}));
 }

@@ -256,6 +256,7 @@ TEST(TransformedQuantizerTest, SettingsRoundTrip) {
   const auto name_of = [](const nlohmann::json& setting) { return make_quantizer(setting, "test")->name(); };
   for (const char* name :
        {"rotate+f16", "rotate:block=64+rtn:bits=4,group=64,asym", "scale:alpha=0.5+rtn:bits=4,group=64,asym",
+        "scale:fold,alpha=0.5,steps=3+rotate+rtn:bits=4,group=64,asym",
         "scale:steps=5+rotate:block=8,outputs,output_block=16,paley,seed=7+gptq:bits=2,group=128,asym,act_order"}) {
     EXPECT_EQ(name_of(name), name);
   }
@@ -268,6 +269,32 @@ TEST(TransformedQuantizerTest, SettingsRoundTrip) {
   EXPECT_EQ(name_of("scale+rotate+rtn:bits=16"), "f16");  // plain, as without transforms
   EXPECT_TRUE(has_bits("rotate+rtn", "test"));
   EXPECT_FALSE(has_bits("rotate+f16", "test"));
+}
+
+// (rms / norm)^-alpha with norm = sqrt(8 * 0.5) = 2; silent channels count as 1e-4 of the largest.
+TEST(TransformedQuantizerTest, ScalesOfRootMeanSquares) {
+  EXPECT_EQ(input_scales({0.5, 3, 4, 8}, 1), (std::vector<float>{4, 2 / 3.0f, 0.5f, 0.25f}));
+  EXPECT_EQ(input_scales({0.5, 4, 8, 8}, 0.5), (std::vector<float>{2, std::sqrt(0.5f), 0.5f, 0.5f}));
+  EXPECT_EQ(input_scales({0.5, 3, 4, 8}, 0), (std::vector<float>{1, 1, 1, 1}));
+  EXPECT_EQ(input_scales({0, 0}, 1), (std::vector<float>{1, 1}));
+  EXPECT_THAT(input_scales({0, 1}, 1), ::testing::ElementsAre(::testing::FloatEq(100), ::testing::FloatEq(0.01f)));
+}
+
+TEST(TransformedQuantizerTest, FoldedScalesAreTakenOutOfSettings) {
+  nlohmann::json setting = setting_object("scale:fold,alpha=0.5+rotate+rtn:bits=4", "test");
+  const auto taken = take_folded_scale(setting, "test");
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->alpha, 0.5);
+  EXPECT_EQ(setting, setting_object("rotate+rtn:bits=4", "test"));
+  EXPECT_FALSE(take_folded_scale(setting, "test"));
+  setting = setting_object("scale:fold+f16", "test");
+  EXPECT_TRUE(take_folded_scale(setting, "test"));
+  EXPECT_EQ(setting, setting_object("f16", "test"));
+  for (const char* other : {"scale+rtn:bits=4", "rtn:bits=4"}) {
+    setting = setting_object(other, "test");
+    EXPECT_FALSE(take_folded_scale(setting, "test"));
+    EXPECT_EQ(setting, setting_object(other, "test"));
+  }
 }
 
 TEST(TransformedQuantizerTest, RefusesSettingsNamingTheKey) {

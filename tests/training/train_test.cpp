@@ -310,6 +310,7 @@ TEST_F(TrainTest, QuantizersThatCannotBeTrainedWith) {
   fails(R"({"quantizer": "rtn:bits=4", "step": "learned"})", "unknown key");
   fails(R"({"quantizer": "rotate+rtn:bits=4", "clipped": true})", "clipped");
   fails(R"({"quantizer": "rtn:bits=4,sym", "activations": {"bits": 8, "granularity": "tensor"}})", "each token");
+  fails(R"({"quantizer": "rotate+rtn:bits=4", "activations": {"bits": 8}})", "a weight with transforms");
 }
 
 TEST(TrainingConfig, RefusesWhatItDoesNotKnow) {

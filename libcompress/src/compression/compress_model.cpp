@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "band_allocation.h"
+#include "input_folding.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/core/error.h"
@@ -52,9 +53,10 @@ class Compression {
         plan_(plan),
         options_(options),
         progress_(std::move(progress)),
-        components_(model_components(model)) {
+        components_(model_components(model)),
+        settings_(resolve_plan(plan, components_)),
+        folding_(model, components_, settings_) {
     report_.parameters = model.parameters();
-    settings_ = resolve_plan(plan, components_);
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ComponentSetting& setting = settings_[i];
       const bool chosen_here = !is_open(setting) && !setting.setting.is_null();
@@ -67,6 +69,7 @@ class Compression {
       const std::string key = options.work_key + "\n" + to_json(plan).dump();
       checkpoint_.emplace(options.work / "weights", key, options.replace);
     }
+    fold_input_scales();
   }
 
   CompressionReport run(const std::filesystem::path& out) {
@@ -81,7 +84,7 @@ class Compression {
     }
     for (const std::string& tensor : uncompressed_tensors(model_)) {
       const TensorInfo& info = model_.tensors->info(tensor);
-      const CompressedWeight kept = keep_exactly(model_.tensors->read(tensor), tensor);
+      const CompressedWeight kept = keep_exactly(folding_.model().tensors->read(tensor), tensor);
       writer.add(tensor, info.shape, kept);
       report_.kept_parameters += info.elements();
       report_.kept_bytes += payload_bytes(kept);
@@ -122,6 +125,25 @@ class Compression {
                    "statistics of the linears' inputs",
                    "give calibration texts, or a method without statistics such as rtn"});
     }
+  }
+
+  void fold_input_scales() {
+    if (folding_.empty()) return;
+    for (std::size_t i = 0; i < components_.size(); ++i) {
+      if (!folding_.scales_input(i) || !has_input_grid(components_[i])) continue;
+      throw Error({components_[i].name,
+                   fmt::format("activations {} with {}", describe(*plan_.activations), name(folding_.options(i))),
+                   "ranges of each token: calibration knows those of inputs that are not scaled",
+                   "choose granularity \"token\", or leave out the scale"});
+    }
+    const StageTimer timer("input scales");
+    std::vector<std::string> ignored;  // of candidates
+    folding_.choose(
+        options_.statistics,
+        [&](std::size_t i, const Matrix& weight, const std::shared_ptr<const LayerStats>& known) {
+          return compress(i, weight, known, ignored);
+        },
+        checkpoint_ ? &*checkpoint_ : nullptr, progress_);
   }
 
   // Whether the component's input is rounded.
@@ -169,15 +191,18 @@ class Compression {
   FinishedComponent finish_component(std::size_t i) {
     const StageTimer timer("compression");
     const ModelComponent& component = components_[i];
-    const Matrix weight = model_.tensors->read(component.tensor);
+    const Matrix weight = folding_.model().tensors->read(component.tensor);
     const Quantizer* quantizer = quantizers_[i].get();
     FinishedComponent finished;
+    if (folding_.stores_scale(i)) {
+      finished.warnings.push_back("nothing before it can take the scale of its input, which is stored");
+    }
     std::shared_ptr<const LayerStats> known;
     const bool of_open_precision = rates_ && rates_->contains(i);
     const bool wanted =
         of_open_precision || (quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component);
     if (wanted && options_.statistics != nullptr) {
-      known = options_.statistics->statistics(component);
+      known = folding_.scaled(i, options_.statistics->statistics(component));
     }
     if (of_open_precision) {
       LayerStats stats = known != nullptr ? *known : LayerStats{};
@@ -188,7 +213,7 @@ class Compression {
     } else {
       finished.weight = compress(i, weight, known, finished.warnings);
     }
-    if (rounds_input(component)) IntegerWeight::require_packable(view(finished.weight), component.name);
+    if (rounds_input(component)) require_integer_product(view(finished.weight), *plan_.activations, component.name);
     if (has_input_grid(component)) finished.input = input_grid(component, known.get());
     finished.relative_error = squared_error(weight.view(), finished.weight).relative();
     return finished;
@@ -215,6 +240,7 @@ class Compression {
     line.quantizer = quantizer != nullptr            ? quantizer->name()
                      : rates_ && rates_->contains(i) ? rates_->quantizer_name(i)
                                                      : line.format;
+    if (folding_.scales_input(i)) line.quantizer = name(folding_.options(i)) + "+" + line.quantizer;
     line.parameters = component.parameters();
     line.bytes = payload_bytes(shape);
     line.bits_per_weight = bits_per_weight(shape);
@@ -230,18 +256,24 @@ class Compression {
     return line;
   }
 
+  // At most what a tensor takes that is kept.
+  std::uint64_t kept_bytes(const std::string& tensor) const {
+    const Matrix kept = model_.tensors->read(tensor);
+    return folding_.may_widen(tensor) ? kept.size() * sizeof(float) : payload_bytes(keep_exactly(kept, tensor));
+  }
+
   // Bytes of everything but the components of open width.
   std::uint64_t other_bytes() const {
     std::uint64_t bytes = 0;
     for (const std::string& tensor : uncompressed_tensors(model_)) {
-      bytes += payload_bytes(keep_exactly(model_.tensors->read(tensor), tensor));
+      bytes += kept_bytes(tensor);
     }
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ModelComponent& component = components_[i];
       if (has_input_grid(component)) bytes += input_grid_bytes;
       if (is_open(settings_[i])) continue;
       if (quantizers_[i] == nullptr) {
-        bytes += payload_bytes(keep_exactly(model_.tensors->read(component.tensor), component.name));
+        bytes += kept_bytes(component.tensor);
         continue;
       }
       const auto predicted = quantizers_[i]->predicted_bytes(component.rows, component.cols);
@@ -383,7 +415,8 @@ class Compression {
   const CompressOptions& options_;
   ProgressCallback progress_;
   std::vector<ModelComponent> components_;
-  std::vector<ComponentSetting> settings_;              // as components_
+  std::vector<ComponentSetting> settings_;  // as components_, without scales that are folded
+  InputFolding folding_;
   std::vector<std::unique_ptr<Quantizer>> quantizers_;  // as components_; null: kept exactly
   ActivationQuantization activations_;
   std::optional<RateAllocation> rates_;

@@ -29,6 +29,8 @@ Archive open_archive(const std::filesystem::path& folder, const std::string& key
   return Archive::open(folder, key, ArchiveCompression::none);
 }
 
+std::string input_scales_item(const std::string& component) { return "input_scales/" + component; }
+
 nlohmann::json describe(const FinishedComponent& finished) {
   const WeightLayout shape = layout(finished.weight);
   nlohmann::json json = {{"rows", rows(shape)},
@@ -55,6 +57,24 @@ void CompressionCheckpoint::store(const std::string& component, const FinishedCo
     bytes.insert(bytes.end(), data.begin(), data.end());
   }
   archive_.write_bytes(component, bytes, {{description_attribute, describe(finished).dump()}});
+}
+
+bool CompressionCheckpoint::contains_input_scales(const std::string& component) const {
+  return archive_.contains(input_scales_item(component));
+}
+
+std::vector<float> CompressionCheckpoint::load_input_scales(const std::string& component, std::size_t factors) const {
+  const Matrix stored = archive_.read(input_scales_item(component));
+  if (stored.rows() != 1 || stored.cols() != factors) {
+    throw Error({component,
+                 fmt::format("unfinished work with {} x {} scales of its input", stored.rows(), stored.cols()),
+                 fmt::format("{}", factors), "delete the folder of unfinished work"});
+  }
+  return {stored.span().begin(), stored.span().end()};
+}
+
+void CompressionCheckpoint::store_input_scales(const std::string& component, std::span<const float> scales) {
+  archive_.write(input_scales_item(component), ConstMatrixView(scales.data(), 1, scales.size()));
 }
 
 FinishedComponent CompressionCheckpoint::load(const std::string& component) const {

@@ -135,6 +135,18 @@ DenseWeight encode_dense(ConstMatrixView weight, DenseType type, const std::stri
   return out;
 }
 
+float rounded_to(DenseType type, float value) {
+  switch (type) {
+    case DenseType::f32:
+      return value;
+    case DenseType::f16:
+      return half_to_float(float_to_half(value));
+    case DenseType::bf16:
+      return bfloat16_to_float(float_to_bfloat16(value));
+  }
+  return value;
+}
+
 DenseType exact_dense_type(ConstMatrixView weight) {
   for (const DenseType type : {DenseType::f16, DenseType::bf16}) {
     if (holds_exactly(weight, type)) return type;

@@ -45,17 +45,6 @@ std::vector<float> decode_input_scales(const TransformedView& weight) {
   return scales;
 }
 
-// S_in diag(c), the last thing that a row is multiplied by; empty when there is nothing to do.
-std::vector<float> column_factors(const TransformedView& weight) {
-  std::vector<float> factors;
-  if (weight.transform.input_block > 0) factors = decode_signs(weight.input_signs, weight.cols);
-  if (!weight.transform.input_scaled) return factors;
-  const std::vector<float> scales = decode_input_scales(weight);
-  if (factors.empty()) return scales;
-  for (std::size_t j = 0; j < factors.size(); ++j) factors[j] *= scales[j];
-  return factors;
-}
-
 // Rows of a block of rotated outputs, all of them at once.
 Matrix decode_output_block(const TransformedView& weight, std::size_t block_begin) {
   const std::size_t block = weight.transform.output_block;
@@ -178,6 +167,16 @@ void decode_rows(const TransformedView& weight, std::size_t row_begin, std::size
     float* row = rows.row(i).data();
     for (std::size_t j = 0; j < factors.size(); ++j) row[j] *= factors[j];
   }
+}
+
+std::vector<float> column_factors(const TransformedView& weight) {
+  std::vector<float> factors;
+  if (weight.transform.input_block > 0) factors = decode_signs(weight.input_signs, weight.cols);
+  if (!weight.transform.input_scaled) return factors;
+  const std::vector<float> scales = decode_input_scales(weight);
+  if (factors.empty()) return scales;
+  for (std::size_t j = 0; j < factors.size(); ++j) factors[j] *= scales[j];
+  return factors;
 }
 
 std::vector<float> decode_signs(std::span<const std::uint8_t> bits, std::size_t size) {

@@ -9,6 +9,7 @@
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "lcomp/formats/transformed_weight.h"
 #include "lcomp/kernels/integer_matmul.h"
 
 namespace lcomp {
@@ -24,6 +25,9 @@ void reserve(AlignedBuffer<T>& buffer, std::size_t size) {
 }  // namespace
 
 void IntegerWeight::require_packable(const CompressedWeightView& weight, const std::string& component) {
+  if (const auto* transformed = std::get_if<TransformedView>(&weight)) {
+    return require_packable(as_view(transformed->base), component);
+  }
   const auto refuse = [&](std::string found, std::string expected) {
     throw Error({component, std::move(found), std::move(expected),
                  "leave activations in floating point, or store the weight otherwise"});
@@ -49,6 +53,9 @@ void IntegerWeight::require_packable(const CompressedWeightView& weight, const s
 
 void IntegerWeight::pack(const CompressedWeightView& weight, std::size_t row_begin, std::size_t row_count,
                          const std::string& component) {
+  if (const auto* transformed = std::get_if<TransformedView>(&weight)) {
+    return pack(as_view(transformed->base), row_begin, row_count, component);
+  }
   require_packable(weight, component);
   const auto& stored = std::get<GroupedIntegerView>(weight);
   assert(row_begin <= stored.rows && row_count <= stored.rows - row_begin);
@@ -105,6 +112,17 @@ void IntegerWeight::pack(const CompressedWeightView& weight, std::size_t row_beg
       }
     }
   });
+}
+
+void require_integer_product(const CompressedWeightView& weight, const ActivationSetting& setting,
+                             const std::string& component) {
+  IntegerWeight::require_packable(weight, component);
+  const auto* transformed = std::get_if<TransformedView>(&weight);
+  if (transformed == nullptr || !setting.is_static()) return;
+  if (!transformed->transform.input_scaled && transformed->transform.input_block == 0) return;
+  throw Error({component, fmt::format("activations {} of a weight with transformed inputs", describe(setting)),
+               "ranges of each token: calibration knows those of inputs as they are",
+               "choose granularity \"token\", or no transforms"});
 }
 
 }  // namespace lcomp

@@ -102,7 +102,7 @@ IntegerPart WeightReader::integer_part(const TensorSource& source, const LinearS
                    where,
                    activations_->setting.symmetric,
                    std::nullopt};
-  IntegerWeight::require_packable(part.weight, where);
+  require_integer_product(part.weight, activations_->setting, where);
   if (activations_->setting.is_static()) {
     const auto grid = activations_->inputs.find(tensor);
     if (grid == activations_->inputs.end()) {

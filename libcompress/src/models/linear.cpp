@@ -12,6 +12,8 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
+#include "lcomp/kernels/activation_transform.h"
 #include "lcomp/kernels/integer_matmul.h"
 
 namespace lcomp {
@@ -26,9 +28,13 @@ struct LinearWeight::Packed {
 
 struct LinearWeight::PackedIntegers {
   struct Part {
-    IntegerWeight weight;
+    IntegerWeight weight;  // with rotated outputs, all rows of the blocks that the part's are of
+    std::size_t outputs = 0;
+    std::size_t row_begin = 0, first_row = 0;  // of the part, and of `weight`, in the stored weight
     bool symmetric = true;
     std::optional<InputGrid> input;
+    ActivationTransform transform;
+    bool shares_codes = false;  // its input becomes the same codes as that of the part before
   };
   std::vector<Part> parts;
   std::vector<float> bias;
@@ -92,7 +98,9 @@ struct MatrixMultiplier::State {
   dnnl::stream stream{engine};
   std::map<Shape, dnnl::matmul> primitives;
   AlignedBuffer<std::uint16_t> rounded;  // x in bfloat16
+  AlignedBuffer<float> transformed;      // x in the basis of a weight
   QuantizedRows codes;                   // x in integers
+  AlignedBuffer<float> rotated;          // outputs in the basis of a weight
 
   memory::data_type operand() const {
     return compute == ComputeType::bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
@@ -171,11 +179,20 @@ void MatrixMultiplier::pack(std::span<const IntegerPart> parts, std::span<const 
   out.out_features_ = 0;
   for (std::size_t p = 0; p < parts.size(); ++p) {
     const IntegerPart& part = parts[p];
-    packed.parts[p].weight.pack(part.weight, part.row_begin, part.rows, part.name);
-    packed.parts[p].symmetric = part.symmetric;
-    packed.parts[p].input = part.input;
+    LinearWeight::PackedIntegers::Part& to = packed.parts[p];
+    to.transform = activation_transform(part.weight);
+    const std::size_t block = std::max<std::size_t>(1, to.transform.output_block);
+    to.first_row = part.row_begin / block * block;
+    const std::size_t last_row = divide_up(part.row_begin + part.rows, block) * block;
+    to.weight.pack(part.weight, to.first_row, last_row - to.first_row, part.name);
+    to.row_begin = part.row_begin;
+    to.outputs = part.rows;
+    to.symmetric = part.symmetric;
+    to.input = part.input;
+    to.shares_codes = p > 0 && to.input == packed.parts[p - 1].input && to.symmetric == packed.parts[p - 1].symmetric &&
+                      to.transform.has_inputs_of(packed.parts[p - 1].transform);
     out.out_features_ += part.rows;
-    out.in_features_ = packed.parts[p].weight.cols();
+    out.in_features_ = to.weight.cols();
     assert(out.in_features_ == packed.parts.front().weight.cols());
   }
   assert(bias.empty() || bias.size() == out.out_features_);
@@ -183,23 +200,43 @@ void MatrixMultiplier::pack(std::span<const IntegerPart> parts, std::span<const 
 
 void MatrixMultiplier::multiply_integers(ConstMatrixView x, const LinearWeight& weight, MatrixView<float> y) {
   const LinearWeight::PackedIntegers& packed = *weight.integers_;
-  QuantizedRows& codes = state_->codes;
+  State& s = *state_;
+  const auto room = [](AlignedBuffer<float>& buffer, std::size_t rows, std::size_t cols) {
+    if (buffer.size() < rows * cols) buffer = AlignedBuffer<float>(rows * cols);
+    return MatrixView<float>(buffer.data(), rows, cols);
+  };
   std::size_t first_output = 0;
-  for (std::size_t p = 0; p < packed.parts.size(); ++p) {
-    const auto& part = packed.parts[p];
-    // Parts share their input, and so, as a rule, its codes.
-    if (p == 0 || part.input != packed.parts[p - 1].input || part.symmetric != packed.parts[p - 1].symmetric) {
+  for (const auto& part : packed.parts) {
+    if (!part.shares_codes) {
+      ConstMatrixView input = x;
+      if (part.transform.changes_inputs()) {
+        const MatrixView<float> transformed = room(s.transformed, x.rows(), x.cols());
+        transform_inputs(part.transform, x, transformed);
+        input = transformed;
+      }
       if (part.input) {
-        quantize_rows(x, *part.input, part.symmetric, codes);
+        quantize_rows(input, *part.input, part.symmetric, s.codes);
       } else {
-        quantize_rows(x, part.symmetric, codes);
+        quantize_rows(input, part.symmetric, s.codes);
       }
     }
-    const std::size_t outputs = part.weight.rows();
     const std::span<const float> bias =
-        packed.bias.empty() ? std::span<const float>() : std::span(packed.bias).subspan(first_output, outputs);
-    lcomp::multiply(codes, part.weight, bias, y.cols_range(first_output, outputs));
-    first_output += outputs;
+        packed.bias.empty() ? std::span<const float>() : std::span(packed.bias).subspan(first_output, part.outputs);
+    const MatrixView<float> outputs = y.cols_range(first_output, part.outputs);
+    if (part.transform.output_block == 0) {
+      lcomp::multiply(s.codes, part.weight, bias, outputs);
+    } else {
+      const MatrixView<float> rotated = room(s.rotated, x.rows(), part.weight.rows());
+      lcomp::multiply(s.codes, part.weight, {}, rotated);
+      restore_outputs(part.transform, part.first_row, rotated);
+      const ConstMatrixView restored = rotated.cols_range(part.row_begin - part.first_row, part.outputs);
+      for (std::size_t i = 0; i < x.rows(); ++i) {
+        const auto from = restored.row(i);
+        const auto to = outputs.row(i);
+        for (std::size_t o = 0; o < to.size(); ++o) to[o] = bias.empty() ? from[o] : from[o] + bias[o];
+      }
+    }
+    first_output += part.outputs;
   }
 }
 

@@ -51,9 +51,9 @@ class LinearWeight {
 // Products go to oneDNN, which was chosen over OpenBLAS by measurement (benchmarks/models): for many rows packed
 // weights are faster than either library's sgemm, and for one row the packed weight is read once at memory speed.
 //   float32: float32 products and sums. bfloat16: both operands rounded to bfloat16, float32 sums.
-// Weights packed as codes are multiplied in integers whatever the compute type, with the same bits everywhere. Else,
-// the same inputs and thread count give the same bits; another thread count or another number of rows may round
-// differently.
+// Weights packed as codes are multiplied in integers whatever the compute type, with the same bits everywhere; inputs
+// of a transformed weight are transformed before they are rounded (kernels/activation_transform.h). Else, the same
+// inputs and thread count give the same bits; another thread count or another number of rows may round differently.
 class MatrixMultiplier {
  public:
   explicit MatrixMultiplier(ComputeType compute);

@@ -2,13 +2,36 @@
 
 #include <array>
 
+#include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/formats/compressed_weight_source.h"
 #include "norm_backward.h"
 
 namespace lcomp {
 
+namespace {
+
+bool rounds_inputs(const BackwardContext& context) {
+  const bool head = context.layer == context.config.num_layers();
+  return context.activations != nullptr && (!head || context.activations->head);
+}
+
+// Rounding is that of inputs as they are, not of what a transformed weight would make of them.
+void require_untransformed(const TensorSource& weights, std::span<const LinearSlices* const> parts) {
+  const auto* stored = dynamic_cast<const CompressedWeightSource*>(&weights);
+  for (const LinearSlices* part : parts) {
+    if (stored == nullptr || !std::holds_alternative<TransformedView>(stored->weight(part->weight.tensor))) continue;
+    throw Error({weights.where() + ": " + part->weight.tensor,
+                 "gradients with rounded activations of a weight with transforms", "a weight without transforms",
+                 "leave out \"transforms\" or \"activations\""});
+  }
+}
+
+}  // namespace
+
 void LinearBackward::read(const BackwardContext& context, std::span<const LinearSlices* const> parts,
                           Directions directions) {
+  if (rounds_inputs(context)) require_untransformed(context.weights, parts);
   switch (directions) {
     case Directions::forward:
       context.reader.read(context.weights, parts, context.multiplier, forward_);
@@ -36,8 +59,7 @@ void LinearBackward::begin(const BackwardContext& context, std::span<const Linea
 }
 
 ConstMatrixView LinearBackward::input(const BackwardContext& context, ConstMatrixView x) const {
-  const bool head = context.layer == context.config.num_layers();
-  if (context.activations == nullptr || (head && !context.activations->head)) return x;
+  if (!rounds_inputs(context)) return x;
   quantize_rows(x, context.activations->symmetric, codes_);
   if (rounded_.size() < x.size()) rounded_ = AlignedBuffer<float>(x.size());
   parallel_for(

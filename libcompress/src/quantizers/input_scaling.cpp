@@ -2,16 +2,39 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
+#include "method_string.h"
 
 namespace lcomp {
 namespace {
 
 constexpr double silent = 1e-4;  // root mean square of channels at rest, of the largest
+
+// c before it is rounded.
+std::vector<double> scales_of(std::vector<double> rms, double alpha) {
+  const double largest = rms.empty() ? 0 : *std::max_element(rms.begin(), rms.end());
+  if (largest == 0) return std::vector<double>(rms.size(), 1.0);
+  for (double& r : rms) r = std::max(r, silent * largest);
+  const double norm = std::sqrt(largest) * std::sqrt(*std::min_element(rms.begin(), rms.end()));
+  for (double& r : rms) r = std::pow(r / norm, -alpha);
+  return rms;
+}
+
+}  // namespace
+
+std::string name(const InputScalingOptions& options) {
+  const InputScalingOptions defaults;
+  MethodString text("scale");
+  text.flag("fold", options.fold);
+  if (options.alpha) text.add("alpha", *options.alpha);
+  if (options.steps != defaults.steps) text.add("steps", std::int64_t{options.steps});
+  return text.text();
+}
 
 std::vector<double> root_mean_squares(const LayerStats& stats, std::size_t cols, const std::string& component) {
   if (stats.hessian.size() == 0) {
@@ -34,19 +57,17 @@ std::vector<double> root_mean_squares(const LayerStats& stats, std::size_t cols,
   return rms;
 }
 
-}  // namespace
-
 std::vector<float> input_scales(const LayerStats& stats, std::size_t cols, double alpha, const std::string& component) {
-  std::vector<double> rms = root_mean_squares(stats, cols, component);
-  const double largest = rms.empty() ? 0 : *std::max_element(rms.begin(), rms.end());
-  std::vector<float> scales(cols, 1.0f);
-  if (largest == 0) return scales;
-  for (double& r : rms) r = std::max(r, silent * largest);
-  const double norm = std::sqrt(largest) * std::sqrt(*std::min_element(rms.begin(), rms.end()));
-  for (std::size_t j = 0; j < cols; ++j) {  // within 0.01 .. 100
-    scales[j] = half_to_float(float_to_half(static_cast<float>(std::pow(rms[j] / norm, -alpha))));
+  std::vector<float> scales;
+  for (const double c : scales_of(root_mean_squares(stats, cols, component), alpha)) {
+    scales.push_back(half_to_float(float_to_half(static_cast<float>(c))));
   }
   return scales;
+}
+
+std::vector<float> input_scales(std::vector<double> rms, double alpha) {
+  const std::vector<double> scales = scales_of(std::move(rms), alpha);
+  return {scales.begin(), scales.end()};
 }
 
 std::vector<double> alphas_to_try(const InputScalingOptions& options) {

@@ -117,6 +117,22 @@ std::vector<float> transform_input(std::span<const float> input, const LayerTran
   return out;
 }
 
+TransformedStats::TransformedStats(const LayerStats& stats, const LayerTransform& transform, std::size_t cols)
+    : view_(stats) {
+  if (stats.hessian.size() > 0 && stats.hessian.rows() == cols && stats.hessian.cols() == cols) {
+    hessian_ = transform_hessian(stats.hessian, transform);
+    view_.hessian = hessian_.view();
+  }
+  if (stats.mean.size() == cols) {
+    mean_ = transform_input(stats.mean, transform);
+    view_.mean = mean_;
+  }
+  if (transform.input_block == 0 && stats.absolute_maximum.size() == transform.input_scales.size()) {
+    absolute_maximum_ = transform_input(stats.absolute_maximum, transform);
+  }
+  if (transform.input_block > 0 || !transform.input_scales.empty()) view_.absolute_maximum = absolute_maximum_;
+}
+
 CompressedWeight undo_on_decoding(CompressedWeight base, const LayerTransform& transform) {
   if (transform.is_identity()) return base;
   TransformedWeight out;

@@ -264,6 +264,20 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
   return std::make_unique<TransformedQuantizer>(transforms, std::move(quantizer));
 }
 
+std::optional<InputScalingOptions> take_folded_scale(nlohmann::json& setting, const std::string& where) {
+  nlohmann::json object = setting_object(setting, where);
+  ConfigReader reader(object, where);
+  const std::optional<InputScalingOptions> scale = read_transforms(reader).scale;
+  for (const std::string& key : reader.unread_keys()) reader.ignore(key);
+  reader.finish();
+  if (!scale || !scale->fold) return std::nullopt;
+  nlohmann::json& transforms = object["transforms"];
+  transforms.erase(transforms.begin());  // scale comes first
+  if (transforms.empty()) object.erase("transforms");
+  setting = std::move(object);
+  return scale;
+}
+
 bool has_precision(const nlohmann::json& setting, const std::string& where) {
   const nlohmann::json object = setting_object(setting, where);
   return object.is_object() && object.value("method", nlohmann::json()) == "rate";

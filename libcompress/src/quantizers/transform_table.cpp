@@ -11,6 +11,7 @@ constexpr std::int64_t any_size = std::numeric_limits<std::int32_t>::max();
 
 InputScalingOptions read_scale(ConfigReader& reader) {
   InputScalingOptions options;
+  options.fold = reader.boolean_or("fold", options.fold);
   if (reader.has("alpha")) options.alpha = reader.real("alpha", 0, 1);
   options.steps = static_cast<int>(reader.integer_or("steps", options.steps, 1, 1000));
   return options;

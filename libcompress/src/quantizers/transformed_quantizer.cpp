@@ -19,14 +19,6 @@ LayerTransform rotation_of(const TransformOptions& options, std::size_t rows, st
   return options.rotate ? make_rotation(*options.rotate, rows, cols) : LayerTransform{};
 }
 
-std::string text_of(const InputScalingOptions& options) {
-  const InputScalingOptions defaults;
-  MethodString text("scale");
-  if (options.alpha) text.add("alpha", *options.alpha);
-  if (options.steps != defaults.steps) text.add("steps", std::int64_t{options.steps});
-  return text.text();
-}
-
 std::string text_of(const RotationOptions& options) {
   const RotationOptions defaults;
   MethodString text("rotate");
@@ -61,24 +53,8 @@ CompressedWeight TransformedQuantizer::quantize_transformed(ConstMatrixView weig
                                                             const std::string& component) const {
   if (transform.is_identity()) return inner_->quantize(weight, stats, component);
   const Matrix transformed = transform_weight(weight, transform);
-  LayerStats inner_stats = stats;
-  Matrix hessian;
-  // One of another size is for `inner` to refuse.
-  if (stats.hessian.size() > 0 && stats.hessian.rows() == weight.cols() && stats.hessian.cols() == weight.cols()) {
-    hessian = transform_hessian(stats.hessian, transform);
-    inner_stats.hessian = hessian.view();
-  }
-  std::vector<float> mean;
-  if (stats.mean.size() == weight.cols()) {
-    mean = transform_input(stats.mean, transform);
-    inner_stats.mean = mean;
-  }
-  std::vector<float> absolute_maximum;
-  if (transform.input_block == 0 && stats.absolute_maximum.size() == transform.input_scales.size()) {
-    absolute_maximum = transform_input(stats.absolute_maximum, transform);
-  }
-  if (transform.input_block > 0 || !transform.input_scales.empty()) inner_stats.absolute_maximum = absolute_maximum;
-  return undo_on_decoding(inner_->quantize(transformed.view(), inner_stats, component), transform);
+  const TransformedStats inner_stats(stats, transform, weight.cols());
+  return undo_on_decoding(inner_->quantize(transformed.view(), inner_stats.view(), component), transform);
 }
 
 CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
@@ -138,7 +114,7 @@ std::optional<std::uint64_t> TransformedQuantizer::predicted_bytes(std::size_t r
 
 std::string TransformedQuantizer::name() const {
   std::string text;
-  if (options_.scale) text += text_of(*options_.scale) + "+";
+  if (options_.scale) text += lcomp::name(*options_.scale) + "+";
   if (options_.rotate) text += text_of(*options_.rotate) + "+";
   return text + inner_->name();
 }

@@ -10,7 +10,6 @@
 #include "grid_range.h"
 #include "lcomp/compression/model_components.h"
 #include "lcomp/core/error.h"
-#include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/compressed_folder.h"
@@ -69,13 +68,6 @@ BandedIntegerWeight bands_of(const CompressedFolder* allocation, const ModelComp
   result.band_bits.assign(bands->band_bits.begin(), bands->band_bits.end());
   result.permutation.assign(bands->permutation.begin(), bands->permutation.end());
   return result;
-}
-
-void round_to(DenseType type, std::span<float> values) {
-  for (float& value : values) {
-    if (type == DenseType::f16) value = half_to_float(float_to_half(value));
-    if (type == DenseType::bf16) value = bfloat16_to_float(float_to_bfloat16(value));
-  }
 }
 
 // The layout of symmetric uniform grids; nothing where the quantizer makes others.
@@ -324,7 +316,7 @@ void ProjectedWeights::read_rows(std::string_view name, std::size_t row_begin, s
       return state_->original->read_rows(name, row_begin, row_count, out);
     }
     state_->parameters->read_rows(name, row_begin, row_count, out);
-    round_to(state_->setting.dense, out);
+    for (float& value : out) value = rounded_to(state_->setting.dense, value);
     return;
   }
   const ConstMatrixView rows = component->decoded.view().rows_range(row_begin, row_count);

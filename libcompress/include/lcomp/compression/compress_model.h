@@ -34,7 +34,7 @@ struct ComponentReport {
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
-  double relative_error = 0;  // sum (w - w^)^2 / sum w^2
+  double relative_error = 0;  // sum (w - w^)^2 / sum w^2; w with the scales that were folded
   double bits_slope = 0;      // rate-coded of chosen precision: d bits / d precision, about; else 0
   std::vector<std::string> warnings;
 };
@@ -56,12 +56,14 @@ nlohmann::json to_json(const CompressionReport& report);
 // float32. Norms and biases are kept exactly, in the smallest of f16, bf16 and f32 that holds all their values; so are
 // routers that the plan doesn't name. Quantizers that use statistics get those of options.statistics, in its order; a
 // component of which nothing is known is rounded (Quantizer::quantize_without_statistics), and for a linear the report
-// says so. With a target, the allocator first measures the squared error of components at the widths it considers,
-// rounded without statistics. With "activations" in the plan, the folder says how inputs are rounded, and has their
-// grids where ranges are fixed, from the same statistics. The folder appears when it is complete; an exception,
-// Interrupted included, leaves nothing behind. Throws Error for a plan that doesn't fit the model, a target that can't
-// be reached (saying the smallest size that can), weights that hold NaN or infinity, and an existing `out` without
-// replace. Same model and plan: the same bytes, whatever the number of threads.
+// says so. Input scales that a method folds (InputScalingOptions::fold) are chosen first and go into norms and linears,
+// which then differ from the original's; the function is kept up to float32's rounding. With a target, the allocator
+// first measures the squared error of components at the widths it considers, rounded without statistics. With
+// "activations" in the plan, the folder says how inputs are rounded, and has their grids where ranges are fixed, from
+// the same statistics. The folder appears when it is complete; an exception, Interrupted included, leaves nothing
+// behind. Throws Error for a plan that doesn't fit the model, a target that can't be reached (saying the smallest size
+// that can), weights that hold NaN or infinity, and an existing `out` without replace. Same model and plan: the same
+// bytes, whatever the number of threads.
 CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
                                  const std::filesystem::path& out, const CompressOptions& options = {},
                                  ProgressCallback progress = {});

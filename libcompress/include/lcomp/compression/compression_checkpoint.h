@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ class CompressionCheckpoint {
   // Throws Error for a damaged item.
   FinishedComponent load(const std::string& component) const;
   void store(const std::string& component, const FinishedComponent& finished);
+
+  // The scales [factors] of the input that a component is the first to read, where they were chosen beforehand.
+  bool contains_input_scales(const std::string& component) const;
+  std::vector<float> load_input_scales(const std::string& component, std::size_t factors) const;
+  void store_input_scales(const std::string& component, std::span<const float> scales);
 
  private:
   Archive archive_;

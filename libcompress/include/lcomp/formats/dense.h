@@ -35,6 +35,9 @@ std::vector<PartDeclaration> declared_parts(const DenseLayout& layout, const std
 // and values too large for the type.
 DenseWeight encode_dense(ConstMatrixView weight, DenseType type, const std::string& component);
 
+// The value of `type` nearest to `value`, ties to even; infinity beyond its largest.
+float rounded_to(DenseType type, float value);
+
 // The smallest type that holds every value exactly: f16, else bf16, else f32.
 DenseType exact_dense_type(ConstMatrixView weight);
 

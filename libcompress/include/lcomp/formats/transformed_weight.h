@@ -51,6 +51,9 @@ void check_contents(const TransformedView& weight, const std::string& where);
 // results everywhere, row by row or together.
 void decode_rows(const TransformedView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out);
 
+// S_in diag(c), [cols]; empty where both are the identity.
+std::vector<float> column_factors(const TransformedView& weight);
+
 // Bits of signs: `size` values 1 or -1 from the bits described above, and back.
 std::vector<float> decode_signs(std::span<const std::uint8_t> bits, std::size_t size);
 std::vector<std::uint8_t> encode_signs(std::span<const float> signs);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lcomp/core/matrix.h"
+#include "lcomp/formats/activation_quantization.h"
 #include "lcomp/formats/compressed_weight.h"
 #include "lcomp/kernels/quantized_rows.h"
 
@@ -20,10 +21,11 @@ namespace lcomp {
 class IntegerWeight {
  public:
   // Rows [row_begin, row_begin + row_count) of a stored weight, over what was held before; memory is kept when it is
-  // large enough. Throws Error naming `component` for what integers can't multiply exactly: formats other than grouped
-  // integer, 1 bit (its zero point is 1/2), zero points in f16, groups of several a row whose size is no multiple of 4,
-  // and groups of more than 32768 columns, beyond which a 32-bit sum could overflow: |code - zero_point| <= 255 on both
-  // sides, with every intermediate below 255 * 256 * group_size < 2^31.
+  // large enough. Of a transformed weight those of its base: what the transform does is then for the activations
+  // (activation_transform.h). Throws Error naming `component` for what integers can't multiply exactly: formats other
+  // than grouped integer, 1 bit (its zero point is 1/2), zero points in f16, groups of several a row whose size is no
+  // multiple of 4, and groups of more than 32768 columns, beyond which a 32-bit sum could overflow: |code - zero_point|
+  // <= 255 on both sides, with every intermediate below 255 * 256 * group_size < 2^31.
   void pack(const CompressedWeightView& weight, std::size_t row_begin, std::size_t row_count,
             const std::string& component);
   // What pack() would throw, without packing.
@@ -57,5 +59,10 @@ class IntegerWeight {
 // Cost: tokens * in * out products of bytes, four to an instruction and lane where the processor has AVX512-VNNI, two
 // (as 16-bit integers) elsewhere through Highway; benchmarks/kernels compares both with float32.
 void multiply(const QuantizedRows& x, const IntegerWeight& weight, std::span<const float> bias, MatrixView<float> y);
+
+// Throws Error naming `component` for a weight that a model with these activations can't be run with: as
+// IntegerWeight::pack, and for fixed ranges where the inputs are transformed, whose ranges calibration doesn't see.
+void require_integer_product(const CompressedWeightView& weight, const ActivationSetting& setting,
+                             const std::string& component);
 
 }  // namespace lcomp

@@ -89,7 +89,8 @@ struct GradientOptions {
 // residual streams in float32 (a mixture: three) + what is used of memory_limit and activation_limit. Products are in
 // float32, sums over chunks of tokens too: about 1e-6 of a tensor's norm from the same in double. The same call with
 // the same thread count gives the same bits. Throws Error for a decoder that computes in bfloat16 or with integer
-// activations, for options.activations with fixed ranges or of a mixture of experts, for an id outside the vocabulary,
+// activations, for options.activations with fixed ranges, of a mixture of experts or of weights that are stored with
+// transforms (whose inputs a model rounds in their basis, not as they are), for an id outside the vocabulary,
 // a batch in which no token has a cost, a weight that is not finite (naming the tensor), and a cost, a residual stream
 // or a gradient that is not finite (naming the layer or the tensor).
 double gradients(Decoder& decoder, const TokenBatch& batch, LogitCost& cost, GradientVisitor& visitor,

@@ -7,6 +7,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/quantizers/quantizer.h"
 
 namespace lcomp {
 
@@ -53,6 +54,22 @@ Matrix transform_hessian(ConstMatrixView hessian, const LayerTransform& transfor
 
 // T x of one vector [cols].
 std::vector<float> transform_input(std::span<const float> input, const LayerTransform& transform);
+
+// What is known of x', from what is known of x: its Hessian and mean, where they are of `cols` inputs; its absolute
+// maximum where it is scaled only, nothing where it is rotated; the rest as it is. A Hessian of another size is left
+// for others to refuse. Must not outlive `stats`.
+class TransformedStats {
+ public:
+  TransformedStats(const LayerStats& stats, const LayerTransform& transform, std::size_t cols);
+  TransformedStats(const TransformedStats&) = delete;
+  TransformedStats& operator=(const TransformedStats&) = delete;
+  const LayerStats& view() const { return view_; }
+
+ private:
+  Matrix hessian_;
+  std::vector<float> mean_, absolute_maximum_;
+  LayerStats view_;
+};
 
 // A weight W' as it was stored, with what undoes the transform around it; `base` itself for the identity. `base` must
 // not be a transformed weight (asserted).

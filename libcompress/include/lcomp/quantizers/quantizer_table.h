@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/quantizers/banded_quantizer.h"
+#include "lcomp/quantizers/input_scaling.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/rate_coded_quantizer.h"
 
@@ -59,9 +61,10 @@ namespace lcomp {
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
 // Any of them may have "transforms", done before and undone by decoding, in this order (transformed_quantizer.h); bits
 // 16 is plain f16, without them:
-//   {"transforms": [{"transform": "scale", "alpha": 0.5, "steps": 20},
+//   {"transforms": [{"transform": "scale", "fold": false, "alpha": 0.5, "steps": 20},
 //                   {"transform": "rotate", "block": 64, "outputs": true, "output_block": 64, "paley": false,
 //                    "seed": 0}], "method": ...}
+//       fold          into what makes the inputs, where compress_model() can; default false
 //       alpha         0 .. 1; default: searched for. Needs calibration
 //       steps         of that search; default 20
 //       block         the most inputs that are mixed; default as many as possible
@@ -83,6 +86,10 @@ std::unique_ptr<Quantizer> make_quantizer(const nlohmann::json& setting, const s
 
 // True when the method of this setting stores weights at a chosen width, so that an allocator may set "bits".
 bool has_bits(const nlohmann::json& setting, const std::string& where);
+
+// Takes the transform `scale` with "fold" out of a setting and returns its options; nothing where there is none, and
+// the setting stays as it is. Throws as make_quantizer() for transforms that are wrong.
+std::optional<InputScalingOptions> take_folded_scale(nlohmann::json& setting, const std::string& where);
 
 // True when the method is rate-coded, so that an allocator may choose its precision.
 bool has_precision(const nlohmann::json& setting, const std::string& where);
