@@ -1,10 +1,10 @@
 #include "lcomp/quantizers/gptq.h"
 
 #include <benchmark/benchmark.h>
-#include <cblas.h>
 
 #include <algorithm>
 #include <chrono>
+#include <oneapi/dnnl/dnnl.h>
 #include <vector>
 
 #include "lcomp/core/rng.h"
@@ -12,7 +12,7 @@
 #include "lcomp/quantizers/hessian_factor.h"
 #include "lcomp/quantizers/proxy_error.h"
 
-// GPTQ of a square layer and its parts, on all threads, next to a matrix product of the same size. gptq_per_product is
+// GPTQ of a layer and its parts, on all threads, next to a matrix product (oneDNN's) of the same size. gptq_per_product is
 // the measure that a busy machine spoils least: both are timed in turn, and the median of the ratios is what counts.
 // The reference code's way takes 7 n^3 / 3 operations (two factorisations, an inverse, the updates), 7/6 of the
 // product's.
@@ -29,16 +29,15 @@ Layer make_layer(std::size_t n) {
   for (float& w : layer.weight.span()) w = static_cast<float>(0.02 * rng.normal());
   Matrix inputs(n, n);
   for (float& x : inputs.span()) x = static_cast<float>(rng.normal());
-  const int size = static_cast<int>(n);
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, size, size, size, 2.0f / static_cast<float>(n), inputs.data(),
-              size, inputs.data(), size, 0, layer.hessian.data(), size);
+  const auto size = static_cast<dnnl_dim_t>(n);
+  dnnl_sgemm('T', 'N', size, size, size, 2.0f / static_cast<float>(n), inputs.data(), size, inputs.data(), size, 0,
+             layer.hessian.data(), size);
   return layer;
 }
 
 void product(const Layer& layer, Matrix& out) {
-  const int size = static_cast<int>(out.rows());
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, size, size, size, 1, layer.weight.data(), size,
-              layer.hessian.data(), size, 0, out.data(), size);
+  const auto size = static_cast<dnnl_dim_t>(out.rows());
+  dnnl_sgemm('N', 'N', size, size, size, 1, layer.weight.data(), size, layer.hessian.data(), size, 0, out.data(), size);
 }
 
 GptqOptions options(std::size_t group_size, bool act_order) {

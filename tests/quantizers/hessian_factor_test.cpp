@@ -149,6 +149,17 @@ TEST(HessianFactorTest, FewerTokensThanColumnsAreEnoughWithDamping) {
   EXPECT_TRUE(factor_hessian(h.view(), {0.0, true}, "w").warning);
 }
 
+// Rank 100 of 300 and hardly any damping: float32 would leave an error of 1e-3 in the pivots of the rest.
+TEST(HessianFactorTest, IsFoundInDoubleWhereColumnsNearlyFollowFromOthers) {
+  constexpr std::size_t n = 300;
+  const Matrix h = correlated_layer(1, n, 11, 100).hessian;
+  const HessianFactor factor = factor_hessian(h.view(), {1e-5, true}, "w");
+  std::vector<double> expected = damped(h, factor);
+  ASSERT_FALSE(upper_root(std::vector<double>(expected).data(), n, n, 1e4));
+  ASSERT_TRUE(upper_root(expected.data(), n, n));
+  for (std::size_t i = 0; i < n; ++i) ASSERT_FLOAT_EQ(factor.root(i, i), static_cast<float>(expected[i * n + i])) << i;
+}
+
 TEST(HessianFactorTest, RefusesWhatIsNoHessian) {
   const auto refusal = [](Matrix h, double damping = 0.01) -> std::string {
     try {
@@ -176,23 +187,43 @@ TEST(HessianFactorTest, RefusesWhatIsNoHessian) {
   EXPECT_THAT(refusal(with(0, 0, 100), std::numeric_limits<double>::quiet_NaN()), HasSubstr("damping"));
 }
 
-TEST(UpperRootTest, FactorsInPlaceWithAStride) {
+template <class T>
+void expect_root_in_place(double tolerance) {
   constexpr std::size_t n = 300, stride = 311;
   const Matrix h = correlated_layer(1, n, 2).hessian;
-  std::vector<double> matrix(n * stride, 1e30);
+  std::vector<T> matrix(n * stride, T{1e30f});
   for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = i; j < n; ++j) matrix[i * stride + j] = static_cast<double>(h(i, j));
+    for (std::size_t j = i; j < n; ++j) matrix[i * stride + j] = static_cast<T>(h(i, j));
   }
   ASSERT_TRUE(upper_root(matrix.data(), n, stride));
   for (std::size_t i = 0; i < n; i += 7) {
     for (std::size_t j = i; j < n; ++j) {
       double sum = 0;
-      for (std::size_t k = j; k < n; ++k) sum += matrix[i * stride + k] * matrix[j * stride + k];
+      for (std::size_t k = j; k < n; ++k) {
+        sum += static_cast<double>(matrix[i * stride + k]) * static_cast<double>(matrix[j * stride + k]);
+      }
       const double scale = std::sqrt(static_cast<double>(h(i, i)) * static_cast<double>(h(j, j)));
-      ASSERT_NEAR(sum, static_cast<double>(h(i, j)), 1e-13 * scale);
+      ASSERT_NEAR(sum, static_cast<double>(h(i, j)), tolerance * scale);
     }
   }
-  EXPECT_EQ(matrix[n], 1e30);  // between the rows
+  EXPECT_EQ(matrix[n], T{1e30f});  // between the rows
+}
+
+TEST(UpperRootTest, FactorsInPlaceWithAStride) {
+  expect_root_in_place<double>(1e-13);
+  expect_root_in_place<float>(2e-7);
+}
+
+TEST(UpperRootTest, RefusesMoreInflationThanAsked) {
+  // R = [[0.8, 0.6], [0, 1]]: 1 / 0.8^2 = 1.5625 for the first column, 1 for the last.
+  const auto accepts = [](auto one, double most_inflation) {
+    std::vector<decltype(one)> matrix = {one, static_cast<decltype(one)>(0.6f), 0, one};
+    return upper_root(matrix.data(), 2, 2, most_inflation);
+  };
+  for (const auto& [most, accepted] : {std::pair{1.56, false}, std::pair{1.57, true}}) {
+    EXPECT_EQ(accepts(1.0, most), accepted);
+    EXPECT_EQ(accepts(1.0f, most), accepted);
+  }
 }
 
 }  // namespace

@@ -1,18 +1,15 @@
 #include "lcomp/quantizers/error_feedback.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cassert>
 #include <numeric>
 #include <vector>
 
-#include "blas_int.h"
 #include "feedback_kernels.h"
+#include "float_product.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
-#include "single_threaded_blas.h"
 
 namespace lcomp {
 namespace {
@@ -111,7 +108,7 @@ void Slab::load(ConstMatrixView weight) {
   }
 }
 
-// W + S R_BB^-1; transposed, R_BB^T X^T = S^T.
+// W + S R_BB^-1 = W + X. X R_BB = S is solved for -X, so that what each column takes from the later ones is added.
 void Slab::update_groups_that_begin_in(std::size_t begin, std::size_t end) {
   if (options_.group_size == 0) return;
   const std::size_t last_begin = (end - 1) / options_.group_size * options_.group_size;
@@ -119,12 +116,20 @@ void Slab::update_groups_that_begin_in(std::size_t begin, std::size_t end) {
   const std::size_t groups_end = last_begin + std::min(options_.group_size, cols_ - last_begin);
   const std::size_t count = groups_end - begin;
   if (updated_.rows() < count) updated_ = Matrix(count, stride_);
+  const auto solved = [&](std::size_t j) { return updated_.data() + (j - begin) * stride_; };
   std::copy_n(sums(begin), count * stride_, updated_.data());
-  if (begin > 0) {
-    cblas_strsm(CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, blas_int(count), blas_int(stride_), 1,
-                root(begin, begin), blas_int(cols_), updated_.data(), blas_int(stride_));
+  for (std::size_t first = begin; begin > 0 && first < groups_end;) {
+    const std::size_t last = first + std::min(columns_together, groups_end - first);
+    for (std::size_t j = first; j < last; ++j) {
+      const float factor = -1 / *root(j, j);
+      std::transform(solved(j), solved(j) + stride_, solved(j), [factor](float sum) { return factor * sum; });
+      push_errors(solved(j), 1, root(j, j + 1), cols_, last - j - 1, stride_, stride_, solved(j + 1));
+    }
+    push_errors(solved(first), last - first, root(first, last), cols_, groups_end - last, stride_, stride_,
+                solved(last));
+    first = last;
   }
-  add_scaled(errors(begin), updated_.data(), 1, count * stride_, updated_.data());
+  add_scaled(errors(begin), updated_.data(), -1, count * stride_, updated_.data());
 }
 
 bool Slab::round_block(ColumnRounder& rounder, std::size_t begin, std::size_t end) {
@@ -154,9 +159,8 @@ bool Slab::round_column(ColumnRounder& rounder, std::size_t j, std::size_t block
 // Adds what columns done_begin ... done_end - 1 give to the sums of columns begin ... end - 1.
 void Slab::update_sums(std::size_t done_begin, std::size_t done_end, std::size_t begin, std::size_t end) {
   if (begin >= end) return;
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(end - begin), blas_int(stride_),
-              blas_int(done_end - done_begin), 1, root(done_begin, begin), blas_int(cols_), errors(done_begin),
-              blas_int(stride_), 1, sums(begin), blas_int(stride_));
+  add_transposed_product({root(done_begin, begin), done_end - done_begin, end - begin, cols_},
+                         {errors(done_begin), done_end - done_begin, stride_}, {sums(begin), end - begin, stride_});
 }
 
 }  // namespace
@@ -167,7 +171,6 @@ void round_with_feedback(ConstMatrixView weight, const HessianFactor& factor, co
                          const MakeColumnRounder& make_rounder, const std::string& component) {
   assert(weight.cols() == factor.size() && options.block_size > 0);
   parallel_chunks(0, weight.rows(), rows_of_slab(weight.rows()), [&](std::size_t first, std::size_t last) {
-    const SingleThreadedBlas alone;
     Slab slab(factor, options, last - first);
     slab.load(weight.rows_range(first, last - first));
     const std::unique_ptr<ColumnRounder> rounder = make_rounder(first, last - first);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "lcomp/core/error.h"
@@ -17,6 +18,7 @@ namespace lcomp {
 namespace {
 
 constexpr std::size_t rows_together = 64;
+constexpr double most_inflation_in_float32 = 200;
 
 void check(ConstMatrixView hessian, const HessianFactorOptions& options, const std::string& component) {
   if (!(options.damping >= 0 && options.damping <= 1)) {
@@ -36,20 +38,22 @@ void check(ConstMatrixView hessian, const HessianFactorOptions& options, const s
   });
 }
 
-// H[order, order] + added * I on and above the diagonal, in double, rows `stride` apart.
+// H[order, order] + added * I on and above the diagonal, rows `stride` apart.
+template <class T>
 void copy_damped(ConstMatrixView hessian, const HessianFactor& factor, std::span<const double> diagonal, double added,
-                 double* out, std::size_t stride) {
+                 T* out, std::size_t stride) {
   const std::size_t n = hessian.rows();
   parallel_chunks(0, n, rows_together, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       const float* row = hessian.row(factor.order[i]).data();
-      out[i * stride + i] = diagonal[factor.order[i]] + added;
-      for (std::size_t j = i + 1; j < n; ++j) out[i * stride + j] = static_cast<double>(row[factor.order[j]]);
+      out[i * stride + i] = static_cast<T>(diagonal[factor.order[i]] + added);
+      for (std::size_t j = i + 1; j < n; ++j) out[i * stride + j] = static_cast<T>(row[factor.order[j]]);
     }
   });
 }
 
-void copy_root(const double* in, std::size_t stride, Matrix& root) {
+template <class T>
+void copy_root(const T* in, std::size_t stride, Matrix& root) {
   parallel_chunks(0, root.rows(), rows_together, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       float* row = root.row(i).data();
@@ -57,6 +61,20 @@ void copy_root(const double* in, std::size_t stride, Matrix& root) {
       for (std::size_t j = i; j < root.cols(); ++j) row[j] = static_cast<float>(in[i * stride + j]);
     }
   });
+}
+
+// Finds factor.root with factor.damping. False when upper_root finds none.
+template <class T>
+bool find_root(ConstMatrixView hessian, std::span<const double> diagonal, double mean, double most_inflation,
+               HessianFactor& factor) {
+  const std::size_t n = hessian.rows();
+  const std::size_t stride = n + 8;  // rows a power of two apart would fall on the same cache lines
+  AlignedBuffer<T> matrix(n * stride);
+  copy_damped(hessian, factor, diagonal, factor.damping * mean, matrix.data(), stride);
+  if (!upper_root(matrix.data(), n, stride, most_inflation)) return false;
+  factor.root = Matrix(n, n);
+  copy_root(matrix.data(), stride, factor.root);
+  return true;
 }
 
 }  // namespace
@@ -81,11 +99,11 @@ HessianFactor factor_hessian(ConstMatrixView hessian, const HessianFactorOptions
                      [&](std::uint32_t a, std::uint32_t b) { return by[a] > by[b]; });
   }
   const double mean = std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(n);
-  const std::size_t stride = n + 8;  // rows a power of two apart would fall on the same cache lines
-  AlignedBuffer<double> matrix(n * stride);
   for (factor.damping = options.damping;;) {
-    copy_damped(hessian, factor, diagonal, factor.damping * mean, matrix.data(), stride);
-    if (upper_root(matrix.data(), n, stride)) break;
+    if (find_root<float>(hessian, diagonal, mean, most_inflation_in_float32, factor) ||
+        find_root<double>(hessian, diagonal, mean, std::numeric_limits<double>::infinity(), factor)) {
+      return factor;
+    }
     if (factor.damping >= 1) {
       throw Error({component, fmt::format("a Hessian that is not positive definite with damping {}", factor.damping),
                    "a positive semidefinite one", "calibrate again, on more tokens"});
@@ -94,9 +112,6 @@ HessianFactor factor_hessian(ConstMatrixView hessian, const HessianFactorOptions
     factor.warning = fmt::format("{}: the Hessian is not positive definite with damping {}; raised to {}", component,
                                  options.damping, factor.damping);
   }
-  factor.root = Matrix(n, n);
-  copy_root(matrix.data(), stride, factor.root);
-  return factor;
 }
 
 Matrix inverse_root(const HessianFactor& factor) {
