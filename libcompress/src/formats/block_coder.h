@@ -30,10 +30,9 @@ inline constexpr int escape_piece_bits = 12;  // an escaped code is written in t
 // then the stream, little-endian.
 std::vector<std::uint8_t> encode_block(const BlockModel& model, std::span<const std::int32_t> codes);
 
-// The inverse: writes the levels [rows, cols], or the codes themselves where as_codes. Returns false for bytes that no
-// encoder wrote; reads and writes nothing out of bounds whatever they are.
-bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes,
-                  std::span<std::int32_t> out);
+// The inverse: writes the codes [rows, cols]. Returns false for bytes that no encoder wrote; reads and writes nothing
+// out of bounds whatever they are.
+bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, std::span<std::int32_t> codes);
 
 // -log2 of what the tables give each code, summed by row and by column: added to [rows], [cols].
 void add_code_bits(const BlockModel& model, std::span<const std::int32_t> codes, std::span<double> row_bits,

@@ -27,6 +27,14 @@ std::uint32_t take_bits(std::uint32_t& x, int bits, const std::uint8_t*& at) {
   return value;
 }
 
+// An escaped code, from the state of its coder.
+std::int32_t take_escaped(std::uint32_t& x, const std::uint8_t*& at) {
+  const std::uint32_t low = take_bits(x, escape_piece_bits, at);
+  const std::uint32_t high = take_bits(x, escape_piece_bits, at);
+  const std::uint32_t bits = high << escape_piece_bits | low;
+  return static_cast<std::int32_t>(bits << 8) >> 8;  // 24 bits with a sign
+}
+
 }  // namespace
 
 bool CoderCursor::begin(std::span<const std::uint8_t> bytes, std::size_t lanes) {
@@ -57,7 +65,7 @@ bool CoderCursor::finished(std::size_t lanes) const {
 }
 
 void decode_group(const GroupDecoder& decoder, CoderCursor& cursor, int row_class, const std::int32_t* column_classes,
-                  std::size_t size, std::uint32_t* states, std::int32_t* out) {
+                  std::size_t size, const std::uint32_t* states, std::int32_t* codes) {
   std::array<ClassCode, coder_lanes> how;
   std::array<bool, coder_lanes> escaped{};
   const bool chained = decoder.trellis.memory() > 0;
@@ -68,67 +76,103 @@ void decode_group(const GroupDecoder& decoder, CoderCursor& cursor, int row_clas
     const std::uint32_t entry =
         decoder.tables->slots[CodeTables::index(parity, how[l].table_class)].entries[x & slot_mask];
     x = refilled((entry >> 12 & 0xfffu) * (x >> CodeTables::probability_bits) + (entry & 0xfffu), cursor.at);
-    escaped[l] = entry >> 24 == CodeTables::escape;
-    out[l] = static_cast<std::int32_t>(entry >> 24) - CodeTables::half_alphabet;
+    codes[l] = static_cast<std::int32_t>(entry) >> 24;
+    escaped[l] = codes[l] == static_cast<std::int32_t>(CodeTables::escape) - CodeTables::half_alphabet;
   }
   for (std::size_t l = 0; l < size; ++l) {
     const int extra = how[l].extra_bits;
     if (extra == 0) continue;
-    out[l] = out[l] * (1 << extra) + static_cast<std::int32_t>(take_bits(cursor.states[l], extra, cursor.at));
+    codes[l] = codes[l] * (1 << extra) + static_cast<std::int32_t>(take_bits(cursor.states[l], extra, cursor.at));
   }
   for (std::size_t l = 0; l < size; ++l) {
-    if (escaped[l]) out[l] = take_escaped(cursor.states[l], cursor.at);
-  }
-  for (std::size_t l = 0; chained && l < size; ++l) {
-    const std::int32_t code = out[l];
-    if (!decoder.as_codes) out[l] = decoder.trellis.level(states[l], code);
-    states[l] = decoder.trellis.next(states[l], code);
+    if (escaped[l]) codes[l] = take_escaped(cursor.states[l], cursor.at);
   }
 }
 
-std::int32_t take_escaped(std::uint32_t& x, const std::uint8_t*& at) {
-  const std::uint32_t low = take_bits(x, escape_piece_bits, at);
-  const std::uint32_t high = take_bits(x, escape_piece_bits, at);
-  const std::uint32_t bits = high << escape_piece_bits | low;
-  return static_cast<std::int32_t>(bits << 8) >> 8;  // 24 bits with a sign
+const std::uint8_t* take_escaped_codes(const std::uint8_t* at, std::int32_t mark, std::uint32_t* coder_states,
+                                       std::int32_t* codes) {
+  for (std::size_t l = 0; l < coder_lanes; ++l) {
+    if (codes[l] == mark) codes[l] = take_escaped(coder_states[l], at);
+  }
+  return at;
 }
 
-BlockReader::BlockReader(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes)
+void advance_states(const Trellis& trellis, const std::int32_t* codes, std::size_t size, std::uint32_t* states) {
+  for (std::size_t l = 0; l < size; ++l) states[l] = trellis.next(states[l], codes[l]);
+}
+
+void codes_to_weights(const Trellis& trellis, const std::int32_t* codes, const std::uint32_t* states,
+                      const RowSteps& steps, std::size_t size, float* weights) {
+  for (std::size_t l = 0; l < size; ++l) {
+    const std::int32_t level = trellis.level(states[l], codes[l]);
+    const float step = steps.base * (steps.powers[l] * steps.octave);
+    weights[l] = level == 0 ? 0.0F : static_cast<float>(level) * step;
+  }
+}
+
+BlockReader::BlockReader(const BlockModel& model, std::span<const std::uint8_t> bytes)
     : model_(model),
-      decoder_{&CodeTables::of(model.trellis.spacing(), model.shape), model.trellis, as_codes},
+      decoder_{&CodeTables::of(model.trellis.spacing(), model.shape), model.trellis},
       column_classes_(model.col_classes.begin(), model.col_classes.end()),
-      largest_column_class_(*std::max_element(column_classes_.begin(), column_classes_.end())),
       states_(column_classes_.size(), 0),
-      good_(cursor_.begin(bytes, lanes())) {}
+      good_(cursor_.begin(bytes, lanes())) {
+  for (std::size_t begin = 0; begin < cols(); begin += coder_lanes) {
+    const auto first = column_classes_.begin() + static_cast<std::ptrdiff_t>(begin);
+    largest_classes_.push_back(*std::max_element(first, first + static_cast<std::ptrdiff_t>(std::min(coder_lanes, cols() - begin))));
+  }
+}
 
-bool BlockReader::read_row(std::span<std::int32_t> out) {
-  const std::size_t cols = column_classes_.size();
-  assert(row_ < model_.row_classes.size() && out.size() == cols);
+GroupClasses BlockReader::begin_row() {
+  assert(row_ < model_.row_classes.size());
   const int row_class = model_.row_classes[row_];
   if (row_++ % model_.chain_rows == 0) std::fill(states_.begin(), states_.end(), 0u);
-  const bool has_extra_bits = row_class + largest_column_class_ > CodeTables::largest_class;
-  const std::size_t groups = cols / coder_lanes;
-  good_ = good_ && decode_groups_of_row(decoder_, cursor_, has_extra_bits, row_class, column_classes_.data(), groups,
-                                        states_.data(), out.data());
+  return {row_class, column_classes_.data(), largest_classes_.data()};
+}
+
+bool BlockReader::read_rest(const GroupClasses& classes, std::span<std::int32_t> codes) {
+  const std::size_t rest = cols() - codes.size();
+  good_ = good_ && cursor_.prepare_group();
+  if (good_) {
+    decode_group(decoder_, cursor_, classes.row, &column_classes_[rest], codes.size(), &states_[rest], codes.data());
+  }
+  return good_;
+}
+
+bool BlockReader::read_codes(std::span<std::int32_t> out) {
+  assert(out.size() == cols());
+  const GroupClasses classes = begin_row();
+  const std::size_t groups = cols() / coder_lanes;
+  good_ = good_ && decode_codes_of_row(decoder_, cursor_, classes, groups, states_.data(), out.data());
   const std::size_t rest = groups * coder_lanes;  // where the last, shorter group begins
-  if (good_ && rest < cols) {
-    good_ = cursor_.prepare_group();
-    if (good_) {
-      decode_group(decoder_, cursor_, row_class, &column_classes_[rest], cols - rest, &states_[rest], &out[rest]);
-    }
+  if (rest < cols() && read_rest(classes, out.subspan(rest))) {
+    advance_states(decoder_.trellis, &out[rest], cols() - rest, &states_[rest]);
+  }
+  return good_;
+}
+
+bool BlockReader::read_weights(const RowSteps& steps, std::span<float> out) {
+  assert(out.size() == cols());
+  const GroupClasses classes = begin_row();
+  const std::size_t groups = cols() / coder_lanes;
+  good_ = good_ && decode_weights_of_row(decoder_, cursor_, classes, steps, groups, states_.data(), out.data());
+  const std::size_t rest = groups * coder_lanes;
+  std::array<std::int32_t, coder_lanes> codes;
+  const std::span<std::int32_t> codes_of_rest = std::span(codes).first(cols() - rest);
+  if (rest < cols() && read_rest(classes, codes_of_rest)) {
+    codes_to_weights(decoder_.trellis, codes.data(), &states_[rest], steps.from(rest), cols() - rest, &out[rest]);
+    advance_states(decoder_.trellis, codes.data(), cols() - rest, &states_[rest]);
   }
   return good_;
 }
 
 bool BlockReader::finished() const { return good_ && row_ == model_.row_classes.size() && cursor_.finished(lanes()); }
 
-bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes,
-                  std::span<std::int32_t> out) {
+bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, std::span<std::int32_t> codes) {
   const std::size_t cols = model.col_classes.size();
-  assert(out.size() == model.row_classes.size() * cols);
-  BlockReader reader(model, bytes, as_codes);
+  assert(codes.size() == model.row_classes.size() * cols);
+  BlockReader reader(model, bytes);
   for (std::size_t i = 0; i < model.row_classes.size(); ++i) {
-    if (!reader.read_row(out.subspan(i * cols, cols))) return false;
+    if (!reader.read_codes(codes.subspan(i * cols, cols))) return false;
   }
   return reader.finished();
 }

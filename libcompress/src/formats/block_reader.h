@@ -15,21 +15,26 @@ namespace lcomp {
 class BlockReader {
  public:
   // Keeps views of `bytes` and of what `model` views.
-  BlockReader(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes);
+  BlockReader(const BlockModel& model, std::span<const std::uint8_t> bytes);
 
-  // The next row's levels, or codes, [cols]. False when the bytes can't be a block of this model's: `out` has no
-  // meaning then.
-  bool read_row(std::span<std::int32_t> out);
+  // The next row, [cols]: its codes, or its weights under these steps. False when the bytes can't be a block of this
+  // model's: `out` has no meaning then.
+  bool read_codes(std::span<std::int32_t> out);
+  bool read_weights(const RowSteps& steps, std::span<float> out);
   // Whether all rows were read, and the bytes held nothing else.
   bool finished() const;
 
  private:
-  std::size_t lanes() const { return std::min(coder_lanes, column_classes_.size()); }
+  std::size_t cols() const { return column_classes_.size(); }
+  std::size_t lanes() const { return std::min(coder_lanes, cols()); }
+  GroupClasses begin_row();
+  // The codes of the columns behind the last whole group.
+  bool read_rest(const GroupClasses& classes, std::span<std::int32_t> codes);
 
   const BlockModel model_;
   const GroupDecoder decoder_;
   const std::vector<std::int32_t> column_classes_;
-  const int largest_column_class_;
+  std::vector<std::int32_t> largest_classes_;  // of each 32 columns
   std::vector<std::uint32_t> states_;  // of the trellis
   std::size_t row_ = 0;
   CoderCursor cursor_;

@@ -34,18 +34,18 @@ struct CodeTables {
     std::uint16_t frequency[alphabet];
     std::uint16_t begin[alphabet];
   };
-  // What a slot of a table decodes to: symbol << 24 | frequency << 12 | slot - begin.
+  // What a slot of a table decodes to: high << 24 | frequency << 12 | slot - begin, high = half_alphabet for an escape.
   struct Slots {
     std::uint32_t entries[total];
   };
 
-  std::vector<Table> tables;  // [2 parities, classes]
+  std::vector<Table> tables;  // [classes, 2 parities]
   std::vector<Slots> slots;   // likewise
-  std::vector<float> bits;    // [2, classes, alphabet]: -log2 of the frequencies' shares; of absent ones the escape's
+  std::vector<float> bits;    // [classes, 2, alphabet]: -log2 of the frequencies' shares; of absent ones the escape's
   std::vector<float> magnitude;  // [classes]: mean |level|, over both parities
 
   static std::size_t index(unsigned parity, int table_class) {
-    return parity * classes + static_cast<std::size_t>(table_class - smallest_class);
+    return 2 * static_cast<std::size_t>(table_class - smallest_class) + parity;
   }
 
   // spacing: distance of the levels that a state offers, 1 (plain) or 2 (trellis; parity 1: odd levels). Made at the

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "block_coder.h"
+#include "step_table.h"
 
 namespace lcomp {
 
@@ -41,25 +42,39 @@ struct CoderCursor {
 struct GroupDecoder {
   const CodeTables* tables = nullptr;
   Trellis trellis{0};
-  bool as_codes = false;  // codes, not levels
 };
 
-// Decodes one group of up to 32 columns, one after the other. column_classes, states (of the trellis) and out belong to
-// the group's columns.
+// Classes of a row and of its columns, and the largest of each group's columns.
+struct GroupClasses {
+  int row = 0;
+  const std::int32_t* columns = nullptr;  // [cols]
+  const std::int32_t* largest = nullptr;  // [groups of 32]
+};
+
+// Decodes the codes of one group of up to 32 columns, one after the other. column_classes, states (of the trellis) and
+// codes belong to the group's columns.
 void decode_group(const GroupDecoder& decoder, CoderCursor& cursor, int row_class, const std::int32_t* column_classes,
-                  std::size_t size, std::uint32_t* states, std::int32_t* out);
+                  std::size_t size, const std::uint32_t* states, std::int32_t* codes);
 
-// An escaped code, from the state of its coder.
-std::int32_t take_escaped(std::uint32_t& x, const std::uint8_t*& at);
+// The escaped ones of a group of 32, those that are `mark`, from the states of their coders. Returns where the stream
+// goes on.
+const std::uint8_t* take_escaped_codes(const std::uint8_t* at, std::int32_t mark, std::uint32_t* coder_states,
+                                       std::int32_t* codes);
 
-// What decode_group() does for `groups` groups of 32, with the coders in the lanes of vectors (Highway). False when the
-// stream ended before the last of them. has_extra_bits: whether any of the classes has.
-bool decode_groups_of_row(const GroupDecoder& decoder, CoderCursor& cursor, bool has_extra_bits, int row_class,
-                          const std::int32_t* column_classes, std::size_t groups, std::uint32_t* states,
-                          std::int32_t* out);
+// The states of the trellis after codes. [size]
+void advance_states(const Trellis& trellis, const std::int32_t* codes, std::size_t size, std::uint32_t* states);
 
-// weights[j] = levels[j] * (base_step * powers[row_step + column_steps[j]]), both products rounded; 0 for level 0.
-void levels_to_weights(const std::int32_t* levels, float base_step, const float* powers, int row_step,
-                       const std::int32_t* column_steps, std::size_t size, float* weights);
+// The weights of codes in states: level times step, rounded; 0 for level 0. [size]
+void codes_to_weights(const Trellis& trellis, const std::int32_t* codes, const std::uint32_t* states,
+                      const RowSteps& steps, std::size_t size, float* weights);
+
+// What decode_group() and advance_states() do for `groups` groups of 32, with the coders in the lanes of vectors
+// (Highway). False when the stream ended before the last of them.
+bool decode_codes_of_row(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
+                         std::size_t groups, std::uint32_t* states, std::int32_t* codes);
+
+// The same, with codes_to_weights().
+bool decode_weights_of_row(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
+                           const RowSteps& steps, std::size_t groups, std::uint32_t* states, float* weights);
 
 }  // namespace lcomp

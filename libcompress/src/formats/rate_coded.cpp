@@ -17,6 +17,7 @@
 #include "lcomp/core/sizes.h"
 #include "rate_coded_blocks.h"
 #include "side_information.h"
+#include "step_table.h"
 
 namespace lcomp {
 namespace {
@@ -72,7 +73,7 @@ std::span<const std::uint8_t> bytes_of_block(const RateCodedView& weight, std::s
 
 void decode_codes_of_block(const RateCodedView& weight, const SideInformation& side, std::size_t block,
                            std::span<std::int32_t> codes) {
-  if (!decode_block(block_model(weight, side, block), bytes_of_block(weight, block), true, codes)) {
+  if (!decode_block(block_model(weight, side, block), bytes_of_block(weight, block), codes)) {
     throw damaged_block(weight, block);
   }
 }
@@ -204,20 +205,22 @@ void decode_rows(const RateCodedView& weight, std::size_t row_begin, std::size_t
   if (row_count == 0) return;
   const SideInformation side = side_of(weight, "rate-coded weight");
   const std::vector<float> powers = step_powers(weight.steps_per_octave);
+  StepTable steps(powers, weight.steps_per_octave, side.col_steps);
   const float base = base_step(weight);
-  const std::vector<std::int32_t> column_steps(side.col_steps.begin(), side.col_steps.end());
-  std::vector<std::int32_t> levels(weight.cols);
+  std::vector<std::int32_t> skipped(weight.cols);
   const std::size_t row_end = row_begin + row_count;
   for (std::size_t block = row_begin / weight.block_rows; block * weight.block_rows < row_end; ++block) {
-    BlockReader reader(block_model(weight, side, block), bytes_of_block(weight, block), false);
+    BlockReader reader(block_model(weight, side, block), bytes_of_block(weight, block));
     const std::size_t first = block * weight.block_rows;
     const std::size_t last = first + rows_of_block(weight, block);
     for (std::size_t i = first; i < std::min(last, row_end); ++i) {
-      if (!reader.read_row(levels)) throw damaged_block(weight, block);
-      if (i < row_begin) continue;
+      if (i < row_begin) {
+        if (!reader.read_codes(skipped)) throw damaged_block(weight, block);
+        continue;
+      }
       const float gain = side.row_gains.empty() ? 1.0F : 1 + static_cast<float>(side.row_gains[i]) / row_gain_unit;
-      levels_to_weights(levels.data(), base * gain, powers.data(), side.row_steps[i], column_steps.data(), weight.cols,
-                        &out[(i - row_begin) * weight.cols]);
+      const std::span<float> row = out.subspan((i - row_begin) * weight.cols, weight.cols);
+      if (!reader.read_weights(steps.row(side.row_steps[i], base * gain), row)) throw damaged_block(weight, block);
     }
     if (last <= row_end && !reader.finished()) throw damaged_block(weight, block);
   }
