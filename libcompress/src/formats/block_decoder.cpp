@@ -114,13 +114,9 @@ BlockReader::BlockReader(const BlockModel& model, std::span<const std::uint8_t> 
     : model_(model),
       decoder_{&CodeTables::of(model.trellis.spacing(), model.shape), model.trellis},
       column_classes_(model.col_classes.begin(), model.col_classes.end()),
+      largest_classes_(largest_of_groups(column_classes_)),
       states_(column_classes_.size(), 0),
-      good_(cursor_.begin(bytes, lanes())) {
-  for (std::size_t begin = 0; begin < cols(); begin += coder_lanes) {
-    const auto first = column_classes_.begin() + static_cast<std::ptrdiff_t>(begin);
-    largest_classes_.push_back(*std::max_element(first, first + static_cast<std::ptrdiff_t>(std::min(coder_lanes, cols() - begin))));
-  }
-}
+      good_(cursor_.begin(bytes, lanes())) {}
 
 GroupClasses BlockReader::begin_row() {
   assert(row_ < model_.row_classes.size());

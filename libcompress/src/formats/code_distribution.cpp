@@ -48,9 +48,15 @@ double mass(double low, double high, int shape) {
   return sum * step;
 }
 
+// Of one table: frequencies that sum to total, and where each begins. A frequency may be 0: such codes are written as
+// escapes.
+struct Table {
+  std::array<std::uint16_t, CodeTables::alphabet> frequency{}, begin{};
+};
+
 // Frequencies with sum `total`: those of the cells, rounded down; what is left goes to the likeliest. Cells of less
 // than half a slot get none.
-CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int shape) {
+Table make_table(int spacing, unsigned parity, int table_class, int shape) {
   const double mean = quarter_octaves(table_class);
   std::array<double, CodeTables::alphabet> masses{};
   double sum = 0;
@@ -76,7 +82,7 @@ CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int 
     sum = sum + cell;
     if (cell > masses[likeliest]) likeliest = symbol;
   }
-  CodeTables::Table table{};
+  Table table{};
   const double scale = static_cast<double>(CodeTables::total - 1) / sum;
   std::uint32_t used = 1;  // the escape
   table.frequency[CodeTables::escape] = 1;
@@ -99,7 +105,7 @@ CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int 
   return table;
 }
 
-CodeTables::Slots make_slots(const CodeTables::Table& table) {
+CodeTables::Slots make_slots(const Table& table) {
   constexpr std::uint32_t half_alphabet = CodeTables::half_alphabet;
   CodeTables::Slots slots{};
   for (std::size_t symbol = 0; symbol < CodeTables::alphabet; ++symbol) {
@@ -116,14 +122,16 @@ CodeTables make_tables(int spacing, int shape) {
   for (int c = CodeTables::smallest_class; c <= CodeTables::largest_class; ++c) {
     std::array<double, 2> means{};  // by parity
     for (unsigned parity = 0; parity < 2; ++parity) {
-      const CodeTables::Table table = make_table(spacing, parity, c, shape);
-      out.tables.push_back(table);
+      const Table table = make_table(spacing, parity, c, shape);
       out.slots.push_back(make_slots(table));
       const float of_escape = static_cast<float>(CodeTables::probability_bits) + 24;
       for (std::size_t symbol = 0; symbol < CodeTables::alphabet; ++symbol) {
+        const bool escaped = symbol == CodeTables::escape || table.frequency[symbol] == 0;
+        const std::size_t stored = escaped ? CodeTables::escape : symbol;
+        out.intervals.push_back((escaped ? CodeTables::escape_flag : 0u) |
+                                std::uint32_t{table.frequency[stored]} << 12 | table.begin[stored]);
         const double share = static_cast<double>(table.frequency[symbol]) / CodeTables::total;
-        out.bits.push_back(symbol == CodeTables::escape || share == 0 ? of_escape
-                                                                      : -static_cast<float>(std::log2(share)));
+        out.bits.push_back(escaped ? of_escape : -static_cast<float>(std::log2(share)));
         if (symbol == CodeTables::escape) continue;
         const int code = static_cast<int>(symbol) - CodeTables::half_alphabet;
         means[parity] += share * std::abs(spacing * code + (spacing == 2 ? static_cast<int>(parity) : 0));
