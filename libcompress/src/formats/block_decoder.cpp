@@ -64,14 +64,14 @@ bool CoderCursor::finished(std::size_t lanes) const {
                                   [](std::uint32_t x) { return x == least_coder_state; });
 }
 
-void decode_group(const GroupDecoder& decoder, CoderCursor& cursor, int row_class, const std::int32_t* column_classes,
-                  std::size_t size, const std::uint32_t* states, std::int32_t* codes) {
+void decode_group(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t begin, std::size_t size,
+                  std::int32_t* codes) {
+  CoderCursor& cursor = *row.cursor;
   std::array<ClassCode, coder_lanes> how;
   std::array<bool, coder_lanes> escaped{};
-  const bool chained = decoder.trellis.memory() > 0;
   for (std::size_t l = 0; l < size; ++l) {
-    how[l] = class_code(row_class + column_classes[l]);
-    const unsigned parity = chained ? states[l] & 1u : 0;
+    how[l] = class_code(row.classes.row + row.classes.columns[begin + l]);
+    const unsigned parity = row.states[begin + l] & 1u;  // 0 without a trellis
     std::uint32_t& x = cursor.states[l];
     const std::uint32_t entry =
         decoder.tables->slots[CodeTables::index(parity, how[l].table_class)].entries[x & slot_mask];
@@ -101,13 +101,15 @@ void advance_states(const Trellis& trellis, const std::int32_t* codes, std::size
   for (std::size_t l = 0; l < size; ++l) states[l] = trellis.next(states[l], codes[l]);
 }
 
-void codes_to_weights(const Trellis& trellis, const std::int32_t* codes, const std::uint32_t* states,
-                      const RowSteps& steps, std::size_t size, float* weights) {
+void decode_group_to_weights(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t begin, std::size_t size) {
+  std::array<std::int32_t, coder_lanes> codes;
+  decode_group(decoder, row, begin, size, codes.data());
   for (std::size_t l = 0; l < size; ++l) {
-    const std::int32_t level = trellis.level(states[l], codes[l]);
-    const float step = steps.base * (steps.powers[l] * steps.octave);
-    weights[l] = level == 0 ? 0.0F : static_cast<float>(level) * step;
+    const std::int32_t level = decoder.trellis.level(row.states[begin + l], codes[l]);
+    const float step = row.steps.base * (row.steps.powers[begin + l] * row.steps.octave);
+    row.weights[begin + l] = level == 0 ? 0.0F : static_cast<float>(level) * step;
   }
+  advance_states(decoder.trellis, codes.data(), size, row.states + begin);
 }
 
 BlockReader::BlockReader(const BlockModel& model, std::span<const std::uint8_t> bytes)
@@ -118,46 +120,59 @@ BlockReader::BlockReader(const BlockModel& model, std::span<const std::uint8_t> 
       states_(column_classes_.size(), 0),
       good_(cursor_.begin(bytes, lanes())) {}
 
-GroupClasses BlockReader::begin_row() {
+RowOfBlock BlockReader::next_row() {
   assert(row_ < model_.row_classes.size());
-  const int row_class = model_.row_classes[row_];
+  RowOfBlock row;
+  row.cursor = &cursor_;
+  row.classes = {model_.row_classes[row_], column_classes_.data(), largest_classes_.data()};
+  row.states = states_.data();
   if (row_++ % model_.chain_rows == 0) std::fill(states_.begin(), states_.end(), 0u);
-  return {row_class, column_classes_.data(), largest_classes_.data()};
+  return row;
 }
 
-bool BlockReader::read_rest(const GroupClasses& classes, std::span<std::int32_t> codes) {
-  const std::size_t rest = cols() - codes.size();
-  good_ = good_ && cursor_.prepare_group();
-  if (good_) {
-    decode_group(decoder_, cursor_, classes.row, &column_classes_[rest], codes.size(), &states_[rest], codes.data());
-  }
-  return good_;
+RowOfBlock BlockReader::next_row(const RowSteps& steps, std::span<float> out) {
+  assert(out.size() == cols());
+  RowOfBlock row = next_row();
+  row.weights = out.data();
+  row.steps = steps;
+  return row;
 }
 
 bool BlockReader::read_codes(std::span<std::int32_t> out) {
   assert(out.size() == cols());
-  const GroupClasses classes = begin_row();
-  const std::size_t groups = cols() / coder_lanes;
-  good_ = good_ && decode_codes_of_row(decoder_, cursor_, classes, groups, states_.data(), out.data());
-  const std::size_t rest = groups * coder_lanes;  // where the last, shorter group begins
-  if (rest < cols() && read_rest(classes, out.subspan(rest))) {
-    advance_states(decoder_.trellis, &out[rest], cols() - rest, &states_[rest]);
+  RowOfBlock row = next_row();
+  row.codes = out.data();
+  good_ = good_ && decode_codes_of_row(decoder_, row, groups());
+  const std::size_t rest = groups() * coder_lanes;  // where the last, shorter group begins
+  if (rest == cols()) return good_;
+  good_ = good_ && cursor_.prepare_group();
+  if (good_) {
+    decode_group(decoder_, row, rest, cols() - rest, &out[rest]);
+    advance_states(decoder_.trellis, &out[rest], cols() - rest, row.states + rest);
   }
   return good_;
 }
 
 bool BlockReader::read_weights(const RowSteps& steps, std::span<float> out) {
-  assert(out.size() == cols());
-  const GroupClasses classes = begin_row();
-  const std::size_t groups = cols() / coder_lanes;
-  good_ = good_ && decode_weights_of_row(decoder_, cursor_, classes, steps, groups, states_.data(), out.data());
-  const std::size_t rest = groups * coder_lanes;
-  std::array<std::int32_t, coder_lanes> codes;
-  const std::span<std::int32_t> codes_of_rest = std::span(codes).first(cols() - rest);
-  if (rest < cols() && read_rest(classes, codes_of_rest)) {
-    codes_to_weights(decoder_.trellis, codes.data(), &states_[rest], steps.from(rest), cols() - rest, &out[rest]);
-    advance_states(decoder_.trellis, codes.data(), cols() - rest, &states_[rest]);
-  }
+  const RowOfBlock row = next_row(steps, out);
+  good_ = good_ && decode_weights_of_row(decoder_, row, groups());
+  return finish_weights(row);
+}
+
+bool BlockReader::read_weights(const RowSteps& steps, std::span<float> out, BlockReader& other,
+                               const RowSteps& other_steps, std::span<float> other_out) {
+  assert(decoder_.tables == other.decoder_.tables && cols() == other.cols());
+  const RowOfBlock row = next_row(steps, out);
+  const RowOfBlock other_row = other.next_row(other_steps, other_out);
+  good_ = other.good_ = good_ && other.good_ && decode_weights_of_rows(decoder_, row, other_row, groups());
+  return finish_weights(row) && other.finish_weights(other_row);
+}
+
+bool BlockReader::finish_weights(const RowOfBlock& row) {
+  const std::size_t rest = groups() * coder_lanes;
+  if (rest == cols()) return good_;
+  good_ = good_ && cursor_.prepare_group();
+  if (good_) decode_group_to_weights(decoder_, row, rest, cols() - rest);
   return good_;
 }
 

@@ -38,26 +38,26 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
 
-bool decode_codes_vector(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
-                         std::size_t groups, std::uint32_t* states, std::int32_t* codes) {
+bool decode_codes_vector(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups) {
   for (std::size_t begin = 0; begin < groups * coder_lanes; begin += coder_lanes) {
-    if (!cursor.prepare_group()) return false;
-    decode_group(decoder, cursor, classes.row, classes.columns + begin, coder_lanes, states + begin, codes + begin);
-    advance_states(decoder.trellis, codes + begin, coder_lanes, states + begin);
+    if (!row.cursor->prepare_group()) return false;
+    decode_group(decoder, row, begin, coder_lanes, row.codes + begin);
+    advance_states(decoder.trellis, row.codes + begin, coder_lanes, row.states + begin);
   }
   return true;
 }
 
-bool decode_weights_vector(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
-                           const RowSteps& steps, std::size_t groups, std::uint32_t* states, float* weights) {
-  std::int32_t codes[coder_lanes];
+bool decode_weights_vector(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups) {
   for (std::size_t begin = 0; begin < groups * coder_lanes; begin += coder_lanes) {
-    if (!cursor.prepare_group()) return false;
-    decode_group(decoder, cursor, classes.row, classes.columns + begin, coder_lanes, states + begin, codes);
-    codes_to_weights(decoder.trellis, codes, states + begin, steps.from(begin), coder_lanes, weights + begin);
-    advance_states(decoder.trellis, codes, coder_lanes, states + begin);
+    if (!row.cursor->prepare_group()) return false;
+    decode_group_to_weights(decoder, row, begin, coder_lanes);
   }
   return true;
+}
+
+bool decode_two_vector(const GroupDecoder& decoder, const RowOfBlock& row, const RowOfBlock& other,
+                       std::size_t groups) {
+  return decode_weights_vector(decoder, row, groups) && decode_weights_vector(decoder, other, groups);
 }
 
 #else
@@ -138,98 +138,130 @@ const std::uint8_t* take_extra_bits(const std::int32_t* column_classes, int row_
   return at;
 }
 
+// Makes sure of the bytes of a group. False when the stream has ended.
+HWY_INLINE bool prepare_group(CoderCursor& cursor, const std::uint8_t*& at) {
+  if (HWY_LIKELY(cursor.end - at >= static_cast<std::ptrdiff_t>(CoderCursor::margin))) return true;
+  cursor.at = at;
+  const bool good = cursor.prepare_group();
+  at = cursor.at;
+  return good;
+}
+
+// What the tables say of the codes of a vector's columns, from `col` on; `lane`: its first in the group.
+template <bool kChained>
+HWY_INLINE void take_symbols(const GroupDecoder& decoder, const RowOfBlock& row, bool has_extra_bits, std::size_t col,
+                             std::size_t lane, const std::uint8_t*& at, std::int32_t* codes) {
+  const U32 d;
+  const I32 di;
+  const auto smallest = hn::Set(di, CodeTables::smallest_class);
+  const auto mask = hn::Set(d, CodeTables::total - 1);
+  const auto* entries = reinterpret_cast<const std::int32_t*>(decoder.tables->slots.data()->entries);
+  std::uint32_t* coder_states = row.cursor->states.data() + lane;
+  auto classes = hn::Add(hn::Set(di, row.classes.row), hn::LoadU(di, row.classes.columns + col));
+  if (HWY_UNLIKELY(has_extra_bits)) {
+    classes = clamped(di, classes);
+    classes = hn::Sub(classes, hn::ShiftLeft<2>(extra_bits_of(di, classes)));
+  }
+  const auto table = hn::BitCast(d, hn::Sub(hn::Max(classes, smallest), smallest));
+  const auto x = hn::Load(d, coder_states);
+  auto index = hn::Or(hn::ShiftLeft<kParityBit + 1>(table), hn::And(x, mask));
+  if constexpr (kChained) {
+    const auto odd = hn::And(hn::LoadU(d, row.states + col), hn::Set(d, 1u));
+    index = hn::Or(index, hn::ShiftLeft<kParityBit>(odd));
+  }
+  const auto entry = hn::GatherIndex(di, entries, hn::BitCast(di, index));
+  hn::StoreU(hn::ShiftRight<24>(entry), di, codes + lane);
+  const auto bits = hn::BitCast(d, entry);
+  const auto frequency = hn::And(hn::ShiftRight<12>(bits), mask);
+  const auto next = hn::Add(hn::Mul(frequency, hn::ShiftRight<CodeTables::probability_bits>(x)), hn::And(bits, mask));
+  hn::Store(refill(d, next, at), d, coder_states);
+}
+
+// The rest of a group's codes, then the states after them, and the weights.
 template <bool kChained, bool kToWeights>
-bool decode_row(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes, const RowSteps& steps,
-                std::size_t groups, std::uint32_t* HWY_RESTRICT states, std::int32_t* HWY_RESTRICT codes_out,
-                float* HWY_RESTRICT weights) {
+HWY_INLINE void finish_group(const GroupDecoder& decoder, const RowOfBlock& row, bool has_extra_bits, std::size_t first,
+                             const std::uint8_t*& at, std::int32_t* codes) {
   const U32 d;
   const I32 di;
   const F32 df;
-  const auto row = hn::Set(di, classes.row);
-  const auto smallest = hn::Set(di, CodeTables::smallest_class);
-  const auto mask = hn::Set(d, CodeTables::total - 1);
-  const auto one = hn::Set(d, 1u);
-  const auto parity_mask = hn::Set(d, decoder.trellis.parity_mask());
-  const auto input_mask = hn::Set(d, decoder.trellis.input_mask());
-  const auto base = hn::Set(df, steps.base);
-  const auto octave = hn::Set(df, steps.octave);
-  const auto* entries = reinterpret_cast<const std::int32_t*>(decoder.tables->slots.data()->entries);
   const std::size_t lanes = hn::Lanes(d);
-  HWY_ALIGN std::int32_t group_codes[coder_lanes];
-  const std::uint8_t* at = cursor.at;
-
-  for (std::size_t g = 0; g < groups; ++g) {
-    if (HWY_UNLIKELY(cursor.end - at < static_cast<std::ptrdiff_t>(CoderCursor::margin))) {
-      cursor.at = at;
-      if (!cursor.prepare_group()) return false;
-      at = cursor.at;
+  auto most = hn::LoadU(di, codes);
+  for (std::size_t l = lanes; l < coder_lanes; l += lanes) most = hn::Max(most, hn::LoadU(di, codes + l));
+  std::int32_t mark = kEscape;
+  if (HWY_UNLIKELY(has_extra_bits)) {
+    mark = std::numeric_limits<std::int32_t>::min();
+    at = take_extra_bits(row.classes.columns + first, row.classes.row, at, mark, row.cursor->states.data(), codes);
+  }
+  if (HWY_UNLIKELY(!hn::AllFalse(di, hn::Eq(most, hn::Set(di, kEscape))))) {
+    at = take_escaped_codes(at, mark, row.cursor->states.data(), codes);
+  }
+  if constexpr (!kChained && !kToWeights) return;
+  const auto one = hn::Set(d, 1u);
+  for (std::size_t l = 0; l < coder_lanes; l += lanes) {
+    auto level = hn::LoadU(di, codes + l);
+    if constexpr (kChained) {
+      const auto code = hn::BitCast(d, level);
+      const auto state = hn::LoadU(d, row.states + first + l);
+      const auto odd = hn::And(state, one);
+      const auto of_state = hn::And(hn::Sub(hn::Zero(d), odd), hn::Set(d, decoder.trellis.parity_mask()));
+      const auto of_code = hn::And(hn::Sub(hn::Zero(d), hn::And(code, one)), hn::Set(d, decoder.trellis.input_mask()));
+      hn::StoreU(hn::Xor(hn::ShiftRight<1>(state), hn::Xor(of_state, of_code)), d, row.states + first + l);
+      level = hn::BitCast(di, hn::Add(hn::Add(code, code), odd));
     }
-    const std::size_t first = g * coder_lanes;
-    std::int32_t* codes = kToWeights ? group_codes : codes_out + first;
-    const bool has_extra_bits = classes.row + classes.largest[g] > CodeTables::largest_class;
-    auto most = hn::Zero(di);  // its uppermost byte tells whether an escape is among the entries
-    for (std::size_t l = 0; l < coder_lanes; l += lanes) {
-      auto of_class = hn::Add(row, hn::LoadU(di, classes.columns + first + l));
-      if (HWY_UNLIKELY(has_extra_bits)) {
-        of_class = clamped(di, of_class);
-        of_class = hn::Sub(of_class, hn::ShiftLeft<2>(extra_bits_of(di, of_class)));
-      }
-      const auto table = hn::Sub(hn::Max(of_class, smallest), smallest);
-      const auto x = hn::Load(d, cursor.states.data() + l);
-      auto index = hn::Or(hn::ShiftLeft<kParityBit + 1>(hn::BitCast(d, table)), hn::And(x, mask));
-      if constexpr (kChained) {
-        index = hn::Or(index, hn::ShiftLeft<kParityBit>(hn::And(hn::LoadU(d, states + first + l), one)));
-      }
-      const auto entry = hn::GatherIndex(di, entries, hn::BitCast(di, index));
-      most = hn::Max(most, entry);
-      hn::StoreU(hn::ShiftRight<24>(entry), di, codes + l);
-      const auto bits = hn::BitCast(d, entry);
-      const auto frequency = hn::And(hn::ShiftRight<12>(bits), mask);
-      const auto next =
-          hn::Add(hn::Mul(frequency, hn::ShiftRight<CodeTables::probability_bits>(x)), hn::And(bits, mask));
-      hn::Store(refill(d, next, at), d, cursor.states.data() + l);
-    }
-    std::int32_t mark = kEscape;
-    if (HWY_UNLIKELY(has_extra_bits)) {
-      mark = std::numeric_limits<std::int32_t>::min();
-      at = take_extra_bits(classes.columns + first, classes.row, at, mark, cursor.states.data(), codes);
-    }
-    if (HWY_UNLIKELY(!hn::AllFalse(di, hn::Gt(most, hn::Set(di, (kEscape << 24) - 1))))) {
-      at = take_escaped_codes(at, mark, cursor.states.data(), codes);
-    }
-    if constexpr (!kChained && !kToWeights) continue;
-    for (std::size_t l = 0; l < coder_lanes; l += lanes) {
-      auto level = hn::LoadU(di, codes + l);
-      if constexpr (kChained) {
-        const auto code = hn::BitCast(d, level);
-        const auto state = hn::LoadU(d, states + first + l);
-        const auto odd = hn::And(state, one);
-        const auto of_state = hn::And(hn::Sub(hn::Zero(d), odd), parity_mask);
-        const auto of_code = hn::And(hn::Sub(hn::Zero(d), hn::And(code, one)), input_mask);
-        hn::StoreU(hn::Xor(hn::ShiftRight<1>(state), hn::Xor(of_state, of_code)), d, states + first + l);
-        level = hn::BitCast(di, hn::Add(hn::Add(code, code), odd));
-      }
-      if constexpr (kToWeights) {
-        const auto step = hn::Mul(base, hn::Mul(hn::LoadU(df, steps.powers + first + l), octave));
-        const auto value = hn::ConvertTo(df, level);
-        hn::StoreU(hn::IfThenZeroElse(hn::Eq(value, hn::Zero(df)), hn::Mul(value, step)), df, weights + first + l);
-      }
+    if constexpr (kToWeights) {
+      const auto power = hn::Mul(hn::LoadU(df, row.steps.powers + first + l), hn::Set(df, row.steps.octave));
+      const auto weight = hn::Mul(hn::ConvertTo(df, level), hn::Mul(hn::Set(df, row.steps.base), power));
+      const auto is_zero = hn::RebindMask(df, hn::Eq(level, hn::Zero(di)));  // where the step may be infinite
+      hn::StoreU(hn::IfThenZeroElse(is_zero, weight), df, row.weights + first + l);
     }
   }
-  cursor.at = at;
+}
+
+// A row of a block, or of two at once: their coders wait for memory at the same time.
+template <bool kChained, bool kToWeights, bool kTwo>
+bool decode_rows_of(const GroupDecoder& decoder, const RowOfBlock& row, const RowOfBlock& other, std::size_t groups) {
+  HWY_ALIGN std::int32_t group_codes[coder_lanes];
+  HWY_ALIGN std::int32_t other_codes[coder_lanes];
+  const std::uint8_t* at = row.cursor->at;
+  const std::uint8_t* other_at = kTwo ? other.cursor->at : nullptr;
+  for (std::size_t g = 0; g < groups; ++g) {
+    const std::size_t first = g * coder_lanes;
+    if (!prepare_group(*row.cursor, at)) return false;
+    std::int32_t* codes = kToWeights ? group_codes : row.codes + first;
+    const bool extra = row.classes.has_extra_bits(g);
+    const bool other_extra = kTwo && other.classes.has_extra_bits(g);
+    if constexpr (kTwo) {
+      if (!prepare_group(*other.cursor, other_at)) return false;
+    }
+    for (std::size_t l = 0; l < coder_lanes; l += hn::Lanes(U32())) {
+      take_symbols<kChained>(decoder, row, extra, first + l, l, at, codes);
+      if constexpr (kTwo) take_symbols<kChained>(decoder, other, other_extra, first + l, l, other_at, other_codes);
+    }
+    finish_group<kChained, kToWeights>(decoder, row, extra, first, at, codes);
+    if constexpr (kTwo) finish_group<kChained, true>(decoder, other, other_extra, first, other_at, other_codes);
+  }
+  row.cursor->at = at;
+  if constexpr (kTwo) other.cursor->at = other_at;
   return true;
 }
 
-bool decode_codes_vector(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
-                         std::size_t groups, std::uint32_t* states, std::int32_t* codes) {
-  const auto decode = decoder.trellis.memory() > 0 ? decode_row<true, false> : decode_row<false, false>;
-  return decode(decoder, cursor, classes, {}, groups, states, codes, nullptr);
+bool decode_codes_vector(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups) {
+  const auto decode =
+      decoder.trellis.memory() > 0 ? decode_rows_of<true, false, false> : decode_rows_of<false, false, false>;
+  return decode(decoder, row, row, groups);
 }
 
-bool decode_weights_vector(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
-                           const RowSteps& steps, std::size_t groups, std::uint32_t* states, float* weights) {
-  const auto decode = decoder.trellis.memory() > 0 ? decode_row<true, true> : decode_row<false, true>;
-  return decode(decoder, cursor, classes, steps, groups, states, nullptr, weights);
+bool decode_weights_vector(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups) {
+  const auto decode =
+      decoder.trellis.memory() > 0 ? decode_rows_of<true, true, false> : decode_rows_of<false, true, false>;
+  return decode(decoder, row, row, groups);
+}
+
+bool decode_two_vector(const GroupDecoder& decoder, const RowOfBlock& row, const RowOfBlock& other,
+                       std::size_t groups) {
+  const auto decode =
+      decoder.trellis.memory() > 0 ? decode_rows_of<true, true, true> : decode_rows_of<false, true, true>;
+  return decode(decoder, row, other, groups);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
@@ -242,15 +274,19 @@ namespace lcomp {
 
 HWY_EXPORT(decode_codes_vector);
 HWY_EXPORT(decode_weights_vector);
+HWY_EXPORT(decode_two_vector);
 
-bool decode_codes_of_row(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
-                         std::size_t groups, std::uint32_t* states, std::int32_t* codes) {
-  return HWY_DYNAMIC_DISPATCH(decode_codes_vector)(decoder, cursor, classes, groups, states, codes);
+bool decode_codes_of_row(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups) {
+  return HWY_DYNAMIC_DISPATCH(decode_codes_vector)(decoder, row, groups);
 }
 
-bool decode_weights_of_row(const GroupDecoder& decoder, CoderCursor& cursor, const GroupClasses& classes,
-                           const RowSteps& steps, std::size_t groups, std::uint32_t* states, float* weights) {
-  return HWY_DYNAMIC_DISPATCH(decode_weights_vector)(decoder, cursor, classes, steps, groups, states, weights);
+bool decode_weights_of_row(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups) {
+  return HWY_DYNAMIC_DISPATCH(decode_weights_vector)(decoder, row, groups);
+}
+
+bool decode_weights_of_rows(const GroupDecoder& decoder, const RowOfBlock& row, const RowOfBlock& other,
+                            std::size_t groups) {
+  return HWY_DYNAMIC_DISPATCH(decode_two_vector)(decoder, row, other, groups);
 }
 
 }  // namespace lcomp

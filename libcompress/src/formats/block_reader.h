@@ -21,15 +21,21 @@ class BlockReader {
   // model's: `out` has no meaning then.
   bool read_codes(std::span<std::int32_t> out);
   bool read_weights(const RowSteps& steps, std::span<float> out);
+  // The next row's weights, and those of another block of the same weight: faster than one after the other. False when
+  // either can't be a block.
+  bool read_weights(const RowSteps& steps, std::span<float> out, BlockReader& other, const RowSteps& other_steps,
+                    std::span<float> other_out);
   // Whether all rows were read, and the bytes held nothing else.
   bool finished() const;
 
  private:
   std::size_t cols() const { return column_classes_.size(); }
   std::size_t lanes() const { return std::min(coder_lanes, cols()); }
-  GroupClasses begin_row();
-  // The codes of the columns behind the last whole group.
-  bool read_rest(const GroupClasses& classes, std::span<std::int32_t> codes);
+  std::size_t groups() const { return cols() / coder_lanes; }  // whole ones
+  RowOfBlock next_row();
+  RowOfBlock next_row(const RowSteps& steps, std::span<float> out);
+  // The columns behind the last whole group.
+  bool finish_weights(const RowOfBlock& row);
 
   const BlockModel model_;
   const GroupDecoder decoder_;
