@@ -27,7 +27,8 @@ void put_symbol(BlockEncoder& encoder, std::uint32_t& state, std::uint32_t inter
   const std::uint32_t frequency = interval >> 12 & (CodeTables::total - 1);
   const std::uint32_t x = put_word(encoder, state, state >> room >= frequency);
   const std::uint32_t quotient = x / frequency;
-  state = (quotient << CodeTables::probability_bits) + (x - quotient * frequency) + (interval & (CodeTables::total - 1));
+  const std::uint32_t begin = interval & (CodeTables::total - 1);
+  state = (quotient << CodeTables::probability_bits) + (x - quotient * frequency) + begin;
 }
 
 void put_bits(BlockEncoder& encoder, std::uint32_t& state, std::uint32_t value, int bits) {
@@ -62,7 +63,8 @@ void encode_group(const CodeTables& tables, BlockEncoder& encoder, const RowToEn
   for (std::size_t lane = 0; lane < size; ++lane) {
     const ClassCode how = class_code(row.row_class + row.column_classes[begin + lane]);
     const std::size_t table = CodeTables::index(row.parities[begin + lane], how.table_class);
-    intervals[lane] = tables.intervals[table * CodeTables::alphabet + CodeTables::symbol(codes[lane] >> how.extra_bits)];
+    const std::size_t symbol = CodeTables::symbol(codes[lane] >> how.extra_bits);
+    intervals[lane] = tables.intervals[table * CodeTables::alphabet + symbol];
     extra[lane] = how.extra_bits;
   }
   // What is decoded last is encoded first.

@@ -34,7 +34,7 @@ HWY_INLINE V put_words(U32 d, V x, M full, std::uint16_t*& at) {
   return hn::IfThenElse(full, hn::ShiftRight<16>(x), x);
 }
 
-// frequency * floor(state / frequency) * 2^12 / frequency + state mod frequency + begin, as rANS has it.
+// The states after symbols: floor(x / frequency) * 2^12 + x mod frequency + begin.
 // The quotient, of at most 20 bits, is that of floats or one beside it.
 template <class V>
 HWY_INLINE V put_symbols(U32 d, V x, V intervals, std::uint16_t*& at) {
@@ -59,7 +59,7 @@ HWY_INLINE V put_symbols(U32 d, V x, V intervals, std::uint16_t*& at) {
                  hn::And(intervals, mask));
 }
 
-// Plain bits, up to 16 in each lane.
+// The states after plain bits, 0 to 12 in each lane.
 template <class V>
 HWY_INLINE V put_bits(U32 d, V x, V count, V bits, std::uint16_t*& at) {
   const auto room = hn::Sub(hn::Set(d, 31u), count);

@@ -60,7 +60,7 @@ HWY_INLINE V magnitude_indices(U32 d, V magnitudes) {
   return hn::IfThenElse(hn::RebindMask(d, exact), magnitudes, large);
 }
 
-// At most 128 vectors of them: their sums have 32 bits.
+// Of at most 128 columns, so that sums of 32 bits hold theirs. values: the magnitudes.
 std::uint64_t magnitudes_vector(const Trellis& trellis, const std::int32_t* codes, std::size_t cols,
                                 std::uint32_t* states, std::uint8_t* magnitudes, std::uint32_t* values) {
   const U32 d;
@@ -109,12 +109,13 @@ void parities_of_row(const Trellis& trellis, std::span<const std::int32_t> codes
 
 std::uint64_t magnitudes_of_row(const Trellis& trellis, std::span<const std::int32_t> codes, std::uint32_t* states,
                                 std::uint8_t* magnitudes, std::uint64_t* col_sums) {
-  constexpr std::size_t piece = 128;  // columns, so that sums of 32 bits hold theirs
+  constexpr std::size_t piece = 128;
   std::uint32_t values[piece];
   std::uint64_t sum = 0;
   for (std::size_t j = 0; j < codes.size(); j += piece) {
     const std::size_t count = std::min(piece, codes.size() - j);
-    sum += HWY_DYNAMIC_DISPATCH(magnitudes_vector)(trellis, codes.data() + j, count, states + j, magnitudes + j, values);
+    sum +=
+        HWY_DYNAMIC_DISPATCH(magnitudes_vector)(trellis, codes.data() + j, count, states + j, magnitudes + j, values);
     for (std::size_t k = 0; k < count; ++k) col_sums[j + k] += values[k];
   }
   return sum;
