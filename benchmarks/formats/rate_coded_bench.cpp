@@ -1,17 +1,20 @@
 #include <benchmark/benchmark.h>
+#include <hwy/highway.h>
 #include <zstd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/rate_coded.h"
 
-// Weights per second on one thread, and bits per weight, of codes of about 1, 2, 3, 4 and 5 bits; next to them memcpy
-// of as many float32 values, and zstd on the same codes, a byte each.
+// Weights per second on one thread, and bits per weight, of codes of about 1 to 6 bits; next to them memcpy of as many
+// float32 values, and zstd on the same codes, a byte each. Decoding by AVX2 stands beside decoding by the best
+// instructions of the machine.
 namespace lcomp {
 namespace {
 
@@ -58,7 +61,27 @@ void copy_weights(benchmark::State& state) {
 }
 BENCHMARK(copy_weights);
 
+// While it lives, kernels use AVX2 and nothing newer.
+class OnlyAvx2 {
+ public:
+  OnlyAvx2() {
+    hwy::SetSupportedTargetsForTest(HWY_AVX2);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+  ~OnlyAvx2() {
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().DeInit();
+  }
+  OnlyAvx2(const OnlyAvx2&) = delete;
+  OnlyAvx2& operator=(const OnlyAvx2&) = delete;
+};
+
 void decode_rate_coded(benchmark::State& state) {
+  std::optional<OnlyAvx2> only_avx2;
+  if (state.range(2) != 0) {
+    if ((hwy::SupportedTargets() & HWY_AVX2) == 0) return state.SkipWithError("no AVX2 here");
+    only_avx2.emplace();
+  }
   const RateCodedWeight weight =
       encode_rate_coded(codes_of(static_cast<double>(state.range(0)), static_cast<int>(state.range(1))), "w");
   Matrix out(kRows, kCols);
@@ -69,7 +92,24 @@ void decode_rate_coded(benchmark::State& state) {
   }
   report(state, weight.code_bytes + weight.blocks.size() + weight.side_bytes);
 }
-BENCHMARK(decode_rate_coded)->ArgNames({"bits", "trellis"})->ArgsProduct({{1, 2, 3, 4, 5, 6}, {0, 3}});
+BENCHMARK(decode_rate_coded)
+    ->ArgNames({"bits", "trellis", "only_avx2"})
+    ->ArgsProduct({{1, 2, 3, 4, 5, 6}, {0, 3}, {0, 1}});
+
+// Single rows of a matrix, as of an embedding for a text: items are weights of the rows that were asked for.
+void decode_row(benchmark::State& state) {
+  const RateCodedWeight weight = encode_rate_coded(codes_of(3, 3), "w");
+  std::vector<float> out(kCols);
+  std::size_t row = 0;
+  for (auto _ : state) {
+    decode_rows(view(weight), row, 1, out);
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+    row = (row + 101) % kRows;
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCols));
+}
+BENCHMARK(decode_row);
 
 void encode_rate_coded(benchmark::State& state) {
   const RateCodedCodes codes = codes_of(static_cast<double>(state.range(0)), static_cast<int>(state.range(1)));

@@ -10,6 +10,7 @@
 
 #include "core/instruction_sets.h"
 #include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/format.h"
@@ -113,6 +114,82 @@ TEST(RateCodedTest, EveryInstructionSetDecodesTheSameWeights) {
       testing::for_each_instruction_set([&](const char* target) {
         const Matrix decoded = decode(CompressedWeightView(view(weight)));
         EXPECT_TRUE(std::equal(expected.begin(), expected.end(), decoded.data())) << target << " " << scale;
+      });
+    }
+  }
+}
+
+TEST(RateCodedTest, BlocksDecodeTheSameTogetherAndAlone) {
+  // Four blocks of which the last is short, and columns behind the last whole group.
+  for (const int memory : {0, 3}) {
+    for (const double scale : {0.5, 30.0}) {
+      const RateCodedWeight weight = encode_rate_coded(random_codes(1800, 600, scale, memory), "w");
+      ASSERT_EQ(block_count(weight), 4u);
+      ASSERT_LT(weight.rows, 4 * weight.block_rows);
+      std::vector<float> alone(1800 * 600);
+      for (std::size_t first = 0; first < 1800; first += weight.block_rows) {
+        const std::size_t count = std::min<std::size_t>(weight.block_rows, 1800 - first);
+        decode_rows(view(weight), first, count, std::span(alone).subspan(first * 600, count * 600));
+      }
+      testing::for_each_instruction_set([&](const char* target) {
+        std::vector<float> together(1800 * 600);
+        decode_rows(view(weight), 0, 1800, together);
+        EXPECT_EQ(together, alone) << target;
+        // A part of the second of two.
+        std::vector<float> part((weight.block_rows + 7) * 600);
+        decode_rows(view(weight), weight.block_rows, weight.block_rows + 7, part);
+        EXPECT_TRUE(std::equal(part.begin(), part.end(), alone.begin() + 600 * static_cast<int>(weight.block_rows)))
+            << target;
+      });
+    }
+  }
+}
+
+TEST(RateCodedTest, SaysWhichOfTwoBlocksIsDamaged) {
+  // Damage that the checksum, made anew, doesn't show: the coders don't end where they began.
+  const RateCodedWeight good = encode_rate_coded(random_codes(900, 600, 3, 3), "w");
+  ASSERT_EQ(block_count(good), 2u);
+  std::uint32_t ends[4];
+  std::memcpy(ends, good.blocks.data(), sizeof ends);
+  for (const std::size_t block : {0u, 1u}) {
+    RateCodedWeight weight = good;
+    const std::size_t begin = block == 0 ? 0 : ends[0];
+    weight.codes[begin + 500] ^= 4;
+    const auto bytes = std::span<const std::uint8_t>(weight.codes).subspan(begin, ends[2 * block] - begin);
+    const auto checksum = static_cast<std::uint32_t>(hash64(std::as_bytes(bytes)));
+    std::memcpy(weight.blocks.data() + 8 * block + 4, &checksum, sizeof checksum);
+    std::vector<float> out(900 * 600);
+    try {
+      decode_rows(view(weight), 0, 900, out);
+      ADD_FAILURE() << "block " << block << " was taken for good";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("block " + std::to_string(block) + " of 2"));
+    }
+  }
+}
+
+TEST(RateCodedTest, KeptSideInformationIsThatOfTheBytes) {
+  RateCodedWeight weight = encode_rate_coded(random_codes(40, 50, 2, 3), "w");
+  RateCodedView kept = view(weight);
+  keep_side(kept, "w");
+  std::vector<float> expected(40 * 50), out(40 * 50);
+  decode_rows(view(weight), 0, 40, expected);
+  weight.side.assign(weight.side.size(), 0);  // is not read again
+  decode_rows(kept, 0, 40, out);
+  EXPECT_EQ(out, expected);
+  RateCodedView damaged = view(weight);
+  EXPECT_THROW(keep_side(damaged, "w"), Error);
+}
+
+TEST(RateCodedTest, EveryInstructionSetEncodesTheSameBytes) {
+  for (const int memory : {0, 3}) {
+    for (const double scale : {0.1, 2.0, 20.0, 500.0, 1e5}) {
+      const RateCodedCodes codes = random_codes(50, 107, scale, memory);
+      const RateCodedWeight expected = encode_rate_coded(codes, "w");
+      testing::for_each_instruction_set([&](const char* target) {
+        const RateCodedWeight weight = encode_rate_coded(codes, "w");
+        EXPECT_EQ(weight.codes, expected.codes) << target << " " << scale;
+        EXPECT_EQ(weight.side, expected.side) << target << " " << scale;
       });
     }
   }

@@ -30,10 +30,12 @@ inline constexpr int escape_piece_bits = 12;  // an escaped code is written in t
 // then the stream, little-endian.
 std::vector<std::uint8_t> encode_block(const BlockModel& model, std::span<const std::int32_t> codes);
 
-// The inverse: writes the levels [rows, cols], or the codes themselves where as_codes. Returns false for bytes that no
-// encoder wrote; reads and writes nothing out of bounds whatever they are.
-bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, bool as_codes,
-                  std::span<std::int32_t> out);
+// The inverse: writes the codes [rows, cols]. Returns false for bytes that no encoder wrote; reads and writes nothing
+// out of bounds whatever they are.
+bool decode_block(const BlockModel& model, std::span<const std::uint8_t> bytes, std::span<std::int32_t> codes);
+
+// The largest class of each 32 columns.
+std::vector<std::int32_t> largest_of_groups(std::span<const std::int32_t> column_classes);
 
 // -log2 of what the tables give each code, summed by row and by column: added to [rows], [cols].
 void add_code_bits(const BlockModel& model, std::span<const std::int32_t> codes, std::span<double> row_bits,
@@ -41,9 +43,7 @@ void add_code_bits(const BlockModel& model, std::span<const std::int32_t> codes,
 
 // Bits of a code in a state of this parity.
 inline float code_bits(const CodeTables& tables, unsigned parity, ClassCode how, std::int32_t code) {
-  const std::int32_t high = code >> how.extra_bits;
-  const bool in_table = high >= -CodeTables::half_alphabet && high < CodeTables::half_alphabet;
-  const std::size_t symbol = in_table ? static_cast<std::size_t>(high + CodeTables::half_alphabet) : CodeTables::escape;
+  const std::size_t symbol = CodeTables::symbol(code >> how.extra_bits);
   return tables.bits[CodeTables::index(parity, how.table_class) * CodeTables::alphabet + symbol] +
          static_cast<float>(how.extra_bits);
 }

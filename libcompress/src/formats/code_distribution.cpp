@@ -48,9 +48,15 @@ double mass(double low, double high, int shape) {
   return sum * step;
 }
 
+// Of one table: frequencies that sum to total, and where each begins. A frequency may be 0: such codes are written as
+// escapes.
+struct Table {
+  std::array<std::uint16_t, CodeTables::alphabet> frequency{}, begin{};
+};
+
 // Frequencies with sum `total`: those of the cells, rounded down; what is left goes to the likeliest. Cells of less
 // than half a slot get none.
-CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int shape) {
+Table make_table(int spacing, unsigned parity, int table_class, int shape) {
   const double mean = quarter_octaves(table_class);
   std::array<double, CodeTables::alphabet> masses{};
   double sum = 0;
@@ -76,7 +82,7 @@ CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int 
     sum = sum + cell;
     if (cell > masses[likeliest]) likeliest = symbol;
   }
-  CodeTables::Table table{};
+  Table table{};
   const double scale = static_cast<double>(CodeTables::total - 1) / sum;
   std::uint32_t used = 1;  // the escape
   table.frequency[CodeTables::escape] = 1;
@@ -99,12 +105,13 @@ CodeTables::Table make_table(int spacing, unsigned parity, int table_class, int 
   return table;
 }
 
-CodeTables::Slots make_slots(const CodeTables::Table& table) {
+CodeTables::Slots make_slots(const Table& table) {
+  constexpr std::uint32_t half_alphabet = CodeTables::half_alphabet;
   CodeTables::Slots slots{};
   for (std::size_t symbol = 0; symbol < CodeTables::alphabet; ++symbol) {
     for (std::uint32_t k = 0; k < table.frequency[symbol]; ++k) {
       slots.entries[table.begin[symbol] + k] =
-          static_cast<std::uint32_t>(symbol) << 24 | std::uint32_t{table.frequency[symbol]} << 12 | k;
+          (static_cast<std::uint32_t>(symbol) - half_alphabet) << 24 | std::uint32_t{table.frequency[symbol]} << 12 | k;
     }
   }
   return slots;
@@ -112,29 +119,27 @@ CodeTables::Slots make_slots(const CodeTables::Table& table) {
 
 CodeTables make_tables(int spacing, int shape) {
   CodeTables out;
-  for (unsigned parity = 0; parity < 2; ++parity) {
-    for (int c = CodeTables::smallest_class; c <= CodeTables::largest_class; ++c) {
-      const CodeTables::Table table = make_table(spacing, parity, c, shape);
-      out.tables.push_back(table);
+  for (int c = CodeTables::smallest_class; c <= CodeTables::largest_class; ++c) {
+    std::array<double, 2> means{};  // by parity
+    for (unsigned parity = 0; parity < 2; ++parity) {
+      const Table table = make_table(spacing, parity, c, shape);
       out.slots.push_back(make_slots(table));
-      double mean = 0;
       const float of_escape = static_cast<float>(CodeTables::probability_bits) + 24;
       for (std::size_t symbol = 0; symbol < CodeTables::alphabet; ++symbol) {
+        const bool escaped = symbol == CodeTables::escape || table.frequency[symbol] == 0;
+        const std::size_t stored = escaped ? CodeTables::escape : symbol;
+        out.intervals.push_back((escaped ? CodeTables::escape_flag : 0u) |
+                                std::uint32_t{table.frequency[stored]} << 12 | table.begin[stored]);
         const double share = static_cast<double>(table.frequency[symbol]) / CodeTables::total;
-        out.bits.push_back(symbol == CodeTables::escape || share == 0 ? of_escape
-                                                                      : -static_cast<float>(std::log2(share)));
+        out.bits.push_back(escaped ? of_escape : -static_cast<float>(std::log2(share)));
         if (symbol == CodeTables::escape) continue;
         const int code = static_cast<int>(symbol) - CodeTables::half_alphabet;
-        mean += share * std::abs(spacing * code + (spacing == 2 ? static_cast<int>(parity) : 0));
-      }
-      if (parity == 0) {
-        out.magnitude.push_back(static_cast<float>(mean));
-      } else {
-        float& both = out.magnitude[static_cast<std::size_t>(c - CodeTables::smallest_class)];
-        // States with odd levels are hardly entered where weights are far below a step.
-        both = c < 0 ? both : 0.5F * (both + static_cast<float>(mean));
+        means[parity] += share * std::abs(spacing * code + (spacing == 2 ? static_cast<int>(parity) : 0));
       }
     }
+    const auto even = static_cast<float>(means[0]);
+    // States with odd levels are hardly entered where weights are far below a step.
+    out.magnitude.push_back(c < 0 ? even : 0.5F * (even + static_cast<float>(means[1])));
   }
   return out;
 }

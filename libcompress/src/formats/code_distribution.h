@@ -28,24 +28,27 @@ struct CodeTables {
   static constexpr int most_extra_bits = 12;
   static constexpr int widest_class = largest_class + 4 * most_extra_bits;  // a class is clamped to smallest ... widest
 
-  // Of one table, [alphabet]: frequencies that sum to total, and where each begins. A frequency may be 0: such codes
-  // are written as escapes.
-  struct Table {
-    std::uint16_t frequency[alphabet];
-    std::uint16_t begin[alphabet];
-  };
-  // What a slot of a table decodes to: symbol << 24 | frequency << 12 | slot - begin.
+  // What a slot of a table decodes to: high << 24 | frequency << 12 | slot - begin, high = half_alphabet for an escape.
   struct Slots {
     std::uint32_t entries[total];
   };
 
-  std::vector<Table> tables;  // [2 parities, classes]
-  std::vector<Slots> slots;   // likewise
-  std::vector<float> bits;    // [2, classes, alphabet]: -log2 of the frequencies' shares; of absent ones the escape's
+  std::vector<Slots> slots;  // [classes, 2 parities]
+  // [classes, 2, alphabet]: the slots of a symbol, frequency << 12 | begin; for one that has none, and the escape,
+  // those of the escape and escape_flag.
+  std::vector<std::uint32_t> intervals;
+  static constexpr std::uint32_t escape_flag = 1u << 31;
+  std::vector<float> bits;       // likewise: -log2 of the frequencies' shares; of absent ones the escape's
   std::vector<float> magnitude;  // [classes]: mean |level|, over both parities
 
   static std::size_t index(unsigned parity, int table_class) {
-    return parity * classes + static_cast<std::size_t>(table_class - smallest_class);
+    return 2 * static_cast<std::size_t>(table_class - smallest_class) + parity;
+  }
+
+  // The symbol of a code's high part, the escape for one that no table has.
+  static std::size_t symbol(std::int32_t high) {
+    const bool in_table = high >= -half_alphabet && high < half_alphabet;
+    return in_table ? static_cast<std::size_t>(high + half_alphabet) : escape;
   }
 
   // spacing: distance of the levels that a state offers, 1 (plain) or 2 (trellis; parity 1: odd levels). Made at the

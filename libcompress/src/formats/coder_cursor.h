@@ -6,6 +6,7 @@
 #include <span>
 
 #include "block_coder.h"
+#include "step_table.h"
 
 namespace lcomp {
 
@@ -41,25 +42,47 @@ struct CoderCursor {
 struct GroupDecoder {
   const CodeTables* tables = nullptr;
   Trellis trellis{0};
-  bool as_codes = false;  // codes, not levels
 };
 
-// Decodes one group of up to 32 columns, one after the other. column_classes, states (of the trellis) and out belong to
-// the group's columns.
-void decode_group(const GroupDecoder& decoder, CoderCursor& cursor, int row_class, const std::int32_t* column_classes,
-                  std::size_t size, std::uint32_t* states, std::int32_t* out);
+// Classes of a row and of its columns, and the largest of each group's columns.
+struct GroupClasses {
+  int row = 0;
+  const std::int32_t* columns = nullptr;  // [cols]
+  const std::int32_t* largest = nullptr;  // [groups of 32]
 
-// An escaped code, from the state of its coder.
-std::int32_t take_escaped(std::uint32_t& x, const std::uint8_t*& at);
+  bool has_extra_bits(std::size_t group) const { return row + largest[group] > CodeTables::largest_class; }
+};
 
-// What decode_group() does for `groups` groups of 32, with the coders in the lanes of vectors (Highway). False when the
-// stream ended before the last of them. has_extra_bits: whether any of the classes has.
-bool decode_groups_of_row(const GroupDecoder& decoder, CoderCursor& cursor, bool has_extra_bits, int row_class,
-                          const std::int32_t* column_classes, std::size_t groups, std::uint32_t* states,
-                          std::int32_t* out);
+// A row that is decoded to codes or to weights: the other of the two pointers is not used.
+struct RowOfBlock {
+  CoderCursor* cursor = nullptr;
+  GroupClasses classes;
+  std::uint32_t* states = nullptr;  // [cols], of the trellis
+  std::int32_t* codes = nullptr;    // [cols]
+  float* weights = nullptr;         // [cols]
+  RowSteps steps;                   // for weights
+};
 
-// weights[j] = levels[j] * (base_step * powers[row_step + column_steps[j]]), both products rounded; 0 for level 0.
-void levels_to_weights(const std::int32_t* levels, float base_step, const float* powers, int row_step,
-                       const std::int32_t* column_steps, std::size_t size, float* weights);
+// Decodes the codes of one group of up to 32 columns, the first being column `begin`, one after the other. The states
+// of the trellis stay as they are.
+void decode_group(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t begin, std::size_t size,
+                  std::int32_t* codes);
+// The states after the codes. [size]
+void advance_states(const Trellis& trellis, const std::int32_t* codes, std::size_t size, std::uint32_t* states);
+// Both, and the weights: level times step, rounded; 0 for level 0.
+void decode_group_to_weights(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t begin, std::size_t size);
+
+// The escaped codes of a group of 32, those that are `mark`, from the states of their coders. Returns where the stream
+// goes on.
+const std::uint8_t* take_escaped_codes(const std::uint8_t* at, std::int32_t mark, std::uint32_t* coder_states,
+                                       std::int32_t* codes);
+
+// What decode_group() and advance_states() do for the first `groups` groups of 32, with the coders in the lanes of
+// vectors (Highway). False when the stream ended before the last of them.
+bool decode_codes_of_row(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups);
+// The same to weights, and for rows of two blocks at once, which takes little longer than one.
+bool decode_weights_of_row(const GroupDecoder& decoder, const RowOfBlock& row, std::size_t groups);
+bool decode_weights_of_rows(const GroupDecoder& decoder, const RowOfBlock& row, const RowOfBlock& other,
+                            std::size_t groups);
 
 }  // namespace lcomp

@@ -166,7 +166,9 @@ Matrix decode(const CompressedWeightView& weight) {
   Matrix out(rows(shape), cols(shape));
   if (out.empty()) return out;  // no columns, perhaps, and any number of rows
   const std::size_t alignment = rows_together(shape);
-  const std::size_t chunk = divide_up(std::max<std::size_t>(1, 65536 / out.cols()), alignment) * alignment;
+  std::size_t chunk = divide_up(std::max<std::size_t>(1, 65536 / out.cols()), alignment) * alignment;
+  // Two blocks of a rate-coded weight decode faster at once, where that leaves work for all threads.
+  if (chunk < out.rows() && divide_up(out.rows(), chunk) >= 2 * thread_count()) chunk *= 2;
   parallel_chunks(0, out.rows(), chunk, [&](std::size_t first, std::size_t last) {
     decode_rows(weight, first, last - first, out.span().subspan(first * out.cols(), (last - first) * out.cols()));
   });
@@ -227,6 +229,7 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
       [&](const auto& of_format) -> CompressedWeightView {
         auto weight = empty_view(of_format);
         for (std::size_t i = 0; i < declared.size(); ++i) part_data(weight, declared[i].suffix) = data[i];
+        if constexpr (std::is_same_v<decltype(weight), RateCodedView>) keep_side(weight, where);
         check_contents(weight, where);
         return weight;
       },

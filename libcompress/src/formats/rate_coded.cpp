@@ -6,11 +6,11 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <memory>
 
 #include <fmt/format.h>
 
 #include "block_coder.h"
-#include "block_reader.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/parallel.h"
@@ -31,48 +31,9 @@ auto& part_of(Weight& weight, std::string_view suffix) {
   return weight.side;
 }
 
-float base_step(const RateCodedView& weight) {
-  float value = 0;
-  std::memcpy(&value, weight.base_step.data(), sizeof value);
-  return value;
-}
-
-std::uint32_t index_entry(const RateCodedView& weight, std::size_t block, std::size_t which) {
-  std::uint32_t value = 0;
-  std::memcpy(&value, weight.blocks.data() + 8 * block + 4 * which, sizeof value);
-  return value;
-}
-
-SideInformation side_of(const RateCodedView& weight, const std::string& where) {
-  auto side = decode_side(weight.rows, weight.cols, weight.row_gains, weight.side);
-  if (side) return std::move(*side);
-  throw Error({where + ".side", "bytes that no encoder writes", "steps and classes of rows and columns",
-               "the file is damaged"});
-}
-
-std::size_t rows_of_block(const RateCodedLayout& layout, std::size_t block) {
-  return std::min(layout.block_rows, layout.rows - block * layout.block_rows);
-}
-
-Error damaged_block(const RateCodedView& weight, std::size_t block) {
-  const std::size_t first = block * weight.block_rows;
-  return Error({"rate-coded weight",
-                fmt::format("block {} of {} (rows {} to {}) is damaged", block, block_count(weight), first,
-                            first + rows_of_block(weight, block) - 1),
-                "the bytes that its checksum is of", "copy the model again"});
-}
-
-// The bytes of a block. Throws Error when their checksum is not right.
-std::span<const std::uint8_t> bytes_of_block(const RateCodedView& weight, std::size_t block) {
-  const std::size_t begin = block == 0 ? 0 : index_entry(weight, block - 1, 0);
-  const auto bytes = weight.codes.subspan(begin, index_entry(weight, block, 0) - begin);
-  if (block_checksum(bytes) != index_entry(weight, block, 1)) throw damaged_block(weight, block);
-  return bytes;
-}
-
 void decode_codes_of_block(const RateCodedView& weight, const SideInformation& side, std::size_t block,
                            std::span<std::int32_t> codes) {
-  if (!decode_block(block_model(weight, side, block), bytes_of_block(weight, block), true, codes)) {
+  if (!decode_block(block_model(weight, side, block), bytes_of_block(weight, block), codes)) {
     throw damaged_block(weight, block);
   }
 }
@@ -92,6 +53,45 @@ double root_of_power(int numerator, int denominator) {
 }
 
 }  // namespace
+
+float base_step(const RateCodedView& weight) {
+  float value = 0;
+  std::memcpy(&value, weight.base_step.data(), sizeof value);
+  return value;
+}
+
+std::shared_ptr<const SideInformation> side_of(const RateCodedView& weight, const std::string& where) {
+  if (weight.decoded_side != nullptr) return weight.decoded_side;
+  auto side = decode_side(weight.rows, weight.cols, weight.row_gains, weight.side);
+  if (side) return std::make_shared<const SideInformation>(std::move(*side));
+  throw Error({where + ".side", "bytes that no encoder writes", "steps and classes of rows and columns",
+               "the file is damaged"});
+}
+
+std::uint32_t index_entry(const RateCodedView& weight, std::size_t block, std::size_t which) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, weight.blocks.data() + 8 * block + 4 * which, sizeof value);
+  return value;
+}
+
+std::size_t rows_of_block(const RateCodedLayout& layout, std::size_t block) {
+  return std::min(layout.block_rows, layout.rows - block * layout.block_rows);
+}
+
+Error damaged_block(const RateCodedView& weight, std::size_t block) {
+  const std::size_t first = block * weight.block_rows;
+  return Error({"rate-coded weight",
+                fmt::format("block {} of {} (rows {} to {}) is damaged", block, block_count(weight), first,
+                            first + rows_of_block(weight, block) - 1),
+                "the bytes that its checksum is of", "copy the model again"});
+}
+
+std::span<const std::uint8_t> bytes_of_block(const RateCodedView& weight, std::size_t block) {
+  const std::size_t begin = block == 0 ? 0 : index_entry(weight, block - 1, 0);
+  const auto bytes = weight.codes.subspan(begin, index_entry(weight, block, 0) - begin);
+  if (block_checksum(bytes) != index_entry(weight, block, 1)) throw damaged_block(weight, block);
+  return bytes;
+}
 
 std::uint32_t block_checksum(std::span<const std::uint8_t> bytes) {
   return static_cast<std::uint32_t>(hash64(std::as_bytes(bytes)));
@@ -162,10 +162,11 @@ std::vector<PartDeclaration> declared_parts(const RateCodedLayout& layout, const
 }
 
 RateCodedView view(const RateCodedWeight& weight) {
-  return {static_cast<const RateCodedLayout&>(weight), weight.codes, weight.blocks, weight.base_step, weight.side};
+  return {static_cast<const RateCodedLayout&>(weight), weight.codes, weight.blocks, weight.base_step, weight.side,
+          nullptr};
 }
 
-RateCodedView empty_view(const RateCodedLayout& layout) { return {layout, {}, {}, {}, {}}; }
+RateCodedView empty_view(const RateCodedLayout& layout) { return {layout, {}, {}, {}, {}, nullptr}; }
 
 RateCodedWeight empty_weight(const RateCodedLayout& layout) {
   RateCodedWeight weight;
@@ -200,32 +201,11 @@ void check_contents(const RateCodedView& weight, const std::string& where) {
   side_of(weight, where);
 }
 
-void decode_rows(const RateCodedView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out) {
-  if (row_count == 0) return;
-  const SideInformation side = side_of(weight, "rate-coded weight");
-  const std::vector<float> powers = step_powers(weight.steps_per_octave);
-  const float base = base_step(weight);
-  const std::vector<std::int32_t> column_steps(side.col_steps.begin(), side.col_steps.end());
-  std::vector<std::int32_t> levels(weight.cols);
-  const std::size_t row_end = row_begin + row_count;
-  for (std::size_t block = row_begin / weight.block_rows; block * weight.block_rows < row_end; ++block) {
-    BlockReader reader(block_model(weight, side, block), bytes_of_block(weight, block), false);
-    const std::size_t first = block * weight.block_rows;
-    const std::size_t last = first + rows_of_block(weight, block);
-    for (std::size_t i = first; i < std::min(last, row_end); ++i) {
-      if (!reader.read_row(levels)) throw damaged_block(weight, block);
-      if (i < row_begin) continue;
-      const float gain = side.row_gains.empty() ? 1.0F : 1 + static_cast<float>(side.row_gains[i]) / row_gain_unit;
-      levels_to_weights(levels.data(), base * gain, powers.data(), side.row_steps[i], column_steps.data(), weight.cols,
-                        &out[(i - row_begin) * weight.cols]);
-    }
-    if (last <= row_end && !reader.finished()) throw damaged_block(weight, block);
-  }
-}
+void keep_side(RateCodedView& weight, const std::string& where) { weight.decoded_side = side_of(weight, where); }
 
 RateCodedWeight with_row_gains(RateCodedWeight weight, std::vector<std::int16_t> gains, const std::string& where) {
   check_row_gains(gains, weight.rows, where);
-  SideInformation side = side_of(view(weight), where);
+  SideInformation side = *side_of(view(weight), where);
   weight.row_gains = !gains.empty();
   side.row_gains = std::move(gains);
   weight.side = encode_side(side);
@@ -234,7 +214,8 @@ RateCodedWeight with_row_gains(RateCodedWeight weight, std::vector<std::int16_t>
 }
 
 RateCodedCodes decode_codes(const RateCodedView& weight) {
-  const SideInformation side = side_of(weight, "rate-coded weight");
+  const std::shared_ptr<const SideInformation> kept = side_of(weight, "rate-coded weight");
+  const SideInformation& side = *kept;
   RateCodedCodes out;
   out.rows = weight.rows;
   out.cols = weight.cols;
@@ -255,7 +236,8 @@ RateCodedCodes decode_codes(const RateCodedView& weight) {
 }
 
 CodeBits code_bits(const RateCodedView& weight) {
-  const SideInformation side = side_of(weight, "rate-coded weight");
+  const std::shared_ptr<const SideInformation> kept = side_of(weight, "rate-coded weight");
+  const SideInformation& side = *kept;
   CodeBits out;
   out.rows.assign(weight.rows, 0.0);
   out.cols.assign(weight.cols, 0.0);
@@ -271,7 +253,8 @@ CodeBits code_bits(const RateCodedView& weight) {
 }
 
 double ideal_code_bits(const RateCodedView& weight) {
-  const SideInformation side = side_of(weight, "rate-coded weight");
+  const std::shared_ptr<const SideInformation> kept = side_of(weight, "rate-coded weight");
+  const SideInformation& side = *kept;
   const Trellis trellis(weight.trellis_memory);
   std::map<std::pair<int, int>, std::map<std::int32_t, std::uint64_t>> counts;  // by class and parity
   const RateCodedCodes codes = decode_codes(weight);

@@ -12,6 +12,7 @@
 
 #include "block_coder.h"
 #include "lcomp/core/parallel.h"
+#include "trellis_kernels.h"
 
 namespace lcomp {
 namespace {
@@ -32,15 +33,6 @@ constexpr float bit_cost = 256;
 constexpr float largest_cost = 8191;
 constexpr std::size_t codes_summed = 8;
 using ShortSums = std::array<std::uint16_t, moves>;
-
-// Magnitudes of levels: exact below 32, then eight to the octave.
-constexpr std::size_t magnitude_count = 32 + 8 * 20;
-
-constexpr std::size_t magnitude_index(std::uint32_t magnitude) {
-  if (magnitude < 32) return magnitude;
-  const auto octave = static_cast<std::size_t>(std::bit_width(magnitude)) - 6;
-  return 32 + 8 * octave + (magnitude >> (octave + 2) & 7);
-}
 
 // One in the middle of those of an index.
 constexpr std::int32_t magnitude_at(std::size_t index) {
@@ -181,14 +173,8 @@ class ClassFit {
       std::vector<std::uint32_t> states(cols_, 0);
       for (std::size_t i = first; i < last; ++i) {
         if ((i - first) % codes.chain_rows == 0) std::fill(states.begin(), states.end(), 0u);
-        for (std::size_t j = 0; j < cols_; ++j) {
-          const std::int32_t code = codes.codes[i * cols_ + j];
-          const auto magnitude = static_cast<std::uint32_t>(std::abs(trellis_.level(states[j], code)));
-          states[j] = trellis_.next(states[j], code);
-          magnitudes_[i * cols_ + j] = static_cast<std::uint8_t>(magnitude_index(magnitude));
-          row_sums[i] += magnitude;
-          partial[j] += magnitude;
-        }
+        row_sums[i] = magnitudes_of_row(trellis_, std::span(codes.codes).subspan(i * cols_, cols_), states.data(),
+                                        &magnitudes_[i * cols_], partial.data());
       }
       add(partial, col_sums);
     });

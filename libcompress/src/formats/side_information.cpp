@@ -90,7 +90,7 @@ std::optional<SideInformation> decode_side(std::size_t rows, std::size_t cols, b
     classes.insert(classes.end(), sizes[a], c);
   }
   std::vector<std::int32_t> values(classes.size());
-  if (!decode_block(model_of(classes), bytes.subspan(header_bytes), true, values)) return std::nullopt;
+  if (!decode_block(model_of(classes), bytes.subspan(header_bytes), values)) return std::nullopt;
   SideInformation side;
   const std::int32_t* next = values.data();
   const auto take = [&](auto& array, std::size_t a) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <variant>
@@ -170,8 +171,10 @@ struct RateCodedWeight : RateCodedLayout {
   std::vector<std::uint8_t> side;       // steps and classes of rows and columns
 };
 
+struct SideInformation;  // of the format alone
 struct RateCodedView : RateCodedLayout {
   std::span<const std::uint8_t> codes, blocks, base_step, side;
+  std::shared_ptr<const SideInformation> decoded_side;  // keep_side()
 };
 
 // The formats that store weights as such and that a transform can be around; a transform is around one of them.

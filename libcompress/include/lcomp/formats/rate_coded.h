@@ -91,6 +91,10 @@ std::vector<std::uint8_t>& part_data(RateCodedWeight& weight, std::string_view s
 // are checked when they are decoded. Throws Error naming `where`.
 void check_contents(const RateCodedView& weight, const std::string& where);
 
+// Decodes the side information for all uses of this view and its copies to come: else each decodes it again, which for
+// a few rows of a long weight takes longer than the rows. Throws Error naming `where` when it is damaged.
+void keep_side(RateCodedView& weight, const std::string& where);
+
 // Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values; all blocks that have one of them
 // are decoded for it. The contents must have been checked. Throws Error naming the block where its checksum or its
 // codes are not right. One thread.
