@@ -149,7 +149,7 @@ TEST_F(SlowLearnedAllocation, RefusesWhatItCantLearn) {
   };
   refuses({{"quantizer", "rtn:group=16"}}, "fixed width");
   refuses({{"quantizer", "rate:precision=9"}, {"target", nullptr}}, "without a target");
-  refuses({{"quantizer", "rate:precision=9"}}, "no linear's precision is open");
+  refuses({{"quantizer", "rate:precision=9"}}, "no component's precision is open");
   const auto parsed = CompressionPlan::from_json(plan, "plan");
   EXPECT_THROW(compress_model(model, parsed, folder / "out"), Error) << "without texts";
 }

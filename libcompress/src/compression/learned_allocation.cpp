@@ -26,11 +26,17 @@ constexpr std::size_t logit_rows = 256;  // at once
 constexpr double least_price = 0.1;      // of the mean: a negative or tiny one is mostly noise
 constexpr double longest_step = 0.7;     // octaves of steps, before the rate
 constexpr double longest_exponent_step = 0.25;
+constexpr double least_coverage = 0.5;  // of the vocabulary, for an embedding's price to be learned
 
-// An embedding keeps the price that its sensitivity gives it: some thousand tokens are few of its rows, and say little of
-// what errors of the others cost on other texts.
-bool is_learnable(const ModelComponent& component, const ComponentSetting& setting) {
-  return component.kind != ComponentKind::embedding && (setting.open_precision || setting.open_bands);
+// The share of the vocabulary that the texts have.
+double vocabulary_coverage(const std::vector<LearningTask>& tasks, std::size_t vocab_size) {
+  std::vector<bool> seen(vocab_size, false);
+  for (const LearningTask& task : tasks) {
+    for (const std::int32_t id : task.batch.ids) {
+      if (id >= 0 && static_cast<std::size_t>(id) < vocab_size) seen[static_cast<std::size_t>(id)] = true;
+    }
+  }
+  return static_cast<double>(std::ranges::count(seen, true)) / static_cast<double>(vocab_size);
 }
 
 nlohmann::json to_json(const std::map<std::string, LearnedSteps>& steps) {
@@ -137,6 +143,7 @@ class Learning {
     if (options.work.empty()) throw Error({"allocator learned", "no folder for its rounds", "", ""});
     if (learning.training.empty()) throw Error({"allocator learned", "no texts to learn from", "one part at least", ""});
     components_ = model_components(model);
+    learns_embedding_ = vocabulary_coverage(learning.training, model.config.vocab_size) >= least_coverage;
     settings_ = resolve_plan(plan, components_);
     std::size_t learnable = 0;
     for (std::size_t i = 0; i < components_.size(); ++i) {
@@ -144,13 +151,13 @@ class Learning {
         throw Error({components_[i].name, "components of fixed width under allocator \"learned\"",
                      "rate-coded or banded components", "allocator across shares out widths"});
       }
-      if (!is_learnable(components_[i], settings_[i])) continue;
+      if (!is_learnable(i, settings_[i])) continue;
       ++learnable;
       start_[components_[i].name] = start_of(settings_[i], components_[i].name);
     }
     if (learnable == 0) {
-      throw Error({"allocator", "\"learned\", but no linear's precision is open",
-                   "rate-coded or banded linears without \"bits\"", ""});
+      throw Error({"allocator", "\"learned\", but no component's precision is open to it",
+                   "rate-coded or banded components without \"bits\"", ""});
     }
     fs::create_directories(options.work);
     load();
@@ -170,6 +177,13 @@ class Learning {
   }
 
  private:
+  // An embedding keeps the price that its sensitivity gives it where the texts have few of its rows: they say little of
+  // what errors of the others cost on other texts.
+  bool is_learnable(std::size_t component, const ComponentSetting& setting) const {
+    const bool open = setting.open_precision || setting.open_bands;
+    return open && (learns_embedding_ || components_[component].kind != ComponentKind::embedding);
+  }
+
   static LearnedSteps start_of(const ComponentSetting& setting, const std::string& name) {
     LearnedSteps steps;
     steps.offset = setting.setting.value("offset", 0.0);
@@ -249,7 +263,7 @@ class Learning {
     CompressionPlan plan = plan_;
     plan.allocator = "second_order";
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (!is_learnable(components_[i], settings_[i])) continue;
+      if (!is_learnable(i, settings_[i])) continue;
       nlohmann::json setting = settings_[i].setting;
       const LearnedSteps& learned = steps.at(components_[i].name);
       setting["offset"] = learned.offset;
@@ -265,7 +279,7 @@ class Learning {
     const std::vector<ComponentSetting> settings = resolve_plan(plan, components_);
     std::map<std::string, ComponentSetting> found;
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (is_learnable(components_[i], settings[i])) found.emplace(components_[i].name, settings[i]);
+      if (is_learnable(i, settings[i])) found.emplace(components_[i].name, settings[i]);
     }
     return found;
   }
@@ -372,6 +386,7 @@ class Learning {
   const LearningOptions& learning_;
   ProgressCallback progress_;
   std::vector<ModelComponent> components_;
+  bool learns_embedding_ = false;
   std::vector<ComponentSetting> settings_;     // as components_
   std::map<std::string, LearnedSteps> start_;  // of the plan
   std::map<std::string, LearnedSteps> next_;   // of the round to come

@@ -1,11 +1,11 @@
-#include <cblas.h>
-
+#include <algorithm>
 #include <cassert>
 #include <numeric>
 #include <vector>
 
-#include "blas_int.h"
+#include "float_product.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/core/sizes.h"
 #include "lcomp/quantizers/rate_coded_quantizer.h"
 
 namespace lcomp {
@@ -27,11 +27,24 @@ StepPrices::Spread spread_of(const std::vector<double>& distances, const std::ve
   return spread;
 }
 
-// Rows first ... of `values`, their columns in the factor's order.
-void take_rows(ConstMatrixView values, const HessianFactor& factor, std::size_t first, Matrix& out, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t p = 0; p < factor.size(); ++p) out(i, p) = values(first + i, factor.order[p]);
+Matrix transposed(const Matrix& matrix) {
+  Matrix out(matrix.cols(), matrix.rows());
+  for (std::size_t i = 0; i < matrix.rows(); ++i) {
+    for (std::size_t j = 0; j < matrix.cols(); ++j) out(j, i) = matrix(i, j);
   }
+  return out;
+}
+
+// values b^T for rows first ... of `values`, their columns in the factor's order.
+Matrix product_of_rows(ConstMatrixView values, std::size_t first, std::size_t count, const HessianFactor& factor,
+                       const Matrix& b) {
+  Matrix ordered(count, factor.size()), product(count, factor.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t p = 0; p < factor.size(); ++p) ordered(i, p) = values(first + i, factor.order[p]);
+  }
+  product.fill(0);
+  add_product_with_transposed(1, ordered.view(), b.view(), product.view());
+  return product;
 }
 
 }  // namespace
@@ -41,16 +54,17 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
   assert(gradient.rows() == rows && gradient.cols() == cols && error.rows() == rows && error.cols() == cols);
   StepPrices prices;
   if (irrelevant_) return prices;
-  std::vector<double> row_costs(rows, 0.0), row_bits(rows, 0.0), col_costs(cols, 0.0), col_bits(cols, 0.0);
-  Matrix noise(std::min(rows, rows_together), cols), slope(noise.rows(), cols);
-  for (std::size_t first = 0; first < rows; first += rows_together) {
-    const std::size_t count = std::min(rows_together, rows - first);
-    take_rows(error, factor_, first, noise, count);
-    take_rows(gradient, factor_, first, slope, count);
-    cblas_strmm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, blas_int(count), blas_int(cols), 1,
-                factor_.root.data(), blas_int(cols), noise.data(), blas_int(cols));
-    cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasNonUnit, blas_int(count), blas_int(cols), 1,
-                factor_.root.data(), blas_int(cols), slope.data(), blas_int(cols));
+  const Matrix root = transposed(factor_.root), inverse = inverse_root(factor_);
+  // Costs and bits of each row, and of each column by slabs of rows.
+  const std::size_t slabs = divide_up(rows, rows_together);
+  std::vector<double> row_costs(rows, 0.0), row_bits(rows, 0.0);
+  std::vector<std::vector<double>> slab_costs(slabs), slab_bits(slabs);
+  parallel_for(0, slabs, [&](std::size_t slab) {
+    const std::size_t first = slab * rows_together, count = std::min(rows_together, rows - first);
+    const Matrix noise = product_of_rows(error, first, count, factor_, root);
+    const Matrix slope = product_of_rows(gradient, first, count, factor_, inverse);
+    slab_costs[slab].assign(cols, 0.0);
+    slab_bits[slab].assign(cols, 0.0);
     for (std::size_t i = 0; i < count; ++i) {
       const double row = row_magnitudes_[first + i] - row_steps_[first + i] + precision;
       for (std::size_t p = 0; p < cols; ++p) {
@@ -58,10 +72,17 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
         const double cost = static_cast<double>(noise(i, p)) * static_cast<double>(slope(i, p));
         const double bits = RateCurve::weight_slope(options_.trellis_memory, row + col_magnitudes_[j] - col_steps_[j]);
         row_costs[first + i] += cost;
-        col_costs[j] += cost;
+        slab_costs[slab][j] += cost;
         row_bits[first + i] += bits;
-        col_bits[j] += bits;
+        slab_bits[slab][j] += bits;
       }
+    }
+  });
+  std::vector<double> col_costs(cols, 0.0), col_bits(cols, 0.0);
+  for (std::size_t slab = 0; slab < slabs; ++slab) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      col_costs[j] += slab_costs[slab][j];
+      col_bits[j] += slab_bits[slab][j];
     }
   }
   prices.cost = std::accumulate(row_costs.begin(), row_costs.end(), 0.0);
