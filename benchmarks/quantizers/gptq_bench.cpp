@@ -2,9 +2,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include <oneapi/dnnl/dnnl.h>
 #include <algorithm>
 #include <chrono>
-#include <oneapi/dnnl/dnnl.h>
 #include <vector>
 
 #include "lcomp/core/rng.h"
@@ -12,8 +12,8 @@
 #include "lcomp/quantizers/hessian_factor.h"
 #include "lcomp/quantizers/proxy_error.h"
 
-// GPTQ of a layer and its parts, on all threads, next to a matrix product (oneDNN's) of the same size. gptq_per_product is
-// the measure that a busy machine spoils least: both are timed in turn, and the median of the ratios is what counts.
+// GPTQ of a layer and its parts, on all threads, next to a matrix product (oneDNN's) of the same size. gptq_per_product
+// is the measure that a busy machine spoils least: both are timed in turn, and the median of the ratios is what counts.
 // The reference code's way takes 7 n^3 / 3 operations (two factorisations, an inverse, the updates), 7/6 of the
 // product's.
 namespace lcomp {

@@ -63,10 +63,10 @@ StepPrices ErrorPrices::rate_coded_prices(const Open& open, ConstMatrixView weig
   const std::string& name = open.component.name;
   RateCodedOptions options = open_rate_options(open.setting.setting, name);
   options.precision = 0;
-  const std::shared_ptr<const LayerStats> known = statistics_ == nullptr ? nullptr : statistics_->statistics(open.component);
+  const std::shared_ptr<const LayerStats> known =
+      statistics_ == nullptr ? nullptr : statistics_->statistics(open.component);
   const RateCodedProblem problem(weight, known != nullptr ? *known : LayerStats{}, options, name);
-  return problem.step_prices(gradient, error,
-                             problem.curve().precision(8 * static_cast<double>(open.report->bytes)));
+  return problem.step_prices(gradient, error, problem.curve().precision(8 * static_cast<double>(open.report->bytes)));
 }
 
 }  // namespace lcomp

@@ -141,7 +141,8 @@ class Learning {
                    "give a ratio, bits per weight or bytes"});
     }
     if (options.work.empty()) throw Error({"allocator learned", "no folder for its rounds", "", ""});
-    if (learning.training.empty()) throw Error({"allocator learned", "no texts to learn from", "one part at least", ""});
+    if (learning.training.empty())
+      throw Error({"allocator learned", "no texts to learn from", "one part at least", ""});
     components_ = model_components(model);
     learns_embedding_ = vocabulary_coverage(learning.training, model.config.vocab_size) >= least_coverage;
     settings_ = resolve_plan(plan, components_);
@@ -244,8 +245,9 @@ class Learning {
   void store() const {
     nlohmann::json lines = to_json(rounds_);
     for (std::size_t r = 0; r < rounds_.size(); ++r) lines[r]["steps"] = to_json(rounds_[r].steps);
-    write_text_file(record(),
-                    nlohmann::json{{"key", key()}, {"rounds", std::move(lines)}, {"next", to_json(next_)}}.dump(1) + "\n");
+    write_text_file(
+        record(),
+        nlohmann::json{{"key", key()}, {"rounds", std::move(lines)}, {"next", to_json(next_)}}.dump(1) + "\n");
   }
 
   std::size_t best() const {

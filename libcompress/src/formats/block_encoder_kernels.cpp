@@ -13,8 +13,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
 
-void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const RowToEncode& row,
-                          std::size_t groups) {
+void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const RowToEncode& row, std::size_t groups) {
   while (groups-- > 0) encode_group(tables, encoder, row, groups * coder_lanes, coder_lanes);
 }
 
@@ -67,8 +66,7 @@ HWY_INLINE V put_bits(U32 d, V x, V count, V bits, std::uint16_t*& at) {
   return hn::Or(hn::Shl(x, count), bits);
 }
 
-void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const RowToEncode& row,
-                          std::size_t groups) {
+void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const RowToEncode& row, std::size_t groups) {
   const U32 d;
   const I32 di;
   const hn::Rebind<std::uint8_t, U32> d8;
@@ -148,8 +146,7 @@ namespace lcomp {
 
 HWY_EXPORT(encode_groups_vector);
 
-void encode_groups_of_row(const CodeTables& tables, BlockEncoder& encoder, const RowToEncode& row,
-                          std::size_t groups) {
+void encode_groups_of_row(const CodeTables& tables, BlockEncoder& encoder, const RowToEncode& row, std::size_t groups) {
   HWY_DYNAMIC_DISPATCH(encode_groups_vector)(tables, encoder, row, groups);
 }
 

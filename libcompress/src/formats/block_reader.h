@@ -41,7 +41,7 @@ class BlockReader {
   const GroupDecoder decoder_;
   const std::vector<std::int32_t> column_classes_;
   const std::vector<std::int32_t> largest_classes_;  // of each 32 columns
-  std::vector<std::uint32_t> states_;  // of the trellis
+  std::vector<std::uint32_t> states_;                // of the trellis
   std::size_t row_ = 0;
   CoderCursor cursor_;
   bool good_;

@@ -162,8 +162,8 @@ std::vector<PartDeclaration> declared_parts(const RateCodedLayout& layout, const
 }
 
 RateCodedView view(const RateCodedWeight& weight) {
-  return {static_cast<const RateCodedLayout&>(weight), weight.codes, weight.blocks, weight.base_step, weight.side,
-          nullptr};
+  return {
+      static_cast<const RateCodedLayout&>(weight), weight.codes, weight.blocks, weight.base_step, weight.side, nullptr};
 }
 
 RateCodedView empty_view(const RateCodedLayout& layout) { return {layout, {}, {}, {}, {}, nullptr}; }

@@ -8,7 +8,7 @@
 namespace lcomp {
 namespace {
 
-constexpr int widest_class = 1024;     // quarter octaves either way
+constexpr int widest_class = 1024;    // quarter octaves either way
 constexpr double slope_step = 0.125;  // of precision
 
 // Mean bits of codes whose levels have this mean magnitude, by class: their entropy.

@@ -61,9 +61,8 @@ void multiply_by_transposed_inverse(const std::vector<double>& inverse, std::siz
 
 template <class T>
 double sum_of_squares(const T* values, std::size_t count) {
-  return std::transform_reduce(values, values + count, 0.0, std::plus<>(), [](T value) {
-    return static_cast<double>(value) * static_cast<double>(value);
-  });
+  return std::transform_reduce(values, values + count, 0.0, std::plus<>(),
+                               [](T value) { return static_cast<double>(value) * static_cast<double>(value); });
 }
 
 // c [m, n] -= a [m, k] b [n, k]^T

@@ -45,7 +45,7 @@ struct LearningOptions {
 
 // What is learned of one component: settings of its quantizer.
 struct LearnedSteps {
-  double offset = 0;                                     // of precision
+  double offset = 0;                                    // of precision
   std::optional<double> row_exponent, column_exponent;  // of rate-coded components with such steps
 };
 
@@ -81,11 +81,11 @@ nlohmann::json to_json(const std::vector<LearningRound>& rounds);
 // model, with feedback and coding, so that nothing stands in for rounding. Stops when the cost on the held-out texts
 // has not fallen for a round, or when the rounds are used up, and keeps the round with the least. The plan of the
 // result is an ordinary one of allocator second_order with an "offset" and exponents for each component, and makes the
-// same model again. options.work is needed: finished rounds are kept there, and after kill -9 the same call goes on within the
-// round. Time: a compression and gradients() on the training texts a round, in the last a forward
-// pass. Memory: the larger of both. Throws Error
-// for a plan without a target, or with components of open width; as compress_model() and gradients(), where a weight, a
-// cost or a gradient is not finite; and for a learning of other arguments in options.work unless options.replace.
+// same model again. options.work is needed: finished rounds are kept there, and after kill -9 the same call goes on
+// within the round. Time: a compression and gradients() on the training texts a round, in the last a forward pass.
+// Memory: the larger of both. Throws Error for a plan without a target, or with components of open width; as
+// compress_model() and gradients(), where a weight, a cost or a gradient is not finite; and for a learning of other
+// arguments in options.work unless options.replace.
 struct LearnedCompression {
   CompressionReport report;
   CompressionPlan plan;  // with what was learned
