@@ -13,10 +13,6 @@
 namespace lcomp {
 namespace {
 
-// Pieces from this size on are given back to the system once they are decoded: a pass over a model then costs no
-// memory.
-constexpr std::size_t kReleaseBytes = std::size_t{1} << 20;
-
 std::string_view kind_of(const GgufValue& value) {
   constexpr std::array<std::string_view, 6> kNames = {"an unsigned integer", "an integer", "a real number",
                                                       "a boolean",           "a string",   "an array"};
@@ -155,7 +151,7 @@ void GgufFile::read_values(std::string_view tensor_name, std::size_t begin, std:
 
   const GgmlBlock block = block_of(stored.type);
   const std::size_t size = out.size() / block.values * block.bytes;
-  if (size < kReleaseBytes) return;
+  if (size < MappedFile::worth_releasing) return;
   const auto at = static_cast<std::size_t>(stored.bytes.data() - state_->file.bytes().data());
   state_->file.release(at + begin / block.values * block.bytes, size);
 }

@@ -7,6 +7,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/io/mapped_file.h"
 #include "lcomp/io/safetensors.h"
 #include "quoted_text.h"
 
@@ -17,10 +18,6 @@ using nlohmann::json;
 
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
-
-// Reads of at least this size give their pages back: a pass over a large model must not count as its memory. Smaller
-// ones (rows of an embedding) are likely to be asked for again.
-constexpr std::size_t kReleaseBytes = std::size_t{1} << 20;
 
 class SafetensorsSource : public TensorSource {
  public:
@@ -74,7 +71,8 @@ class SafetensorsSource : public TensorSource {
     }
     to_float(*place.entry, row_begin * tensor.cols(), out);
     const std::size_t width = bytes_per_element(place.entry->type);
-    if (out.size() * width >= kReleaseBytes) {
+    // Smaller reads (rows of an embedding) are likely to be asked for again.
+    if (out.size() * width >= MappedFile::worth_releasing) {
       place.file->release(place.entry->bytes.subspan(row_begin * tensor.cols() * width, out.size() * width));
     }
   }

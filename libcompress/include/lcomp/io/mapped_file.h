@@ -20,6 +20,9 @@ class MappedFile {
   // Tells the system that [offset, offset + size) will not be needed soon, so that a pass over a file larger than
   // memory does not push out everything else. A hint.
   void release(std::size_t offset, std::size_t size) const;
+  // Bytes of a read after which they should be released. Less than what one thread reads of a weight at a time (2^18
+  // values, 4 bits or more each): else a model stays in memory as far as it was read.
+  static constexpr std::size_t worth_releasing = std::size_t{1} << 16;
 
  private:
   std::filesystem::path path_;
