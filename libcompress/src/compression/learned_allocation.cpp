@@ -26,7 +26,7 @@ constexpr std::size_t logit_rows = 256;  // at once
 constexpr double least_price = 0.1;      // of the mean: a negative or tiny one is mostly noise
 constexpr double longest_step = 0.7;     // octaves of steps, before the rate
 constexpr double longest_exponent_step = 0.25;
-constexpr double least_coverage = 0.5;  // of the vocabulary, for an embedding's price to be learned
+constexpr double least_coverage = 0.2;  // of the vocabulary, for an embedding's price to be learned
 
 // The share of the vocabulary that the texts have.
 double vocabulary_coverage(const std::vector<LearningTask>& tasks, std::size_t vocab_size) {

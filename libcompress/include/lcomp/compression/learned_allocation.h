@@ -74,7 +74,7 @@ nlohmann::json to_json(const std::vector<LearningRound>& rounds);
 //   exponent -= rate sum_c imbalance_c / (2 ln 2 sum_c D_c variance_c)   of rows and of columns (StepPrices), limited
 //                                                              to +-0.25; one for all layers, since the gradient of
 //                                                              some thousand tokens says little about one weight's
-// An embedding, tied or not, is learned only where the training texts have half of the vocabulary: else its errors cost
+// An embedding, tied or not, is learned only where the training texts have a fifth of the vocabulary: else its errors cost
 // them much less than they cost other texts.
 // These are Newton's steps for errors that cost their square; the common precision, the multiplier of the
 // bytes, is found anew (RateBudget; of bands the knapsack, costs times 4^offset). Each round compresses the whole
