@@ -74,18 +74,17 @@ nlohmann::json to_json(const std::vector<LearningRound>& rounds);
 //   exponent -= rate sum_c imbalance_c / (2 ln 2 sum_c D_c variance_c)   of rows and of columns (StepPrices), limited
 //                                                              to +-0.25; one for all layers, since the gradient of
 //                                                              some thousand tokens says little about one weight's
-// An embedding, tied or not, is learned only where the training texts have a fifth of the vocabulary: else its errors cost
-// them much less than they cost other texts.
-// These are Newton's steps for errors that cost their square; the common precision, the multiplier of the
-// bytes, is found anew (RateBudget; of bands the knapsack, costs times 4^offset). Each round compresses the whole
-// model, with feedback and coding, so that nothing stands in for rounding. Stops when the cost on the held-out texts
-// has not fallen for a round, or when the rounds are used up, and keeps the round with the least. The plan of the
-// result is an ordinary one of allocator second_order with an "offset" and exponents for each component, and makes the
-// same model again. options.work is needed: finished rounds are kept there, and after kill -9 the same call goes on
-// within the round. Time: a compression and gradients() on the training texts a round, in the last a forward pass.
-// Memory: the larger of both. Throws Error for a plan without a target, or with components of open width; as
-// compress_model() and gradients(), where a weight, a cost or a gradient is not finite; and for a learning of other
-// arguments in options.work unless options.replace.
+// An embedding, tied or not, is learned only where the training texts have a fifth of the vocabulary: else its errors
+// cost them much less than they cost other texts. These are Newton's steps for errors that cost their square; the
+// common precision, the multiplier of the bytes, is found anew (RateBudget; of bands the knapsack, costs times
+// 4^offset). Each round compresses the whole model, with feedback and coding, so that nothing stands in for rounding.
+// Stops when the cost on the held-out texts has not fallen for a round, or when the rounds are used up, and keeps the
+// round with the least. The plan of the result is an ordinary one of allocator second_order with an "offset" and
+// exponents for each component, and makes the same model again. options.work is needed: finished rounds are kept there,
+// and after kill -9 the same call goes on within the round. Time: a compression and gradients() on the training texts a
+// round, in the last a forward pass. Memory: the larger of both. Throws Error for a plan without a target, or with
+// components of open width; as compress_model() and gradients(), where a weight, a cost or a gradient is not finite;
+// and for a learning of other arguments in options.work unless options.replace.
 struct LearnedCompression {
   CompressionReport report;
   CompressionPlan plan;  // with what was learned
