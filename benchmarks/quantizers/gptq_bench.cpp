@@ -23,9 +23,9 @@ struct Layer {
   Matrix weight, hessian;
 };
 
-Layer make_layer(std::size_t n) {
+Layer make_layer(std::size_t rows, std::size_t n) {
   Rng rng(1);
-  Layer layer{Matrix(n, n), Matrix(n, n)};
+  Layer layer{Matrix(rows, n), Matrix(n, n)};
   for (float& w : layer.weight.span()) w = static_cast<float>(0.02 * rng.normal());
   Matrix inputs(n, n);
   for (float& x : inputs.span()) x = static_cast<float>(rng.normal());
@@ -34,6 +34,8 @@ Layer make_layer(std::size_t n) {
              layer.hessian.data(), size);
   return layer;
 }
+
+Layer make_square_layer(std::int64_t n) { return make_layer(static_cast<std::size_t>(n), static_cast<std::size_t>(n)); }
 
 void product(const Layer& layer, Matrix& out) {
   const auto size = static_cast<dnnl_dim_t>(out.rows());
@@ -60,20 +62,20 @@ void count_operations(benchmark::State& state, double per_iteration) {
 double cube(std::int64_t n) { return static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n); }
 
 void matrix_product(benchmark::State& state) {
-  const Layer layer = make_layer(static_cast<std::size_t>(state.range(0)));
+  const Layer layer = make_square_layer(state.range(0));
   Matrix out(layer.weight.rows(), layer.weight.cols());
   for (auto _ : state) product(layer, out);
   count_operations(state, 2 * cube(state.range(0)));
 }
 
 void factor(benchmark::State& state) {
-  const Layer layer = make_layer(static_cast<std::size_t>(state.range(0)));
+  const Layer layer = make_square_layer(state.range(0));
   for (auto _ : state) benchmark::DoNotOptimize(factor_hessian(layer.hessian.view(), {0.01, true}, "w"));
   count_operations(state, cube(state.range(0)) / 3);
 }
 
 void proxy(benchmark::State& state) {
-  const Layer layer = make_layer(static_cast<std::size_t>(state.range(0)));
+  const Layer layer = make_square_layer(state.range(0));
   Matrix zeros(layer.weight.rows(), layer.weight.cols());
   zeros.fill(0);
   for (auto _ : state) {
@@ -83,8 +85,8 @@ void proxy(benchmark::State& state) {
 }
 
 void quantize(benchmark::State& state) {
-  const Layer layer = make_layer(static_cast<std::size_t>(state.range(0)));
-  const GptqOptions setting = options(static_cast<std::size_t>(state.range(1)), state.range(2) != 0);
+  const Layer layer = make_layer(static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  const GptqOptions setting = options(static_cast<std::size_t>(state.range(2)), state.range(3) != 0);
   for (auto _ : state) benchmark::DoNotOptimize(gptq(layer, setting));
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(layer.weight.size()));
 }
@@ -92,7 +94,7 @@ void quantize(benchmark::State& state) {
 void gptq_per_product(benchmark::State& state) {
   using Clock = std::chrono::steady_clock;
   const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
-  const Layer layer = make_layer(static_cast<std::size_t>(state.range(0)));
+  const Layer layer = make_square_layer(state.range(0));
   Matrix out(layer.weight.rows(), layer.weight.cols());
   std::vector<double> ratios;
   for (auto _ : state) {
@@ -110,14 +112,16 @@ void gptq_per_product(benchmark::State& state) {
 }
 
 BENCHMARK(matrix_product)->Arg(1536)->Arg(4096)->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK(factor)->Arg(1536)->Arg(4096)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(factor)->Arg(1536)->Arg(4096)->Arg(11008)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(proxy)->Arg(1536)->Arg(4096)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(quantize)
-    ->ArgNames({"n", "group", "act"})
-    ->Args({1536, 64, 0})
-    ->Args({1536, 64, 1})
-    ->Args({4096, 128, 0})
-    ->Args({4096, 128, 1})
+    ->ArgNames({"rows", "cols", "group", "act"})
+    ->Args({1536, 1536, 64, 0})
+    ->Args({1536, 1536, 64, 1})
+    ->Args({4096, 4096, 128, 0})
+    ->Args({4096, 4096, 128, 1})
+    ->Args({11008, 4096, 128, 1})
+    ->Args({4096, 11008, 128, 1})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 BENCHMARK(gptq_per_product)->Arg(4096)->Iterations(7)->Unit(benchmark::kMillisecond)->UseManualTime();

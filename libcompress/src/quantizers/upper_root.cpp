@@ -16,7 +16,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t tile = 256;
+constexpr std::size_t tile = 128;
 
 // The root of a tile, [size, size] with the given diagonal. Its rows and columns come back reversed, which turns
 // A = R R^T into A~ = L L^T, which LAPACK knows. Empty when the tile is not positive definite.
