@@ -30,16 +30,21 @@ using Json = nlohmann::json;
 
 struct Killed {};
 
+TokenBatch random_sequence(const ModelFolder& model, std::size_t tokens, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<std::int32_t> ids(tokens);
+  for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(model.config.vocab_size));
+  TokenBatch batch;
+  batch.add(ids);
+  return batch;
+}
+
 // The Hessian of every linear's input on random tokens, with channels of very different sizes: those of the tiny
 // models are alike.
 class RecordedHessians : public StatisticsProvider, private BlockVisitor {
  public:
   explicit RecordedHessians(const ModelFolder& model, bool in_any_order = true) : in_any_order_(in_any_order) {
-    Rng rng(5);
-    TokenBatch batch;
-    std::vector<std::int32_t> ids(120);
-    for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(model.config.vocab_size));
-    batch.add(ids);
+    const TokenBatch batch = random_sequence(model, 120, 5);
     Decoder decoder(model);
     ForwardOptions options;
     options.visitor = this;
@@ -120,11 +125,7 @@ std::string contents(const fs::path& file) {
 }
 
 Matrix logits_of(const ModelFolder& model) {
-  Rng rng(11);
-  TokenBatch batch;
-  std::vector<std::int32_t> ids(40);
-  for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(model.config.vocab_size));
-  batch.add(ids);
+  const TokenBatch batch = random_sequence(model, 40, 11);
   Decoder decoder(model);
   const Matrix normed = decoder.forward(batch);
   Matrix logits(normed.rows(), model.config.vocab_size);

@@ -39,13 +39,17 @@ double vocabulary_coverage(const std::vector<LearningTask>& tasks, std::size_t v
   return static_cast<double>(std::ranges::count(seen, true)) / static_cast<double>(vocab_size);
 }
 
+// As keys of a quantizer's setting.
+nlohmann::json to_json(const LearnedSteps& steps) {
+  nlohmann::json json = {{"offset", steps.offset}};
+  if (steps.row_exponent) json["row_exponent"] = *steps.row_exponent;
+  if (steps.column_exponent) json["column_exponent"] = *steps.column_exponent;
+  return json;
+}
+
 nlohmann::json to_json(const std::map<std::string, LearnedSteps>& steps) {
   nlohmann::json json = nlohmann::json::object();
-  for (const auto& [name, of] : steps) {
-    json[name] = {{"offset", of.offset}};
-    if (of.row_exponent) json[name]["row_exponent"] = *of.row_exponent;
-    if (of.column_exponent) json[name]["column_exponent"] = *of.column_exponent;
-  }
+  for (const auto& [name, of] : steps) json[name] = to_json(of);
   return json;
 }
 
@@ -267,10 +271,7 @@ class Learning {
     for (std::size_t i = 0; i < components_.size(); ++i) {
       if (!is_learnable(i, settings_[i])) continue;
       nlohmann::json setting = settings_[i].setting;
-      const LearnedSteps& learned = steps.at(components_[i].name);
-      setting["offset"] = learned.offset;
-      if (learned.row_exponent) setting["row_exponent"] = *learned.row_exponent;
-      if (learned.column_exponent) setting["column_exponent"] = *learned.column_exponent;
+      setting.update(to_json(steps.at(components_[i].name)));
       plan.components[components_[i].name] = std::move(setting);
     }
     return plan;
@@ -333,11 +334,12 @@ class Learning {
     }
     GradientOptions options;
     options.progress = labelled(label);
+    const std::map<std::string, ComponentSetting> settings = learnable(plan_with(round.steps));
     std::map<std::string, std::vector<StepPrices>> of_parts;
     for (std::size_t part = 0; part < learning_.training.size(); ++part) {
       const LearningTask& task = learning_.training[part];
       options.progress_label = fmt::format("gradients, part {} of {}", part + 1, learning_.training.size());
-      ErrorPrices errors(model_, compressed, learnable(plan_with(round.steps)), report, options_.statistics);
+      ErrorPrices errors(model_, compressed, settings, report, options_.statistics);
       round.training_cost += gradients(decoder, task.batch, *task.cost, errors, options);
       for (const auto& [name, found] : errors.prices()) of_parts[name].push_back(found);
     }

@@ -6,6 +6,7 @@
 
 #include <hwy/highway.h>
 
+#include "code_vectors-inl.h"
 #include "coder_cursor.h"
 
 #include <bit>
@@ -62,10 +63,6 @@ bool decode_two_vector(const GroupDecoder& decoder, const RowOfBlock& row, const
 
 #else
 
-using U32 = hn::CappedTag<std::uint32_t, 16>;
-using I32 = hn::RebindToSigned<U32>;
-using F32 = hn::RebindToFloat<U32>;
-
 constexpr std::int32_t kEscape = static_cast<std::int32_t>(CodeTables::escape) - CodeTables::half_alphabet;
 constexpr int kParityBit = CodeTables::probability_bits;  // of an index into slots, below the class
 
@@ -106,16 +103,6 @@ HWY_INLINE V refill(U32 d, V x, const std::uint8_t*& at) {
   const auto takes = hn::Eq(hn::ShiftRight<16>(x), hn::Zero(d));
   const V words = take_words<V>(d, takes, at);
   return hn::IfThenElse(takes, hn::Or(hn::ShiftLeft<16>(x), words), x);
-}
-
-// How a lane's code is written: class_code().
-template <class V>
-HWY_INLINE V clamped(I32 d, V classes) {
-  return hn::Min(hn::Max(classes, hn::Set(d, CodeTables::smallest_class)), hn::Set(d, CodeTables::widest_class));
-}
-template <class V>
-HWY_INLINE V extra_bits_of(I32 d, V clamped_classes) {
-  return hn::Max(hn::ShiftRight<2>(hn::Sub(clamped_classes, hn::Set(d, CodeTables::largest_class - 3))), hn::Zero(d));
 }
 
 // Appends the plain bits to a group's codes, of which `codes` holds what the tables say; escaped ones become `mark`.
@@ -196,17 +183,13 @@ HWY_INLINE void finish_group(const GroupDecoder& decoder, const RowOfBlock& row,
     at = take_escaped_codes(at, mark, row.cursor->states.data(), codes);
   }
   if constexpr (!kChained && !kToWeights) return;
-  const auto one = hn::Set(d, 1u);
   for (std::size_t l = 0; l < coder_lanes; l += lanes) {
     auto level = hn::LoadU(di, codes + l);
     if constexpr (kChained) {
       const auto code = hn::BitCast(d, level);
       const auto state = hn::LoadU(d, row.states + first + l);
-      const auto odd = hn::And(state, one);
-      const auto of_state = hn::And(hn::Sub(hn::Zero(d), odd), hn::Set(d, decoder.trellis.parity_mask()));
-      const auto of_code = hn::And(hn::Sub(hn::Zero(d), hn::And(code, one)), hn::Set(d, decoder.trellis.input_mask()));
-      hn::StoreU(hn::Xor(hn::ShiftRight<1>(state), hn::Xor(of_state, of_code)), d, row.states + first + l);
-      level = hn::BitCast(di, hn::Add(hn::Add(code, code), odd));
+      hn::StoreU(next_states(d, decoder.trellis, state, code), d, row.states + first + l);
+      level = hn::BitCast(di, hn::Add(hn::Add(code, code), hn::And(state, hn::Set(d, 1u))));
     }
     if constexpr (kToWeights) {
       const auto power = hn::Mul(hn::LoadU(df, row.steps.powers + first + l), hn::Set(df, row.steps.octave));

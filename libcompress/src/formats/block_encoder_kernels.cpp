@@ -6,6 +6,7 @@
 #include <hwy/highway.h>
 
 #include "block_encoder.h"
+#include "code_vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lcomp::HWY_NAMESPACE {
@@ -18,10 +19,6 @@ void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const
 }
 
 #else
-
-using U32 = hn::CappedTag<std::uint32_t, 16>;
-using I32 = hn::RebindToSigned<U32>;
-using F32 = hn::RebindToFloat<U32>;
 
 // x, the lower halves of full lanes having become words.
 template <class V, class M>
@@ -73,8 +70,6 @@ void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const
   const std::size_t lanes = hn::Lanes(d);
   const auto row_class = hn::Set(di, row.row_class);
   const auto smallest = hn::Set(di, CodeTables::smallest_class);
-  const auto widest = hn::Set(di, CodeTables::widest_class);
-  const auto least_extra = hn::Set(di, CodeTables::largest_class - 3);
   const auto half_alphabet = hn::Set(di, CodeTables::half_alphabet);
   const auto escape = hn::Set(d, static_cast<std::uint32_t>(CodeTables::escape));
   const auto alphabet = hn::Set(d, static_cast<std::uint32_t>(CodeTables::alphabet));
@@ -96,8 +91,8 @@ void encode_groups_vector(const CodeTables& tables, BlockEncoder& encoder, const
       auto classes = hn::Max(hn::Add(row_class, column_classes), smallest);
       auto high = hn::LoadU(di, row.codes + first + l);
       if (has_extra_bits) {
-        classes = hn::Min(classes, widest);
-        const auto extra = hn::Max(hn::ShiftRight<2>(hn::Sub(classes, least_extra)), hn::Zero(di));
+        classes = clamped(di, classes);
+        const auto extra = extra_bits_of(di, classes);
         const auto count = hn::BitCast(d, extra);
         classes = hn::Sub(classes, hn::ShiftLeft<2>(extra));
         const auto code = hn::BitCast(d, high);

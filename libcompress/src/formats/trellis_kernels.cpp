@@ -5,6 +5,7 @@
 
 #include <hwy/highway.h>
 
+#include "code_vectors-inl.h"
 #include "trellis_kernels.h"
 
 #include <algorithm>
@@ -13,18 +14,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace lcomp::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using U32 = hn::CappedTag<std::uint32_t, 16>;
-using I32 = hn::RebindToSigned<U32>;
-
-// Trellis::next().
-template <class V>
-HWY_INLINE V next_states(U32 d, const Trellis& trellis, V states, V codes) {
-  const auto one = hn::Set(d, 1u);
-  const auto of_state = hn::And(hn::Sub(hn::Zero(d), hn::And(states, one)), hn::Set(d, trellis.parity_mask()));
-  const auto of_code = hn::And(hn::Sub(hn::Zero(d), hn::And(codes, one)), hn::Set(d, trellis.input_mask()));
-  return hn::Xor(hn::ShiftRight<1>(states), hn::Xor(of_state, of_code));
-}
 
 // What is below 256 in bytes.
 template <class V>

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "code_rates.h"
 #include "layer_shares.h"
@@ -245,11 +246,10 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
   if (!(options.rate_weight >= 0 && options.rate_weight <= 10)) {
     throw Error({where, fmt::format("rate_weight {:g}", options.rate_weight), "0 to 10", ""});
   }
-  if (!(options.row_exponent >= 0 && options.row_exponent <= largest_step_exponent)) {
-    throw Error({where, fmt::format("row_exponent {:g}", options.row_exponent), "0 to 1.5", ""});
-  }
-  if (!(options.column_exponent >= 0 && options.column_exponent <= largest_step_exponent)) {
-    throw Error({where, fmt::format("column_exponent {:g}", options.column_exponent), "0 to 1.5", ""});
+  for (const auto& [key, exponent] :
+       {std::pair("row_exponent", options.row_exponent), std::pair("column_exponent", options.column_exponent)}) {
+    if (exponent >= 0 && exponent <= largest_step_exponent) continue;
+    throw Error({where, fmt::format("{} {:g}", key, exponent), fmt::format("0 to {:g}", largest_step_exponent), ""});
   }
   if (!(options.embedding_weight > 0 && options.embedding_weight <= 1000)) {
     throw Error(
