@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <ctime>
 #include <thread>
 
 namespace lcomp {
@@ -26,12 +27,27 @@ TEST(StageTimer, AnInnerStageInterruptsTheOuterOne) {
     }).join();
   }
   const double all = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  auto seconds = stage_seconds();
-  EXPECT_GE(seconds["outer"], 0.02);
-  EXPECT_GE(seconds["inner"], 0.03);
-  EXPECT_LE(seconds["outer"] + seconds["inner"], all);
-  EXPECT_GE(seconds["outer"] + seconds["inner"], all - 0.005);
-  EXPECT_FALSE(stage_seconds().contains("elsewhere"));
+  auto stages = stage_times();
+  EXPECT_GE(stages["outer"].seconds, 0.02);
+  EXPECT_GE(stages["inner"].seconds, 0.03);
+  EXPECT_LE(stages["outer"].seconds + stages["inner"].seconds, all);
+  EXPECT_GE(stages["outer"].seconds + stages["inner"].seconds, all - 0.005);
+  EXPECT_LE(stages["outer"].cpu_seconds + stages["inner"].cpu_seconds, 0.02);  // they waited
+  EXPECT_FALSE(stage_times().contains("elsewhere"));
+}
+
+TEST(StageTimer, CountsProcessorTimeOfAllThreads) {
+  const StageTimer first("first");
+  const auto work = [] {
+    const std::clock_t begin = std::clock();
+    while (std::clock() - begin < CLOCKS_PER_SEC / 50) {
+    }
+  };
+  {
+    const StageTimer stage("busy");
+    std::thread(work).join();
+  }
+  EXPECT_GE(stage_times()["busy"].cpu_seconds, 0.02);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "compute_option.h"
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/sensitivity.h"
+#include "stage_report.h"
 
 namespace lcomp {
 namespace {
@@ -47,6 +48,7 @@ void run(const CalibrateCommand& command, const CommandContext& context) {
     json["sensitivity"] = command.sensitivity;
     text += fmt::format("{}: sensitivities ({}) of their outputs and weights\n", command.out, command.sensitivity);
   }
+  text += add_stage_times(json);
   context.print(json, text);
 }
 

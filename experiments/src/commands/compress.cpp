@@ -16,9 +16,9 @@
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
-#include "lcomp/core/stage_times.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "stage_report.h"
 #include "version.h"
 
 namespace lcomp {
@@ -240,12 +240,7 @@ void run(const CompressCommand& command, const CommandContext& context) {
                         report.at("bytes").get<std::uint64_t>(), report.at("bits_per_weight").get<double>(),
                         report.at("ratio").get<double>());
     report["out"] = out;
-    const auto seconds = stage_seconds();  // of this and the sizes before
-    if (!seconds.empty()) {
-      report["stage_seconds"] = seconds;
-      for (const auto& [stage, value] : seconds) text += fmt::format("{} {:.1f} s, ", stage, value);
-      text.replace(text.size() - 2, 2, "\n");
-    }
+    text += add_stage_times(report);  // of this and the sizes before
     results.push_back(std::move(report));
   }
   context.print(results.size() == 1 ? results.front() : results, text);

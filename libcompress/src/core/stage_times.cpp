@@ -1,6 +1,6 @@
 #include "lcomp/core/stage_times.h"
 
-#include <chrono>
+#include <ctime>
 #include <thread>
 
 namespace lcomp {
@@ -9,7 +9,7 @@ namespace {
 struct Times {
   std::thread::id thread = std::this_thread::get_id();  // of the first timer
   StageTimer* current = nullptr;
-  std::map<std::string, double> seconds;
+  std::map<std::string, StageTime> stages;
 };
 
 Times& times() {
@@ -17,7 +17,13 @@ Times& times() {
   return of_process;
 }
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds_of(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+StageTime now() { return {seconds_of(CLOCK_MONOTONIC), seconds_of(CLOCK_PROCESS_CPUTIME_ID)}; }
 
 }  // namespace
 
@@ -38,9 +44,14 @@ StageTimer::~StageTimer() {
   if (outer_ != nullptr) outer_->go_on();
 }
 
-void StageTimer::pause() { times().seconds[stage_] += now() - since_; }
+void StageTimer::pause() {
+  const StageTime until = now();
+  StageTime& stage = times().stages[stage_];
+  stage.seconds += until.seconds - since_.seconds;
+  stage.cpu_seconds += until.cpu_seconds - since_.cpu_seconds;
+}
 void StageTimer::go_on() { since_ = now(); }
 
-std::map<std::string, double> stage_seconds() { return times().seconds; }
+std::map<std::string, StageTime> stage_times() { return times().stages; }
 
 }  // namespace lcomp

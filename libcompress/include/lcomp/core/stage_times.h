@@ -5,9 +5,14 @@
 
 namespace lcomp {
 
-// Where a process's time goes: seconds of named stages, for reports. A stage lasts as long as a StageTimer of it lives;
+struct StageTime {
+  double seconds = 0;
+  double cpu_seconds = 0;  // of all threads
+};
+
+// Where a process's time goes: seconds of named stages by the clock and of its processors, for reports. A stage lasts as long as a StageTimer of it lives;
 // one that begins within another interrupts it, so that seconds add up. Timers of other threads than the one that
-// created the first are ignored: parallel loops are part of the stage that runs them. A few dozen nanoseconds each.
+// created the first are ignored: parallel loops are part of the stage that runs them. About a microsecond each.
 class StageTimer {
  public:
   explicit StageTimer(const char* stage);  // a string literal
@@ -21,11 +26,11 @@ class StageTimer {
 
   const char* stage_;
   StageTimer* outer_ = nullptr;
-  double since_ = 0;
+  StageTime since_;
   bool counts_ = false;
 };
 
 // Of all timers so far that have ended.
-std::map<std::string, double> stage_seconds();
+std::map<std::string, StageTime> stage_times();
 
 }  // namespace lcomp
