@@ -1,19 +1,16 @@
 #include "lcomp/quantizers/alternating_levels.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <numeric>
 
-#include "blas_int.h"
 #include "feedback_kernels.h"
+#include "float_product.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/quantizers/sorted_weights.h"
 #include "rank_kernels.h"
-#include "single_threaded_blas.h"
 
 namespace lcomp {
 namespace {
@@ -46,7 +43,8 @@ class Slab {
         errors(j, r) = row[j] - decoded_(j, r);
       }
     }
-    multiply_by_hessian(0, cols_, errors.data(), 0);
+    gradients_.fill(0);
+    add_by_hessian(0, cols_, errors.data());
   }
 
   void descend() {
@@ -66,7 +64,7 @@ class Slab {
                       stride_, stride_, block.row(j + 1 - begin).data());
         }
       }
-      if (any_change) multiply_by_hessian(begin, end, changes.data(), 1);
+      if (any_change) add_by_hessian(begin, end, changes.data());
     }
   }
 
@@ -78,11 +76,9 @@ class Slab {
     return std::span(quantized_.ranks).subspan((first_row_ + r) * cols_, cols_);
   }
 
-  // gradients = keep * gradients + H[:, begin .. end) values
-  void multiply_by_hessian(std::size_t begin, std::size_t end, const float* values, float keep) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(cols_), blas_int(stride_), blas_int(end - begin), 1,
-                hessian_.data() + begin, blas_int(hessian_.stride()), values, blas_int(stride_), keep,
-                gradients_.data(), blas_int(stride_));
+  // gradients += H[:, begin .. end) values; H is symmetric
+  void add_by_hessian(std::size_t begin, std::size_t end, const float* values) {
+    add_transposed_product(hessian_.rows_range(begin, end - begin), {values, end - begin, stride_}, gradients_.view());
   }
 
   // The best level of each row's column j while the others stay. True when one changed.
@@ -231,7 +227,6 @@ void for_each_slab(ConstMatrixView weight, ConstMatrixView hessian, LevelRows& q
   assert(weight.rows() == quantized.rows() && weight.cols() == quantized.cols);
   assert(hessian.rows() == weight.cols() && hessian.cols() == weight.cols());
   parallel_chunks(0, weight.rows(), rows_of_slab, [&](std::size_t first, std::size_t last) {
-    const SingleThreadedBlas alone;
     Slab slab(weight, hessian, quantized, first, last - first);
     step(slab);
   });

@@ -1,4 +1,3 @@
-#include <cblas.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,8 +11,8 @@
 #include <utility>
 
 #include "band_rounder.h"
-#include "blas_int.h"
 #include "column_removal.h"
+#include "float_product.h"
 #include "layer_shares.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -118,9 +117,8 @@ void BandedProblem::put_in_order() {
   std::iota(factor_.order.begin(), factor_.order.end(), 0u);
   factor_.dead.clear();
   hessian_ = Matrix(cols, cols);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(cols), blas_int(cols), blas_int(cols), 1,
-              factor_.root.data(), blas_int(cols), factor_.root.data(), blas_int(cols), 0, hessian_.data(),
-              blas_int(cols));
+  hessian_.fill(0);
+  add_product_with_transposed(1, factor_.root.view(), factor_.root.view(), hessian_.view());
 }
 
 // Some rows that stand for all: each with the chance that its share is, at even distances, so that rows of large shares

@@ -7,6 +7,7 @@
 #include <cassert>
 
 #include "blas_int.h"
+#include "float_product.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 
@@ -52,9 +53,8 @@ Matrix without_last_columns(ConstMatrixView weight, ConstMatrixView hessian, Con
   Matrix result(rows, kept);
   if (removed > 0) {
     // H_TP is the part of H below H_PP.
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(rows), blas_int(kept), blas_int(removed), 1,
-                weight.data() + kept, blas_int(weight.stride()), hessian.row(kept).data(), blas_int(hessian.stride()),
-                0, result.data(), blas_int(kept));
+    result.fill(0);
+    add_product(weight.cols_range(kept, removed), hessian.rows_range(kept, removed).cols_range(0, kept), result.view());
     for (const auto transposed : {CblasTrans, CblasNoTrans}) {
       cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, transposed, CblasNonUnit, blas_int(rows), blas_int(kept), 1,
                   root.data(), blas_int(root.stride()), result.data(), blas_int(kept));

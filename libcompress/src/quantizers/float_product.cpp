@@ -9,8 +9,8 @@
 namespace lcomp {
 namespace {
 
-void add_product(char transposed_a, char transposed_b, std::size_t inner, float factor, ConstMatrixView a,
-                 ConstMatrixView b, MatrixView<float> c) {
+void add_any_product(char transposed_a, char transposed_b, std::size_t inner, float factor, ConstMatrixView a,
+                     ConstMatrixView b, MatrixView<float> c) {
   if (c.size() == 0 || inner == 0) return;
   const auto size = [](std::size_t n) { return static_cast<dnnl_dim_t>(n); };
   const SingleThreadedBlas alone;
@@ -22,14 +22,19 @@ void add_product(char transposed_a, char transposed_b, std::size_t inner, float 
 
 }  // namespace
 
+void add_product(ConstMatrixView a, ConstMatrixView b, MatrixView<float> c) {
+  assert(a.cols() == b.rows() && c.rows() == a.rows() && c.cols() == b.cols());
+  add_any_product('N', 'N', a.cols(), 1, a, b, c);
+}
+
 void add_transposed_product(ConstMatrixView a, ConstMatrixView b, MatrixView<float> c) {
   assert(a.rows() == b.rows() && c.rows() == a.cols() && c.cols() == b.cols());
-  add_product('T', 'N', a.rows(), 1, a, b, c);
+  add_any_product('T', 'N', a.rows(), 1, a, b, c);
 }
 
 void add_product_with_transposed(float factor, ConstMatrixView a, ConstMatrixView b, MatrixView<float> c) {
   assert(a.cols() == b.cols() && c.rows() == a.rows() && c.cols() == b.rows());
-  add_product('N', 'T', a.cols(), factor, a, b, c);
+  add_any_product('N', 'T', a.cols(), factor, a, b, c);
 }
 
 }  // namespace lcomp

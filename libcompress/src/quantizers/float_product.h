@@ -9,6 +9,9 @@ namespace lcomp {
 // models, and on those that are newer than itself falls back to its oldest kernels, at an eighth of the speed. Throw
 // Error when oneDNN fails.
 
+// c [m, n] += a b;  a: [m, k], b: [k, n].
+void add_product(ConstMatrixView a, ConstMatrixView b, MatrixView<float> c);
+
 // c [m, n] += a^T b;  a: [k, m], b: [k, n].
 void add_transposed_product(ConstMatrixView a, ConstMatrixView b, MatrixView<float> c);
 
