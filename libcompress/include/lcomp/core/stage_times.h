@@ -10,9 +10,10 @@ struct StageTime {
   double cpu_seconds = 0;  // of all threads
 };
 
-// Where a process's time goes: seconds of named stages by the clock and of its processors, for reports. A stage lasts as long as a StageTimer of it lives;
-// one that begins within another interrupts it, so that seconds add up. Timers of other threads than the one that
-// created the first are ignored: parallel loops are part of the stage that runs them. About a microsecond each.
+// Where a process's time goes: seconds of named stages by the clock and of its processors, for reports. A stage lasts
+// as long as a StageTimer of it lives; one that begins within another interrupts it, so that seconds add up. Timers of
+// other threads than the one that created the first are ignored: parallel loops are part of the stage that runs them.
+// About a microsecond each.
 class StageTimer {
  public:
   explicit StageTimer(const char* stage);  // a string literal
