@@ -5,15 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "metric_text.h"
+
 namespace lcomp {
-namespace {
-
-// Perplexities of destroyed models reach 10^10: five digits, or an exponent.
-std::string perplexity_text(double value) {
-  return value < 1e5 ? fmt::format("{:.2f}", value) : fmt::format("{:.2e}", value);
-}
-
-}  // namespace
 
 ResultTable experiment_table(const nlohmann::json& metrics) {
   ResultTable table;
@@ -49,7 +43,7 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
       const auto& score = row.at("scores").at(task.at("name").get<std::string>());
       if (task.value("choices", false)) {
         const auto& choices = score.at("choices");
-        cells.push_back(fmt::format("{:.2f} %", 100 * choices.at("accuracy").get<double>()));
+        cells.push_back(accuracy_text(choices.at("accuracy").get<double>()));
         cells.push_back(fmt::format("{:.2f}", 100 * choices.at("standard_error").get<double>()));
         if (!score.contains("against_original")) {  // the original
           cells.insert(cells.end(), 2, "-");
@@ -67,8 +61,9 @@ ResultTable experiment_table(const nlohmann::json& metrics) {
         continue;
       }
       const auto& kl = score.at("kl");
-      for (const char* key : {"kl_mean", "kl_median", "kl_p99"})
-        cells.push_back(fmt::format("{:.4f}", kl.at(key).get<double>()));
+      for (const char* key : {"kl_mean", "kl_median", "kl_p99"}) {
+        cells.push_back(divergence_text(kl.at(key).get<double>()));
+      }
       cells.push_back(fmt::format("{:.1f} %", 100 * kl.at("top1_agreement").get<double>()));
     }
     cells.push_back(row.contains("seconds") ? fmt::format("{:.1f}", row.at("seconds").get<double>() / 60) : "-");

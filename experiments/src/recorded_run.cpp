@@ -9,6 +9,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
+#include "metric_text.h"
 
 namespace lcomp {
 namespace {
@@ -132,11 +133,11 @@ std::string metric_text(double value, const Metric& metric) {
   if (std::isnan(value)) return "-";
   switch (metric.kind) {
     case Metric::Kind::perplexity:
-      return value < 1e5 ? fmt::format("{:.2f}", value) : fmt::format("{:.2e}", value);
+      return perplexity_text(value);
     case Metric::Kind::kl:
-      return fmt::format("{:.4f}", value);
+      return divergence_text(value);
     case Metric::Kind::accuracy:
-      return fmt::format("{:.2f} %", 100 * value);
+      return accuracy_text(value);
   }
   return {};
 }
