@@ -43,8 +43,8 @@ std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<const InputStatist
 
 class ArchivedStatistics : public StatisticsProvider {
  public:
-  ArchivedStatistics(CalibrationArchive archive, std::optional<SensitivityCost> cost)
-      : archive_(std::move(archive)), cost_(cost) {
+  ArchivedStatistics(CalibrationArchive archive, std::optional<SensitivityCost> cost, bool of_original)
+      : archive_(std::move(archive)), cost_(cost), of_original_(of_original) {
     if (!cost_) return;
     const std::vector<std::string> names = archive_.sensitive_components(*cost_);
     sensitive_.insert(names.begin(), names.end());
@@ -73,6 +73,7 @@ class ArchivedStatistics : public StatisticsProvider {
 
   nlohmann::json description() const override {
     nlohmann::json json = {{"order", "original"}, {"tokens", archive_.tokens()}, {"texts", archive_.key().texts}};
+    if (!of_original_) json["measured"] = archive_.key().model;
     if (cost_) json["sensitivity"] = name(*cost_);
     return json;
   }
@@ -80,8 +81,23 @@ class ArchivedStatistics : public StatisticsProvider {
  private:
   CalibrationArchive archive_;
   std::optional<SensitivityCost> cost_;
+  bool of_original_;
   std::set<std::string> sensitive_;  // components whose sensitivities are known
 };
+
+void require_same_components(const ModelFolder& found, const ModelFolder& expected) {
+  const auto text = [](const std::vector<ModelComponent>& components, std::size_t i) {
+    if (i >= components.size()) return std::string("no more components");
+    return fmt::format("{} {} x {}", components[i].name, components[i].rows, components[i].cols);
+  };
+  const std::vector<ModelComponent> of_found = model_components(found), of_expected = model_components(expected);
+  for (std::size_t i = 0; i < std::max(of_found.size(), of_expected.size()); ++i) {
+    if (text(of_found, i) == text(of_expected, i)) continue;
+    throw Error({found.path.string(), text(of_found, i),
+                 fmt::format("{}, as in {}", text(of_expected, i), expected.path.string()),
+                 "statistics are of use for the same architecture only"});
+  }
+}
 
 class SequentialStatistics : public StatisticsProvider {
  public:
@@ -218,9 +234,11 @@ class SequentialStatistics : public StatisticsProvider {
 }  // namespace
 
 std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
-                                                        std::optional<SensitivityCost> cost) {
-  archive.require_model(model);
-  return std::make_unique<ArchivedStatistics>(std::move(archive), cost);
+                                                        std::optional<SensitivityCost> cost,
+                                                        const ModelFolder* measured) {
+  if (measured != nullptr) require_same_components(*measured, model);
+  archive.require_model(measured != nullptr ? *measured : model);
+  return std::make_unique<ArchivedStatistics>(std::move(archive), cost, measured == nullptr);
 }
 
 std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,

@@ -207,6 +207,31 @@ TEST(CompressionStatisticsTest, GptqWithoutCalibrationIsRefused) {
   }
 }
 
+TEST(CompressionStatisticsTest, MayBeMadeOnWhatTheModelWasCompressedTo) {
+  LCOMP_REQUIRE(testing::tiny_model());
+  const testing::TemporaryFolder folder;
+  const ModelFolder original = open_model(testing::tiny_model());
+  compress_model(original, plan("rtn:bits=3,group=16"), folder / "once", {});
+  const ModelFolder once = open_model(folder / "once");
+  Decoder decoder(once);
+  const CalibrationArchive archive = calibrate(decoder, testing::random_tokens(50, 137), folder / "archive");
+
+  EXPECT_THROW(archived_statistics(original, CalibrationArchive::open(folder / "archive")), Error);
+  Recorder statistics(archived_statistics(original, CalibrationArchive::open(folder / "archive"), {}, &once));
+  compress_model(original, plan("gptq:bits=4,group=16"), folder / "twice", {.statistics = &statistics});
+  const std::string down = "model.layers.1.mlp.down_proj";
+  EXPECT_TRUE(std::ranges::equal(statistics.hessians.at(down).span(), archive.statistics(down)->hessian.span()));
+  EXPECT_EQ(statistics.description().at("measured"), archive.key().model);
+
+  const ModelFolder other = open_model(testing::golden("families/llama2"));
+  try {
+    archived_statistics(other, CalibrationArchive::open(folder / "archive"), {}, &once);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("same architecture"));
+  }
+}
+
 TEST(CompressionStatisticsTest, StatisticsOfAnotherModelAreRefused) {
   LCOMP_REQUIRE(testing::tiny_model());
   const testing::TemporaryFolder folder;

@@ -40,6 +40,7 @@ struct CompressCommand {
   std::vector<std::uint64_t> bytes;
   bool replace = false;
   std::string statistics;
+  std::string statistics_of;  // the model that they were made on; empty: the one to compress
   std::string allocator;
   std::string cost;  // whose sensitivities; empty: those that are there
   std::optional<std::int64_t> rounds, learning_sequences, held_out, repair_steps;
@@ -163,7 +164,10 @@ Statistics statistics_of(const CompressCommand& command, const CompressionPlan& 
       throw Error(
           {command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity", ""});
     }
-    return {archived_statistics(model, std::move(archive), cost), cost ? fmt::format("{} {}", key, name(*cost)) : key};
+    std::optional<ModelFolder> measured;
+    if (!command.statistics_of.empty()) measured = open_model(command.statistics_of);
+    return {archived_statistics(model, std::move(archive), cost, measured ? &*measured : nullptr),
+            cost ? fmt::format("{} {}", key, name(*cost)) : key};
   }
   if (calibration.empty()) return {};  // compress_model() says which component lacks them
   const auto setting = CalibrationSetting::from_json(calibration, where, context.data);
@@ -280,6 +284,11 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       "ranges, which need --texts or --statistics), or a JSON object (docs/cli.md)");
   command->add_option("--statistics", options->statistics,
                       "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
+  command
+      ->add_option("--statistics-of", options->statistics_of,
+                   "the model that --statistics were made on, where it isn't the one to compress: what this was "
+                   "compressed to before")
+      ->needs("--statistics");
   command
       ->add_option("--cost", options->cost,
                    "of the sensitivities in --statistics, for rate-coded and banded models (default: divergence where "

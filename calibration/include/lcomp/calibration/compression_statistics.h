@@ -15,11 +15,14 @@ namespace lcomp {
 // What compress_model() gets statistics from. The embedding of a model with a head of its own has none; a tied
 // embedding has those of the head: the final hidden states.
 
-// Statistics of the original model, from an archive of calibrate(); with `cost`, also how much that cost depends on
-// each component (LayerStats::sensitivity), the embedding included. Throws Error when the archive is another model's,
-// or has no sensitivities for the cost.
+// Statistics from an archive of calibrate(), of the original; with `cost`, also how much that cost depends on each
+// component (LayerStats::sensitivity), the embedding included. `measured`: the model that they were made on, where that
+// isn't `model` but has the same components: itself compressed once, say, so that a second compression knows the inputs
+// that its blocks will get. Throws Error when the archive is another model's, has no sensitivities for the cost, or
+// `measured` has other components.
 std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
-                                                        std::optional<SensitivityCost> cost = std::nullopt);
+                                                        std::optional<SensitivityCost> cost = {},
+                                                        const ModelFolder* measured = nullptr);
 
 // Statistics of the model as far as it is compressed: each block is calibrated on the outputs of the compressed ones
 // before it, and with BlockOrder::by_stage each linear on those of its own block (SequentialCalibration). The embedding
