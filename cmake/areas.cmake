@@ -26,6 +26,16 @@ function(lcomp_area name)
   target_link_libraries(lcomp_${name} PUBLIC ${AREA_DEPENDS} ${AREA_LINK} PRIVATE lcomp_options)
 endfunction()
 
+# lcomp_precompile(target ...): target_precompile_headers(target ...), where they are wanted and the compiler is g++. It
+# forgets that headers it has precompiled are the system's, and reports its false alarms in <string>; the last option is
+# for ccache.
+function(lcomp_precompile target)
+  if(LCOMP_PRECOMPILED_HEADERS AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_precompile_headers(${target} ${ARGN})
+    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overflow -Wno-restrict -fpch-preprocess)
+  endif()
+endfunction()
+
 # The OpenMP build of OpenBLAS: with the pthreads build, its threads and ours would compete for the same cores.
 function(lcomp_find_openblas)
   find_library(OPENBLAS_LIBRARY NAMES openblas
