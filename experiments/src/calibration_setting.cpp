@@ -97,7 +97,8 @@ CalibrationTexts calibration_texts(const CalibrationSetting& setting, const Mode
 
 std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
                                                     const ModelFolder& model, ComputeType compute,
-                                                    const StatisticsPlaces& places, const ProgressCallback& progress) {
+                                                    const StatisticsPlaces& places, const ProgressCallback& progress,
+                                                    const ModelFolder* measured) {
   CalibrationOptions options;
   options.memory_limit = setting.memory;
   options.progress = progress;
@@ -106,14 +107,14 @@ std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& se
         setting.order == CalibrationSetting::Order::stage ? BlockOrder::by_stage : BlockOrder::whole_block;
     return sequential_statistics(model, texts, order, options, compute, places.work);
   }
-  Decoder decoder(model, compute);
+  Decoder decoder(measured != nullptr ? *measured : model, compute);
   CalibrationArchive archive = calibrate(decoder, texts.batch, places.archive, options);
-  if (!setting.sensitivity) return archived_statistics(model, std::move(archive));
+  if (!setting.sensitivity) return archived_statistics(model, std::move(archive), {}, measured);
   SensitivityOptions sensitivity = *setting.sensitivity;
   sensitivity.memory_limit = setting.memory;
   sensitivity.progress = progress;
   add_sensitivities(decoder, texts.batch, places.archive, sensitivity);
-  return archived_statistics(model, CalibrationArchive::open(places.archive), sensitivity.cost);
+  return archived_statistics(model, CalibrationArchive::open(places.archive), sensitivity.cost, measured);
 }
 
 }  // namespace lcomp

@@ -48,13 +48,15 @@ CalibrationTexts calibration_texts(const CalibrationSetting& setting, const Mode
 
 // Statistics as compress_model() needs them, for the texts that calibration_texts() gave. With Order::original they are
 // kept in the folder `archive`, or taken from there where they are there already; else `work` keeps what an interrupted
-// compression goes on with. `model` must outlive the result.
+// compression goes on with. `measured`, with Order::original: the model to make them on, where it isn't `model`
+// (archived_statistics). `model` must outlive the result.
 struct StatisticsPlaces {
   std::filesystem::path archive;
   SequentialWork work;
 };
 std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
                                                     const ModelFolder& model, ComputeType compute,
-                                                    const StatisticsPlaces& places, const ProgressCallback& progress);
+                                                    const StatisticsPlaces& places, const ProgressCallback& progress,
+                                                    const ModelFolder* measured = nullptr);
 
 }  // namespace lcomp

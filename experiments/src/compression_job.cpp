@@ -1,7 +1,11 @@
 #include "compression_job.h"
 
-#include <map>
+#include <fmt/format.h>
 
+#include <map>
+#include <memory>
+
+#include "calibration_setting.h"
 #include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
@@ -21,14 +25,79 @@ RepairSetting repair_of(const CompressionJob& job) {
   return RepairSetting::from_json(job.repair, job.calibration, job.where + ": repair", job.data);
 }
 
-nlohmann::json compress(const CompressionJob& job, const ModelFolder& model, const fs::path& out,
-                        const CompressOptions& options, const ProgressCallback& progress) {
+CalibrationSetting recalibration_of(const CompressionJob& job) {
+  if (!uses_statistics(job.plan)) {
+    throw Error(
+        {job.where + ": recalibrations", "with a method that uses no statistics", "gptq, rate or the like", ""});
+  }
+  if (!job.calibration.contains("texts")) {
+    throw Error({job.where + ": recalibrations", "no texts to make statistics on",
+                 "those of the calibration (--texts and its options)", ""});
+  }
+  auto setting = CalibrationSetting::from_json(job.calibration, job.where + ": calibration", job.data);
+  if (setting.order == CalibrationSetting::Order::original) return setting;
+  throw Error({job.where + ": recalibrations", "calibration on the outputs of compressed blocks",
+               "\"order\": \"original\" (or --statistics)", "these blocks know their inputs already"});
+}
+
+nlohmann::json compress_once(const CompressionJob& job, const ModelFolder& model, const fs::path& out,
+                             const CompressOptions& options, const ProgressCallback& progress) {
   if (!job.learns()) return to_json(compress_model(model, job.plan, out, options, progress));
   const LearnedCompression learned = compress_learned(
       model, job.plan, out, options, make_learning(learning_of(job), model, job.compute, job.data), progress);
   nlohmann::json json = to_json(learned.report);
   json["learning"] = {{"rounds", to_json(learned.rounds)}, {"round", learned.best}};
   return json;
+}
+
+nlohmann::json compress(const CompressionJob& job, const ModelFolder& model, const fs::path& out,
+                        const CompressOptions& options, const ProgressCallback& progress) {
+  if (job.recalibrations == 0) return compress_once(job, model, out, options, progress);
+  const CalibrationSetting setting = recalibration_of(job);
+  const CalibrationTexts texts = calibration_texts(setting, model);
+  CompressionJob earlier = job;
+  if (job.learns()) earlier.plan.allocator = "second_order";
+  CompressOptions pass = options;
+  std::unique_ptr<StatisticsProvider> statistics;
+  for (int i = 0; i < job.recalibrations; ++i) {
+    const fs::path folder = options.work / fmt::format("pass{}", i);
+    pass.replace = true;
+    pass.work = folder / "compression";
+    if (!fs::exists(folder / "model")) {
+      compress_once(earlier, model, folder / "model", pass, progress);
+      fs::remove_all(pass.work);
+    }
+    const ModelFolder measured = open_model(folder / "model");
+    statistics = make_statistics(setting, texts, model, job.compute, {folder / "statistics", {}}, progress, &measured);
+    pass.statistics = statistics.get();
+    if (i > 0) fs::remove_all(options.work / fmt::format("pass{}/statistics", i - 1));
+  }
+  pass.replace = options.replace;
+  pass.work = options.work / "last";
+  nlohmann::json report = compress_once(job, model, out, pass, progress);
+  report["recalibrations"] = job.recalibrations;
+  return report;
+}
+
+// Makes sure that what lies in the folder is of this job.
+void claim(const CompressOptions& options, const CompressionJob& job) {
+  if (options.work.empty()) return;
+  const fs::path file = options.work / "job.txt";
+  const std::string key =
+      fmt::format("{}\n{}\n{} {} {} {}\n", options.work_key, to_json(job.plan).dump(), job.calibration.dump(),
+                  job.learning.dump(), job.repair.dump(), job.recalibrations);
+  if (fs::exists(file) && read_text_file(file) == key) return;
+  if (fs::exists(file)) {
+    if (!options.replace) {
+      throw Error({options.work.string(), "the unfinished work of another compression",
+                   "that of this model and setting", "delete the folder, choose another --out, or use --replace"});
+    }
+    for (const auto& entry : fs::directory_iterator(options.work)) {
+      if (entry.path().filename() != "stream") fs::remove_all(entry.path());  // of statistics, with a key of its own
+    }
+  }
+  fs::create_directories(options.work);
+  write_text_file(file, key);
 }
 
 // The report of a model that was repaired.
@@ -50,14 +119,17 @@ void set_sizes(nlohmann::json& report, const ModelFolder& repaired) {
 void CompressionJob::check() const {
   if (learns()) learning_of(*this);
   if (repairs()) repair_of(*this);
+  if (recalibrations > 0) recalibration_of(*this);
 }
 
 nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, const fs::path& out,
                        const CompressOptions& options, const ProgressCallback& progress) {
-  if (!job.repairs()) return compress(job, model, out, options, progress);
+  if (!job.repairs() && job.recalibrations == 0) return compress_once(job, model, out, options, progress);
   if (!options.replace && fs::exists(out)) {  // found out before the work
     throw Error({out.string(), "a model that exists already", "", "choose another name, or use --replace"});
   }
+  claim(options, job);
+  if (!job.repairs()) return compress(job, model, out, options, progress);
   const fs::path unrepaired = options.work / "unrepaired", report_file = options.work / "unrepaired.json";
   nlohmann::json report;
   if (fs::exists(report_file) && fs::exists(unrepaired)) {

@@ -20,19 +20,22 @@ struct CompressionJob {
       nlohmann::json::object();                        // of CalibrationSetting; texts of the others are its by default
   nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
   nlohmann::json repair;                               // of RepairSetting; null: none
-  std::string where;                                   // for errors
-  std::string data;                                    // the data folder
+  // So many compressions come before, each by statistics made on what the one before became, so that the last knows the
+  // inputs that its blocks will get; with allocator "learned" they are by "second_order".
+  int recalibrations = 0;
+  std::string where;  // for errors
+  std::string data;   // the data folder
   ComputeType compute = ComputeType::float32;
 
-  // Throws Error for settings of learning and repair that are wrong.
+  // Throws Error for settings of learning, recalibration and repair that are wrong.
   void check() const;
   bool learns() const { return plan.allocator == "learned"; }
   bool repairs() const { return !repair.is_null(); }
 };
 
-// Compresses, learning the allocation and repairing the result where the job says so, into `out`. options.work is
-// needed where it does; what is finished there is not done again. Returns to_json(CompressionReport) of the result, and
-// under "learning" and "repair" how they went.
+// Compresses, recalibrating, learning the allocation and repairing the result where the job says so, into `out`.
+// options.work is needed where it does; what is finished there is not done again. options.statistics: of the original.
+// Returns to_json(CompressionReport) of the result, and under "recalibrations", "learning" and "repair" how they went.
 nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, const std::filesystem::path& out,
                        const CompressOptions& options, const ProgressCallback& progress);
 

@@ -93,6 +93,7 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     method.learning = learning;
     if (entry.has("learning")) method.learning.update(entry.object("learning"));
     if (entry.has("repair")) method.repair = entry.object("repair");
+    method.recalibrations = static_cast<int>(entry.integer_or("recalibrations", 0, 0, 8));
     method.sizes = sizes;
     if (entry.has("sizes")) {
       method.sizes.clear();

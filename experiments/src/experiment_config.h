@@ -29,6 +29,7 @@ struct ExperimentMethod {
   nlohmann::json calibration;                          // of CalibrationSetting; null: none
   nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
   nlohmann::json repair;                               // of RepairSetting; null: none
+  int recalibrations = 0;                              // of CompressionJob
   std::vector<ExperimentSize> sizes;
 };
 

@@ -148,9 +148,10 @@ class Experiment {
       ++cells;
       for (const Task* task : open) evaluation += scoring_time(*task, estimate);
       if (cell.method == nullptr) continue;
-      compression += estimate.compression(*cell.method, *cell.size);
+      compression += (1 + cell.method->recalibrations) * estimate.compression(*cell.method, *cell.size);
       if (cell.calibration.is_null()) continue;
       const std::size_t tokens = calibration_tokens(*cell.method).texts.batch.tokens();
+      calibration += cell.method->recalibrations * estimate.calibration(tokens);
       const bool shared = calibration_of(*cell.method).order == CalibrationSetting::Order::original;
       if (shared && !calibrated.insert(cell.calibration.dump()).second) continue;
       calibration += (shared ? 1 : 2) * estimate.calibration(tokens);
@@ -231,6 +232,9 @@ class Experiment {
               {"plan", plan}, {"calibration", method.calibration}, {"texts", calibration_tokens(method).token_hash}};
           if (plan.value("allocator", "") == "learned") identity["learning"] = method.learning;
         }
+        if (method.recalibrations > 0) {
+          identity = {{"compression", identity}, {"recalibrations", method.recalibrations}};
+        }
         if (!method.repair.is_null()) identity = {{"compression", identity}, {"repair", method.repair}};
         cell.folder = folder(identity);
         cells_.push_back(std::move(cell));
@@ -248,6 +252,7 @@ class Experiment {
             method.calibration.is_null() ? none : method.calibration,
             method.learning,
             method.repair,
+            method.recalibrations,
             method.name,
             config_.data,
             config_.compute};

@@ -233,6 +233,30 @@ TEST_F(SlowLearningCommands, RepairStaysWithinTheTarget) {
   EXPECT_EQ(repaired.at("bytes"), bytes);
 }
 
+// By statistics of what was compressed; the same as by hand.
+TEST_F(SlowLearningCommands, RecalibratesOnWhatItCompressed) {
+  const auto once = succeed(compress("once", {"--method", "rate", "--ratio", "6"}));
+  EXPECT_FALSE(once.contains("recalibrations"));
+  const auto again = succeed(compress("again", {"--method", "rate", "--ratio", "6", "--recalibrations", "1"}));
+  EXPECT_EQ(again.at("recalibrations"), 1);
+  EXPECT_GE(again.at("ratio"), 6.0);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "again.unfinished"));
+  succeed({"calibrate", folder_ / "once", "--texts", text_, "--sequences", "8", "--tokens", "64", "--no-bos",
+           "--sensitivity", "divergence", "--out", folder_ / "statistics2"});
+  succeed({"compress", model_, "--method", "rate", "--ratio", "6", "--statistics", folder_ / "statistics2",
+           "--statistics-of", folder_ / "once", "--out", folder_ / "by_hand"});
+  EXPECT_EQ(read_text_file(folder_ / "again/model.safetensors"), read_text_file(folder_ / "by_hand/model.safetensors"));
+  EXPECT_NE(read_text_file(folder_ / "again/model.safetensors"), read_text_file(folder_ / "once/model.safetensors"));
+
+  expect_mistake(compress("out", {"--method", "rtn", "--ratio", "4", "--recalibrations", "1"}), "no statistics");
+  expect_mistake({"compress", model_, "--statistics", archive_, "--method", "rate", "--ratio", "6", "--recalibrations",
+                  "1", "--out", folder_ / "out"},
+                 "no texts");
+  expect_mistake({"compress", model_, "--texts", text_, "--sequences", "8", "--tokens", "64", "--method", "gptq:bits=4",
+                  "--recalibrations", "1", "--out", folder_ / "out"},
+                 "compressed blocks");
+}
+
 TEST_F(SlowLearningCommands, AnExperimentLearnsAndRepairs) {
   const nlohmann::json experiment = {
       {"model", model_},
@@ -242,13 +266,14 @@ TEST_F(SlowLearningCommands, AnExperimentLearnsAndRepairs) {
       {"learning", {{"sequences", 8}, {"held_out", 8}, {"rounds", 2}}},
       {"methods",
        {{{"name", "learned"}, {"quantizer", "rate"}, {"allocator", "learned"}},
+        {{"name", "recalibrated"}, {"quantizer", "rate"}, {"recalibrations", 1}},
         {{"name", "repaired"}, {"quantizer", "rate"}, {"repair", {{"steps", 4}, {"sequences", 8}, {"held_out", 8}}}}}},
       {"sizes", {{{"ratio", 5}}}},
       {"tasks", {{{"task", "kl"}, {"protocol", "file"}, {"file", text_}, {"window", 32}}}}};
   write_text_file(folder_ / "experiment.json", experiment.dump());
   const auto result = succeed({"run", folder_ / "experiment.json"});
-  ASSERT_EQ(result.at("rows").size(), 3u);
-  for (const std::size_t row : {1u, 2u}) EXPECT_GE(result.at("rows")[row].at("ratio"), 5.0);
+  ASSERT_EQ(result.at("rows").size(), 4u);
+  for (const std::size_t row : {1u, 2u, 3u}) EXPECT_GE(result.at("rows")[row].at("ratio"), 5.0);
   EXPECT_EQ(succeed({"run", folder_ / "experiment.json"}).at("computed_cells"), 0);
   const auto plots = succeed({"plot", folder_ / "runs", "--out", folder_ / "plots"});
   EXPECT_TRUE(std::filesystem::exists(folder_ / "plots/learning_learned.csv")) << plots;

@@ -53,6 +53,34 @@ TEST_F(BlockwiseTest, OutputsComeCloserAndTheResultIsTheSameTwice) {
   }
 }
 
+TEST_F(BlockwiseTest, BeginsWithTheCodesOfAnotherModel) {
+  match(R"({"quantizer": "rtn:bits=2,group=8,sym", "steps": "learned"})");
+  std::filesystem::rename(folder_ / "matched/model", folder_ / "start");
+  json_["out"] = (folder_ / "again").string();
+  const auto setting = [&](const char* quantizer) {
+    return nlohmann::json{{"quantizer", quantizer}, {"steps", "learned"}, {"start", (folder_ / "start").string()}};
+  };
+  json_["qat"] = setting("rtn:bits=2,group=8,sym");
+  json_["blockwise"]["rate"] = 0;
+  json_["blockwise"]["step_rate"] = 0;
+  match_blocks(TrainingConfig::from_json(json_, "train.json"));
+  EXPECT_EQ(read_text_file(folder_ / "again/model/model.safetensors"),
+            read_text_file(folder_ / "start/model.safetensors"));
+  json_.erase("blockwise");
+  json_["learning_rate"] = 0;
+  json_["steps"] = 1;
+  train(TrainingConfig::from_json(json_, "train.json"));
+  EXPECT_EQ(read_text_file(folder_ / "again/model/model.safetensors"),
+            read_text_file(folder_ / "start/model.safetensors"));
+
+  json_["out"] = (folder_ / "other").string();
+  json_["qat"] = setting("rtn:bits=3,group=8,sym");
+  EXPECT_THAT([&] { train(TrainingConfig::from_json(json_, "train.json")); },
+              ThrowsMessage<Error>(HasSubstr("start: model.")));
+  json_["qat"]["steps"] = "fitted";
+  EXPECT_THAT([&] { TrainingConfig::from_json(json_, "train.json"); }, ThrowsMessage<Error>(HasSubstr("qat.start")));
+}
+
 TEST_F(BlockwiseTest, GoesOnWithFinishedBlocksToTheSameBits) {
   const char* qat = R"({"quantizer": "rtn:bits=2,group=8,sym,grid=mse", "steps": "learned"})";
   match(qat);

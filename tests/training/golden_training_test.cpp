@@ -85,7 +85,7 @@ std::unique_ptr<Parameters> repeat(const std::string& name, const nlohmann::json
   for (const TensorInfo& info : original->tensors()) {
     std::ranges::copy(original->values(info.name), weights->values(info.name).begin());
   }
-  if (projected) projected->initialize_steps(*weights);
+  if (projected) projected->initialize(*weights);
   const TensorSource& seen = projected ? static_cast<const TensorSource&>(*projected) : *weights;
   Decoder decoder(model);
   TrainingCost cost;

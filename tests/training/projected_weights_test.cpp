@@ -79,6 +79,24 @@ TEST(GivenSteps, OneForTheWholeWeight) {
   EXPECT_FLOAT_EQ(maximum[0], 4.7F / 3);
 }
 
+// Levels -2 ... 1 times 0.5; the weights were rounded elsewhere than to their nearest.
+TEST(GivenSteps, BeginWithTheCodesOfAnother) {
+  for (const ScaleStorage storage : {ScaleStorage::f32, ScaleStorage::f16}) {
+    GroupedIntegerLayout layout = layout_of(2, 3, 2, 2);
+    layout.scale_storage = storage;
+    std::vector<float> values = {0.5F, -1, 0, 0.25F, -0.25F, 1};
+    const std::vector<float> given = {0.5F, 0.25F, 0.25F, 1};
+    const GroupedIntegerWeight start = round_to_steps(layout, {values.data(), 2, 3}, given, "w");
+    std::vector<float> original = {0.2F, 3, 0.04F, -0.01F, -0.22F, 0.6F}, steps(4);
+    start_from(view(start), 0.25, {original.data(), 2, 3}, steps);
+    EXPECT_EQ(steps, given);
+    EXPECT_THAT(original, ElementsAre(0.375F, -0.875F, 0.04F, 0.1875F, -0.22F, 0.75F));
+    const GroupedIntegerWeight again = round_to_steps(layout, {original.data(), 2, 3}, steps, "w");
+    EXPECT_EQ(again.codes, start.codes);
+    EXPECT_EQ(again.scales, start.scales);
+  }
+}
+
 TEST(GivenSteps, AreStoredAsTheLayoutSays) {
   std::vector<float> values = {1, 2, 3, 4};
   const ConstMatrixView weight(values.data(), 2, 2);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -44,6 +45,7 @@ struct CompressCommand {
   std::string allocator;
   std::string cost;  // whose sensitivities; empty: those that are there
   std::optional<std::int64_t> rounds, learning_sequences, held_out, repair_steps;
+  std::optional<std::int64_t> recalibrations;
   bool repair = false;
   CalibrationOption calibration;
   ComputeType compute = ComputeType::float32;
@@ -142,6 +144,34 @@ std::filesystem::path work_folder(const std::string& folder) {
   return out.string() + ".unfinished";
 }
 
+// Whose sensitivities in --statistics are used.
+std::optional<SensitivityCost> cost_of(const CompressCommand& command, const CalibrationArchive& archive) {
+  std::optional<SensitivityCost> cost;
+  for (const SensitivityCost known : {SensitivityCost::cross_entropy, SensitivityCost::divergence}) {
+    if (archive.has_sensitivities(known) && (command.cost.empty() || command.cost == name(known))) cost = known;
+  }
+  if (!command.cost.empty() && !cost) {
+    throw Error(
+        {command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity", ""});
+  }
+  return cost;
+}
+
+// Statistics of later passes are to be of the kind of the first one's.
+void recalibrate_like(const CompressCommand& command, nlohmann::json& calibration) {
+  const CalibrationArchive archive = CalibrationArchive::open(command.statistics);
+  calibration["order"] = "original";
+  const std::optional<SensitivityCost> cost = cost_of(command, archive);
+  if (!cost) return;
+  calibration["sensitivity"] = name(*cost);
+  if (calibration.contains("row_groups")) return;
+  std::size_t groups = 1;
+  for (const std::string& component : archive.sensitive_components(*cost)) {
+    groups = std::max(groups, archive.guided_groups(*cost, component));
+  }
+  calibration["row_groups"] = groups;
+}
+
 struct Statistics {
   std::unique_ptr<StatisticsProvider> provider;
   std::string key;  // of all that decides them
@@ -156,14 +186,7 @@ Statistics statistics_of(const CompressCommand& command, const CompressionPlan& 
   if (!command.statistics.empty()) {
     CalibrationArchive archive = CalibrationArchive::open(command.statistics);
     const std::string key = archive.key().text();
-    std::optional<SensitivityCost> cost;
-    for (const SensitivityCost known : {SensitivityCost::cross_entropy, SensitivityCost::divergence}) {
-      if (archive.has_sensitivities(known) && (command.cost.empty() || command.cost == name(known))) cost = known;
-    }
-    if (!command.cost.empty() && !cost) {
-      throw Error(
-          {command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity", ""});
-    }
+    const std::optional<SensitivityCost> cost = cost_of(command, archive);
     std::optional<ModelFolder> measured;
     if (!command.statistics_of.empty()) measured = open_model(command.statistics_of);
     return {archived_statistics(model, std::move(archive), cost, measured ? &*measured : nullptr),
@@ -219,6 +242,13 @@ void run(const CompressCommand& command, const CommandContext& context) {
   if (command.learning_sequences) repair["sequences"] = *command.learning_sequences;
   if (command.held_out) repair["held_out"] = *command.held_out;
   if (repairs) job.repair = std::move(repair);
+  nlohmann::json passes = setting.contains("recalibrations") ? take(setting, "recalibrations") : nlohmann::json(0);
+  if (command.recalibrations) passes = *command.recalibrations;
+  if (!passes.is_number_integer() || passes < 0 || passes > 8) {
+    throw Error({job.where + ": recalibrations", passes.dump(), "a number from 0 to 8", ""});
+  }
+  job.recalibrations = passes;
+  if (job.recalibrations > 0 && !command.statistics.empty()) recalibrate_like(command, job.calibration);
   const std::vector<Size> sizes = sizes_of(command);
   std::vector<CompressionPlan> plans;
   for (const Size& size : sizes) {
@@ -308,6 +338,11 @@ void add_compress_command(CLI::App& app, CommandContext& context) {
       ->check(CLI::PositiveNumber);
   command->add_option("--held-out", options->held_out, "further ones, which tell when it stops (default: 16)")
       ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--recalibrations", options->recalibrations,
+                   "compress so many times before, each by statistics of --texts made on what the one before became "
+                   "(default: 0)")
+      ->check(CLI::Range(0, 8));
   command->add_flag("--repair", options->repair,
                     "train norms and rows' factors for a few steps afterwards, on further texts");
   command->add_option("--repair-steps", options->repair_steps, "how many (default: 64)")->check(CLI::PositiveNumber);

@@ -32,12 +32,13 @@ void draw(const std::filesystem::path& out) {
 
 void match(const TrainingConfig& config, TrainingOptions options, const CommandContext& context) {
   options.model_hash = hash_model(config.model);
+  if (!config.qat->start.empty()) options.model_hash += " " + hash_model(config.qat->start);
   const BlockwiseReport report = match_blocks(config, options);
   nlohmann::json printed = to_json(report);
   printed["out"] = (config.out / "model").string();
   std::string text;
   for (const BlockMatch& block : report.blocks) {
-    text += fmt::format("block {}: error of the output {:.3e}, by rounding {:.3e}\n", block.layer, block.error,
+    text += fmt::format("block {}: error of the output {:.3e}, before training {:.3e}\n", block.layer, block.error,
                         block.error_before);
   }
   text += fmt::format("{}: {} bytes, {:.4f} bits per weight\n", (config.out / "model").string(), report.bytes,

@@ -122,14 +122,16 @@ class Blockwise {
     return hasher.hex();
   }
 
-  // Embedding and head by rounding; the residual streams begin with the embedding as it is and as it was.
+  // Embedding and head by rounding, or as the model to start from has them; the residual streams begin with the
+  // embedding as it is and as it was.
   void round_outside(CompressedFolderWriter& writer) {
     QuantizedTraining rounding = setting_;
-    rounding.steps = StepRule::fitted;
+    if (rounding.start.empty()) rounding.steps = StepRule::fitted;
     const std::set<std::string> names = outer_components(model_);
     ProjectedWeights outside(model_, rounding, names);
     Parameters weights(model_.path.string(), outside.trained_tensors());
     read_weights(weights);
+    outside.initialize(weights, true);
     outside.project(weights);
     outside.add_to(writer);
     original_ = decoder_.embed(all_);
@@ -157,7 +159,7 @@ class Blockwise {
     ProjectedWeights projected(model_, setting_, linears_of(model_, layer));
     Parameters weights(model_.path.string(), projected.trained_tensors());
     read_weights(weights);
-    projected.initialize_steps(weights, true);
+    projected.initialize(weights, true);
     projected.project(weights);
     BlockMatch result;
     result.layer = layer;
@@ -179,7 +181,7 @@ class Blockwise {
       } else {
         result.error = result.error_before;
         read_weights(weights);
-        projected.initialize_steps(weights, true);
+        projected.initialize(weights, true);
         projected.project(weights);
       }
     }

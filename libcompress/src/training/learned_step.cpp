@@ -73,6 +73,21 @@ void initial_steps(const GroupedIntegerLayout& layout, ConstMatrixView weight, s
       [&](double sum, std::size_t n) { return zero_to_one(2 * sum / static_cast<double>(n) / root); });
 }
 
+void start_from(const GroupedIntegerView& start, double reach, MatrixView<float> weight, std::span<float> steps) {
+  std::ranges::copy(decode_scales(start), steps.begin());
+  for (float& step : steps) step = static_cast<float>(zero_to_one(step));
+  std::vector<float> levels(start.rows * start.cols);
+  decode_rows(start, 0, start.rows, levels);
+  const auto within = static_cast<float>(reach);
+  for_each_group(start, [&](std::size_t group, std::size_t row, std::size_t begin, std::size_t end) {
+    const float step = steps[group];
+    for (std::size_t j = begin; j < end; ++j) {
+      const float level = levels[row * start.cols + j];
+      weight(row, j) = std::clamp(weight(row, j), level - within * step, level + within * step);
+    }
+  });
+}
+
 GroupedIntegerWeight round_to_steps(const GroupedIntegerLayout& layout, ConstMatrixView weight,
                                     std::span<const float> steps, const std::string& component) {
   GroupedIntegerWeight rounded = make_grouped_integer(layout, component);

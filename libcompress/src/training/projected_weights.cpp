@@ -26,6 +26,7 @@ namespace lcomp {
 namespace {
 
 constexpr std::string_view step_suffix = ".step";
+constexpr double start_reach = 0.45;  // of a step, from the level of a code
 
 struct Component {
   ModelComponent what;
@@ -70,6 +71,20 @@ BandedIntegerWeight bands_of(const CompressedFolder* allocation, const ModelComp
   return result;
 }
 
+// A component in the model that training begins with.
+GroupedIntegerView start_of(const CompressedFolder& start, const Component& component) {
+  const CompressedWeightView& stored = start.weight(component.what.tensor);
+  const auto* grid = std::get_if<GroupedIntegerView>(&stored);
+  if (component.rule == StepRule::learned && grid != nullptr &&
+      static_cast<const GroupedIntegerLayout&>(*grid) == component.layout) {
+    return *grid;
+  }
+  throw Error(
+      {fmt::format("{}: {}", start.where(), component.what.tensor), describe(layout(stored)),
+       component.rule == StepRule::learned ? describe(component.layout) : "a component whose steps training learns",
+       "compress the model on the grids that it is to be trained on"});
+}
+
 // The layout of symmetric uniform grids; nothing where the quantizer makes others.
 std::optional<GroupedIntegerLayout> symmetric_layout(const Component& component) {
   Matrix zeros(component.what.rows, component.what.cols);
@@ -107,12 +122,20 @@ QuantizedTraining QuantizedTraining::from_json(const nlohmann::json& json, const
   plan.erase("steps");
   plan.erase("clipped");
   plan.erase("allocation");
+  plan.erase("start");
   for (const char* key : {"quantizer", "components", "activations"}) reader.ignore(key);
   const std::string steps = reader.one_of_or("steps", "fitted", {"fitted", "absolute_maximum", "learned"});
   for (const StepRule rule : {StepRule::fitted, StepRule::absolute_maximum, StepRule::learned}) {
     if (steps == name(rule)) setting.steps = rule;
   }
   setting.clipped = reader.boolean_or("clipped", false);
+  if (reader.has("start")) {
+    setting.start = reader.string("start");
+    if (setting.steps != StepRule::learned) {
+      throw Error({reader.where("start"), fmt::format("with \"steps\": \"{}\"", name(setting.steps)), "\"learned\"",
+                   "fitted steps would leave its grids at the first update"});
+    }
+  }
   if (reader.has("allocation")) {
     setting.allocation = reader.string("allocation");
     fill_in_bits(plan["quantizer"]);
@@ -134,6 +157,7 @@ nlohmann::json to_json(const QuantizedTraining& setting) {
   json["steps"] = name(setting.steps);
   json["clipped"] = setting.clipped;
   if (!setting.allocation.empty()) json["allocation"] = setting.allocation.string();
+  if (!setting.start.empty()) json["start"] = setting.start.string();
   return json;
 }
 
@@ -147,7 +171,8 @@ struct ProjectedWeights::State {
   std::vector<TensorInfo> tensors;                        // of the model
   std::vector<TensorInfo> trained;
   std::shared_ptr<const TensorSource> original;
-  const Parameters* parameters = nullptr;  // of the last project()
+  std::unique_ptr<CompressedFolder> start;  // null: none
+  const Parameters* parameters = nullptr;   // of the last project()
 
   const Component* find(std::string_view tensor) const {
     const auto found = index.find(tensor);
@@ -180,6 +205,7 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
   s.original = model.tensors;
   std::optional<CompressedFolder> allocation;
   if (!setting.allocation.empty()) allocation.emplace(setting.allocation);
+  if (!setting.start.empty()) s.start = std::make_unique<CompressedFolder>(setting.start);
   const bool whole = only == all_components(model);
   for (const TensorInfo& info : s.tensors) {
     if (whole || only.contains(info.name)) s.trained.push_back(info);
@@ -215,6 +241,7 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
       steps.shape = {group_count(component.layout)};
       s.trained.push_back(std::move(steps));
     }
+    if (s.start) start_of(*s.start, component);
     s.index.emplace(components[i].tensor, s.components.size());
     s.components.push_back(std::move(component));
   }
@@ -230,9 +257,15 @@ ProjectedWeights::~ProjectedWeights() = default;
 
 const std::vector<TensorInfo>& ProjectedWeights::trained_tensors() const { return state_->trained; }
 
-void ProjectedWeights::initialize_steps(Parameters& parameters, bool fitted) const {
+void ProjectedWeights::initialize(Parameters& parameters, bool fitted) const {
   for (const Component& component : state_->components) {
     if (component.rule != StepRule::learned) continue;
+    if (state_->start) {
+      const MatrixView<float> weight(parameters.values(component.what.tensor).data(), component.what.rows,
+                                     component.what.cols);
+      start_from(start_of(*state_->start, component), start_reach, weight, parameters.values(component.step_name()));
+      continue;
+    }
     if (fitted) {
       const CompressedWeight weight =
           component.quantizer->quantize_without_statistics(component.of(parameters), component.what.name);

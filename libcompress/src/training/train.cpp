@@ -71,6 +71,9 @@ class Training {
     }
     if (config.new_model.is_null()) content_["model"] = hash(*trainable_.parameters);
     if (config.qat) projected_ = std::make_shared<ProjectedWeights>(trainable_.model, *config.qat);
+    if (config.qat && !config.qat->start.empty()) {
+      content_["start"] = hash(*copy_parameters(open_model(config.qat->start)));
+    }
     if (config.teacher) open_teacher();
   }
 
@@ -163,7 +166,7 @@ std::unique_ptr<TrainingState> Training::begin() {
     for (const TensorInfo& info : trainable_.parameters->tensors()) {
       std::ranges::copy(trainable_.parameters->values(info.name), state->weights.values(info.name).begin());
     }
-    if (projected_) projected_->initialize_steps(state->weights);
+    if (projected_) projected_->initialize(state->weights);
     return state;
   }
   require_same(*checkpoint);

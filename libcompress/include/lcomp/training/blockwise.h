@@ -17,7 +17,7 @@ namespace lcomp {
 
 // How each block is matched to the original's.
 struct BlockwiseOptions {
-  std::uint64_t steps = 200;  // updates a block; 0: plain rounding
+  std::uint64_t steps = 200;  // updates a block; 0: what it begins with
   std::uint64_t batch = 8;    // windows an update
   // Of a grid's step, what a weight moves by in the first update; it falls along a line to 0, so that a weight moves by
   // rate * steps / 2 at most. Nothing: 1 / steps, half a step in all (AutoRound).
@@ -34,7 +34,7 @@ struct BlockwiseOptions {
 
 struct BlockMatch {
   std::size_t layer = 0;
-  double error_before = 0;  // |quantized - original|^2 / |original|^2 of the block's output, by rounding alone
+  double error_before = 0;  // |quantized - original|^2 / |original|^2 of the block's output, before training
   double error = 0;         // after training
   double seconds = 0;
 };
@@ -49,7 +49,7 @@ nlohmann::json to_json(const BlockwiseReport& report);
 // Quantizes a model block by block: the weights of one block (and its steps, where they are learned) are trained by the
 // signs of their gradients, so that its output on what the quantized blocks before it give comes as close as it can, in
 // mean square, to the original block's output on what the original gives. Then the next. Where training made it worse,
-// the block is rounded. Embedding and head are rounded.
+// the block stays as it was. A block begins rounded, or as it is in the setting's start; embedding and head stay so.
 // windows: texts to match on; window w is a batch of its own. Memory, whatever the depth: one block in float32 a few
 // times + two residual streams of all windows in float32. Same arguments and thread count, same bytes.
 // `out` is replaced when it is complete; tokenizer_path: whose tokenizer it gets. Sources: arXiv 2407.11062

@@ -31,17 +31,19 @@ std::string_view name(StepRule rule);
 
 // How a model is quantized while it is trained.
 //   {"quantizer": "rtn:bits=4,group=64,sym", "components": {"lm_head": "f16"}, "activations": {"bits": 8},
-//    "steps": "learned", "clipped": true, "allocation": "runs/m/model"}
+//    "steps": "learned", "clipped": true, "start": "runs/gptq/model", "allocation": "runs/m/model"}
 // the first three as in a CompressionPlan without a target; methods that need calibration can't be used, nor fixed
 // ranges of activations. steps: absolute_maximum and learned are for components of symmetric rtn; others are fitted.
 // clipped: no gradient for weights that the grid cuts off. allocation: a compressed model of the same shapes; banded
 // components ("quantizer": "banded") keep the widths and the order of columns that they have there, and their grids are
-// fitted anew to the weights of each update.
+// fitted anew to the weights of each update. start: of learned steps, a model compressed on the same grids (the same
+// bits, groups and scales), by a method such as GPTQ, whose codes and steps training begins with.
 struct QuantizedTraining {
   CompressionPlan plan;
   StepRule steps = StepRule::fitted;
   bool clipped = false;
   std::filesystem::path allocation;  // empty: no banded components
+  std::filesystem::path start;       // empty: the weights, and steps from them
   // What trained tensors that are no components (norms, biases) are rounded to, in the model that is seen as in the one
   // that is written; not part of the JSON.
   DenseType dense = DenseType::f32;
@@ -59,19 +61,23 @@ nlohmann::json to_json(const QuantizedTraining& setting);
 //   w^ = s clamp(q, -Q, Q - 1);   dw = dw^ where -Q < w/s < Q - 1, else 0
 //   ds = sum of dw^ * (q - w/s inside, -Q or Q - 1 outside) / sqrt(n (Q - 1))
 // at first s = 2 mean |w| / sqrt(Q - 1). What is stored is s rounded to the setting's scales.
+// With a start, s is at first the start's, and w the original moved to 0.45 steps from the start's level at most: the
+// codes are the start's, and those that differ from rounding stay until gradients push a weight back by a twentieth of
+// a step.
 class ProjectedWeights : public CompressedWeightSource {
  public:
   // Of all components, or of those whose tensors are in `only`; other tensors are then read from the model. Throws
-  // Error naming the component for a method that needs calibration, a pattern that matches nothing, an open width, and
-  // a banded component that is not banded in the allocation.
+  // Error naming the component for a method that needs calibration, a pattern that matches nothing, an open width, a
+  // banded component that is not banded in the allocation, and one that has other grids in the start.
   ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting);
   ProjectedWeights(const ModelFolder& model, const QuantizedTraining& setting, const std::set<std::string>& only);
   ~ProjectedWeights() override;
 
   // The tensors to train: the model's, and a "TENSOR.step" [groups] for each with learned steps.
   const std::vector<TensorInfo>& trained_tensors() const;
-  // Steps to begin with, from the weights in `parameters`: as above, or those that the quantizer fits.
-  void initialize_steps(Parameters& parameters, bool fitted = false) const;
+  // What to begin with, given the original's weights in `parameters`: learned steps as above, or those that the
+  // quantizer fits; with a start, weights and steps of it.
+  void initialize(Parameters& parameters, bool fitted = false) const;
 
   // Rounds the weights in `parameters`, which must stay where they are: norms are read from there.
   void project(const Parameters& parameters);
