@@ -275,19 +275,21 @@ TEST_F(TrainTest, LearnsFromATeacher) {
   const auto rows = read_training_log(folder_ / "student/log.csv");
   EXPECT_LT(rows.back().loss, rows.front().loss / 2);  // the divergence
   EXPECT_GT(rows.back().loss, 0);
-  // The same from the cache, which the second training reads alone.
-  const std::string whole = text("student/model.safetensors");
+  // Nearly the same from the cache: what the teacher says of a sequence may depend, in its last bits, on the batch that
+  // it was first asked in. The same bits where a training reads from the cache alone.
   const fs::path cache = folder_ / "teacher.cache";
   student["teacher"]["cache"] = cache.string();
   student["out"] = (folder_ / "cached").string();
   run(student);
-  EXPECT_EQ(text("cached/model.safetensors"), whole);
+  const auto cached = read_training_log(folder_ / "cached/log.csv");
+  ASSERT_EQ(cached.size(), rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR(cached[i].loss, rows[i].loss, 1e-4 * rows[i].loss) << i;
   const auto size = fs::file_size(cache);
   EXPECT_GT(size, 1000U);
   student["out"] = (folder_ / "again").string();
   EXPECT_THROW(run(student, interrupted_after(7)), Interrupted);
   run(student);
-  EXPECT_EQ(text("again/model.safetensors"), whole);
+  EXPECT_TRUE(text("again/model.safetensors") == text("cached/model.safetensors"));  // too long to print
   EXPECT_EQ(fs::file_size(cache), size);
   student["teacher"].erase("cache");  // may change at any time
   student["steps"] = 40;

@@ -6,6 +6,7 @@
 
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
+#include "training_kernels.h"
 
 namespace lcomp {
 
@@ -18,22 +19,20 @@ void adamw_update(const AdamWOptions& options, double learning_rate, std::uint64
                   std::span<float> parameters) {
   assert(gradient.size() == parameters.size() && first_moment.size() == parameters.size() &&
          second_moment.size() == parameters.size());
-  const auto beta1 = static_cast<float>(options.beta1), beta2 = static_cast<float>(options.beta2);
-  const auto rest1 = static_cast<float>(1 - options.beta1), rest2 = static_cast<float>(1 - options.beta2);
   const double count = static_cast<double>(step);
-  const auto decay = static_cast<float>(1 - learning_rate * options.weight_decay);
-  const auto rate = static_cast<float>(learning_rate / (1 - std::pow(options.beta1, count)));
-  const auto root = static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, count)));
-  const auto epsilon = static_cast<float>(options.epsilon);
+  AdamWFactors factors{};
+  factors.gradient_scale = gradient_scale;
+  factors.beta1 = static_cast<float>(options.beta1);
+  factors.rest1 = static_cast<float>(1 - options.beta1);
+  factors.beta2 = static_cast<float>(options.beta2);
+  factors.rest2 = static_cast<float>(1 - options.beta2);
+  factors.decay = static_cast<float>(1 - learning_rate * options.weight_decay);
+  factors.rate = static_cast<float>(learning_rate / (1 - std::pow(options.beta1, count)));
+  factors.root = static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, count)));
+  factors.epsilon = static_cast<float>(options.epsilon);
   parallel_chunks(0, parameters.size(), piece, [&](std::size_t begin, std::size_t end) {
-    const float* g = gradient.data();
-    float *m = first_moment.data(), *v = second_moment.data(), *p = parameters.data();
-    for (std::size_t i = begin; i < end; ++i) {
-      const float scaled = gradient_scale * g[i];
-      m[i] = beta1 * m[i] + rest1 * scaled;
-      v[i] = beta2 * v[i] + rest2 * scaled * scaled;
-      p[i] = decay * p[i] - rate * m[i] / (std::sqrt(v[i]) * root + epsilon);
-    }
+    adamw_values(factors, gradient.data() + begin, end - begin, first_moment.data() + begin,
+                 second_moment.data() + begin, parameters.data() + begin);
   });
 }
 

@@ -11,6 +11,7 @@
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/group_scales.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "training_kernels.h"
 
 namespace lcomp {
 namespace {
@@ -119,10 +120,7 @@ GroupedIntegerWeight round_to_steps(const GroupedIntegerLayout& layout, ConstMat
         std::size_t group = first_group(layout, row);
         for (std::size_t begin = 0; begin < layout.cols; begin += layout.group_size, ++group) {
           const std::size_t end = std::min(begin + layout.group_size, layout.cols);
-          for (std::size_t j = begin; j < end; ++j) {
-            const float code = std::clamp(std::nearbyint(weight(row, j) / stored[group]), low, high);
-            codes[j] = static_cast<std::uint8_t>(code - low);
-          }
+          codes_of_steps(weight.row(row).data() + begin, end - begin, stored[group], low, high, codes.data() + begin);
         }
         pack_row(rounded, row, codes);
       },
@@ -148,14 +146,8 @@ void pass_back_learned(const GroupedIntegerWeight& rounded, ConstMatrixView weig
   const float low = -largest_code(rounded) - 1, high = largest_code(rounded);
   std::vector<double> sums(rounded.per_tensor ? rounded.rows : steps.size(), 0.0);
   for_each_group(rounded, [&](std::size_t group, std::size_t row, std::size_t begin, std::size_t end) {
-    double sum = 0;
-    for (std::size_t j = begin; j < end; ++j) {
-      const float v = weight(row, j) / steps[group];
-      const float along = v <= low ? low : v >= high ? high : std::nearbyint(v) - v;
-      sum += static_cast<double>(gradient(row, j)) * along;
-      if (v <= low || v >= high) gradient(row, j) = 0;
-    }
-    sums[rounded.per_tensor ? row : group] = sum;
+    sums[rounded.per_tensor ? row : group] = pass_back_to_step(
+        weight.row(row).data() + begin, end - begin, steps[group], low, high, gradient.row(row).data() + begin);
   });
   if (rounded.per_tensor) {
     double all = 0;
