@@ -198,7 +198,7 @@ std::string gnuplot_script(const Figure& figure, PictureFormat format, const std
            : rotated ? 60.0
                      : 20.0) /
               width,
-      static_cast<double>(below) / height, 1 - static_cast<double>(above) / height, (map ? 190.0 : 70.0) / width,
+      static_cast<double>(below) / height, 1 - static_cast<double>(above) / height, (map ? 190.0 : 90.0) / width,
       110.0 / height);
   text += legend_labels(figure, per_row, width, height);
   for (std::size_t p = 0; p < figure.panels.size(); ++p) {
