@@ -190,7 +190,7 @@ std::string gnuplot_script(const Figure& figure, PictureFormat format, const std
   }
   const bool map = figure.panels.front().kind == FigurePanel::Kind::map;
   const bool rotated = figure.panels.front().categories.size() > most_level_categories;
-  const double left = map ? 115 : 105;
+  const double left = map ? 115 : 120;
   text += fmt::format(
       "unset key\nset multiplot layout {},{} title {} margins {:.4f},{:.4f},{:.4f},{:.4f} spacing {:.4f},{:.4f}\n",
       rows, columns, quoted(figure.title), left / width,
