@@ -242,12 +242,9 @@ void run(const CompressCommand& command, const CommandContext& context) {
   if (command.learning_sequences) repair["sequences"] = *command.learning_sequences;
   if (command.held_out) repair["held_out"] = *command.held_out;
   if (repairs) job.repair = std::move(repair);
-  nlohmann::json passes = setting.contains("recalibrations") ? take(setting, "recalibrations") : nlohmann::json(0);
-  if (command.recalibrations) passes = *command.recalibrations;
-  if (!passes.is_number_integer() || passes < 0 || passes > 8) {
-    throw Error({job.where + ": recalibrations", passes.dump(), "a number from 0 to 8", ""});
-  }
-  job.recalibrations = passes;
+  const std::int64_t passes = ConfigReader(setting, job.where).integer_or("recalibrations", 0, 0, 8);
+  setting.erase("recalibrations");
+  job.recalibrations = static_cast<int>(command.recalibrations.value_or(passes));
   if (job.recalibrations > 0 && !command.statistics.empty()) recalibrate_like(command, job.calibration);
   const std::vector<Size> sizes = sizes_of(command);
   std::vector<CompressionPlan> plans;
