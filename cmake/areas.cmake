@@ -8,6 +8,33 @@ if(LCOMP_SANITIZE)
                                                  -fno-sanitize-recover=all)
   target_link_options(lcomp_options INTERFACE -fsanitize=${LCOMP_SANITIZE})
 endif()
+if(LCOMP_SANITIZE MATCHES "undefined")
+  # Checks of single pointers take as long to compile as all others together. Targets that read other programs' bytes
+  # (property LCOMP_POINTER_CHECKS) have them; AddressSanitizer finds null pointers in the others. The tests' own code
+  # (LCOMP_TEST_CODE) is under AddressSanitizer alone.
+  target_compile_options(lcomp_options INTERFACE
+    "$<$<NOT:$<BOOL:$<TARGET_PROPERTY:LCOMP_POINTER_CHECKS>>>:-fno-sanitize=null,alignment,vptr,object-size,nonnull-attribute,returns-nonnull-attribute>"
+    "$<$<BOOL:$<TARGET_PROPERTY:LCOMP_TEST_CODE>>:-fno-sanitize=undefined>")
+endif()
+
+# lcomp_unity(target): compiles the target's sources a dozen at a time, so that what they all include is parsed once for
+# the dozen; but sources that Highway compiles once for every instruction set stay by themselves. A name in an unnamed
+# namespace may then stand in one source of a target only.
+function(lcomp_unity target)
+  if(NOT LCOMP_UNITY_BUILD)
+    return()
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  foreach(source ${sources})
+    file(STRINGS ${source} several_targets REGEX "foreach_target" LIMIT_COUNT 1)
+    if(several_targets)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+  # A source that another includes is taken for a header, which should have no unnamed namespace.
+  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+endfunction()
 
 # lcomp_area(NAME SOURCE_DIR dir INCLUDE_DIR dir DEPENDS areas... LINK libraries...)
 # A library target lcomp_NAME from every .cpp under SOURCE_DIR.
@@ -24,16 +51,7 @@ function(lcomp_area name)
   add_library(lcomp_${name} STATIC ${sources})
   target_include_directories(lcomp_${name} PUBLIC ${AREA_INCLUDE_DIR} PRIVATE ${AREA_SOURCE_DIR})
   target_link_libraries(lcomp_${name} PUBLIC ${AREA_DEPENDS} ${AREA_LINK} PRIVATE lcomp_options)
-endfunction()
-
-# lcomp_precompile(target ...): target_precompile_headers(target ...), where they are wanted and the compiler is g++. It
-# forgets that headers it has precompiled are the system's, and reports its false alarms in <string>; the last option is
-# for ccache.
-function(lcomp_precompile target)
-  if(LCOMP_PRECOMPILED_HEADERS AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    target_precompile_headers(${target} ${ARGN})
-    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overflow -Wno-restrict -fpch-preprocess)
-  endif()
+  lcomp_unity(lcomp_${name})
 endfunction()
 
 # The OpenMP build of OpenBLAS: with the pthreads build, its threads and ours would compete for the same cores.

@@ -16,7 +16,7 @@ namespace {
 
 std::string row_name(std::size_t row) { return "row " + std::to_string(row); }
 
-Matrix random_rows(std::size_t rows, std::size_t cols) {
+Matrix shifted_rows(std::size_t rows, std::size_t cols) {
   Rng rng(11);
   Matrix values(rows, cols);
   for (float& v : values.span()) v = static_cast<float>(5 + rng.normal());
@@ -55,7 +55,7 @@ TEST(InputStatistics, NoTokensGiveZeros) {
 }
 
 TEST(InputStatistics, RangesAreTheSameOnEveryInstructionSetAndThreadCount) {
-  const Matrix rows = random_rows(100, 531);
+  const Matrix rows = shifted_rows(100, 531);
   InputAccumulator first(531);
   first.add(rows.view(), row_name);
   const std::size_t before = thread_count();
@@ -87,7 +87,7 @@ TEST(InputStatistics, MeanOfAMillionTokens) {
 
 TEST(InputStatistics, ValuesThatAreNotFiniteAreNamed) {
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
-    Matrix rows = random_rows(50, 37);
+    Matrix rows = shifted_rows(50, 37);
     rows(41, 29) = bad;
     rows(45, 3) = bad;
     InputAccumulator sums(37);

@@ -13,6 +13,7 @@
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/core/error.h"
+#include "support/file_contents.h"
 #include "tiny_model.h"
 
 namespace lcomp {
@@ -22,11 +23,6 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 struct Killed {};
-
-std::string contents(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 struct SlowLearnedAllocation : ::testing::Test {
   testing::TemporaryFolder folder;
@@ -105,7 +101,8 @@ TEST_F(SlowLearnedAllocation, ThePlanMakesTheSameModelAgain) {
   options.statistics = known.get();
   const auto again = CompressionPlan::from_json(to_json(learned.plan), "plan");
   compress_model(model, again, folder / "again", options);
-  EXPECT_TRUE(contents(folder / "again" / "model.safetensors") == contents(folder / "learned" / "model.safetensors"));
+  EXPECT_TRUE(testing::contents(folder / "again" / "model.safetensors") ==
+              testing::contents(folder / "learned" / "model.safetensors"));
 }
 
 TEST_F(SlowLearnedAllocation, KilledItGoesOnToTheSameBytes) {
@@ -117,7 +114,8 @@ TEST_F(SlowLearnedAllocation, KilledItGoesOnToTheSameBytes) {
     EXPECT_FALSE(fs::exists(folder / out));
     const LearnedCompression resumed = compress(out);
     EXPECT_EQ(to_json(resumed.rounds), to_json(whole.rounds));
-    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
+                testing::contents(folder / "whole" / "model.safetensors"));
   }
 }
 

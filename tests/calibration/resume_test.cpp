@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t tokens = testing::several_slices;
+constexpr std::size_t token_count = testing::several_slices;
 
 CalibrationOptions kill_at(int step) {
   CalibrationOptions options = testing::in_slices();
@@ -29,11 +29,11 @@ CalibrationOptions kill_at(int step) {
 
 void run(const fs::path& folder, const CalibrationOptions& options = testing::in_slices()) {
   Decoder decoder(open_model(testing::tiny_model()));
-  calibrate(decoder, testing::random_tokens(tokens, 137), folder, options);
+  calibrate(decoder, testing::random_tokens(token_count, 137), folder, options);
 }
 
 // Everything that an archive says, to the bit.
-std::map<std::string, std::vector<std::byte>> contents(const fs::path& folder) {
+std::map<std::string, std::vector<std::byte>> archive_contents(const fs::path& folder) {
   const Archive archive = Archive::open(folder, CalibrationArchive::open(folder).key().text());
   std::map<std::string, std::vector<std::byte>> items;
   for (const std::string& name : archive.names()) {
@@ -84,7 +84,7 @@ TEST(SlowResume, KilledAtAnyStepTheEndIsTheSame) {
     }
   }
   run(folder / "whole");
-  const auto expected = contents(folder / "whole");
+  const auto expected = archive_contents(folder / "whole");
   for (int step = 0; step <= 10; ++step) {
     const fs::path archive = folder / std::to_string(step);
     int steps = 0;
@@ -92,7 +92,7 @@ TEST(SlowResume, KilledAtAnyStepTheEndIsTheSame) {
     options.memory_limit = step % 3 == 0 ? 0 : options.memory_limit;
     options.progress = [&](const ProgressEvent&) { ++steps; };
     run(archive, options);
-    EXPECT_EQ(contents(archive), expected) << "killed at step " << step;
+    EXPECT_EQ(archive_contents(archive), expected) << "killed at step " << step;
     // Steps 1 and 2 are of layer 0, and so on: what was finished isn't done again.
     const int finished_layers = std::min(4, std::max(0, step - 1) / 2);
     EXPECT_LE(steps, 1 + 2 * (4 - finished_layers) + 2) << "killed at step " << step;
@@ -121,7 +121,7 @@ struct Interruption : ::testing::Test {
   }
   void expect_the_same_end() const {
     run(archive());
-    EXPECT_EQ(contents(archive()), contents(folder / "whole"));
+    EXPECT_EQ(archive_contents(archive()), archive_contents(folder / "whole"));
   }
 };
 
@@ -149,9 +149,10 @@ TEST_F(Interruption, AHalfWrittenFileIsRemoved) {
 }
 
 TEST_F(Interruption, TwoAtOnceAreRefused) {
-  Archive other = Archive::open(archive(), calibration_key(open_model(testing::tiny_model()), ComputeType::float32,
-                                                           testing::random_tokens(tokens, 137), testing::in_slices())
-                                               .text());
+  Archive other =
+      Archive::open(archive(), calibration_key(open_model(testing::tiny_model()), ComputeType::float32,
+                                               testing::random_tokens(token_count, 137), testing::in_slices())
+                                   .text());
   other.lock();
   EXPECT_THROW(run(archive()), Error);
 }

@@ -14,6 +14,7 @@
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "support/error_message.h"
+#include "support/file_contents.h"
 #include "support/reference_data.h"
 #include "tiny_model.h"
 
@@ -23,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-struct Killed {};
+struct KilledCompression {};
 
 // Ends the compression after some components, and counts whose statistics were asked for.
 class Ending : public StatisticsProvider {
@@ -32,7 +33,7 @@ class Ending : public StatisticsProvider {
       : inner_(std::move(inner)), left_(components) {}
   std::vector<std::size_t> order(const std::vector<ModelComponent>& c) const override { return inner_->order(c); }
   std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
-    if (left_-- == 0) throw Killed();
+    if (left_-- == 0) throw KilledCompression();
     ++asked;
     return inner_->statistics(component);
   }
@@ -48,11 +49,6 @@ class Ending : public StatisticsProvider {
   std::unique_ptr<StatisticsProvider> inner_;
   std::size_t left_;
 };
-
-std::string contents(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 struct ResumedCompression : ::testing::TestWithParam<BlockOrder> {
   static constexpr std::size_t never = 1000000;
@@ -94,10 +90,11 @@ TEST_P(ResumedCompression, EndsWithTheSameBytes) {
   for (std::size_t end = 0; end < all; end += end < 4 ? 1 : 3) {
     const std::string out = "out" + std::to_string(end);
     const fs::path work = folder / (out + ".work");
-    EXPECT_THROW(compress(out, end, work), Killed);
+    EXPECT_THROW(compress(out, end, work), KilledCompression);
     EXPECT_FALSE(fs::exists(folder / out));
     EXPECT_EQ(compress(out, never, work), all - end) << "what was finished is done again";
-    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
+                testing::contents(folder / "whole" / "model.safetensors"));
     EXPECT_EQ(reports[out], reports["whole"]);
   }
 }
@@ -106,15 +103,16 @@ TEST_P(ResumedCompression, EndedSeveralTimes) {
   const std::size_t all = compress("whole", never, {});
   std::size_t left = all;
   while (left > 3) {
-    EXPECT_THROW(compress("out", 3, folder / "work"), Killed);
+    EXPECT_THROW(compress("out", 3, folder / "work"), KilledCompression);
     left -= 3;
   }
   EXPECT_EQ(compress("out", never, folder / "work"), left);
-  EXPECT_TRUE(contents(folder / "out" / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+  EXPECT_TRUE(testing::contents(folder / "out" / "model.safetensors") ==
+              testing::contents(folder / "whole" / "model.safetensors"));
 }
 
 TEST_P(ResumedCompression, OtherWorkIsRefusedOrReplaced) {
-  EXPECT_THROW(compress("out", 5, folder / "work", "one"), Killed);
+  EXPECT_THROW(compress("out", 5, folder / "work", "one"), KilledCompression);
   try {
     compress("out", never, folder / "work", "other");
     FAIL();
@@ -122,13 +120,13 @@ TEST_P(ResumedCompression, OtherWorkIsRefusedOrReplaced) {
     EXPECT_THAT(error.parts().found, HasSubstr("another compression"));
     EXPECT_THAT(error.parts().advice, HasSubstr("--replace"));
   }
-  EXPECT_THROW(compress("out", 1, folder / "work", "one"), Killed) << "the refusal deletes nothing";
+  EXPECT_THROW(compress("out", 1, folder / "work", "one"), KilledCompression) << "the refusal deletes nothing";
   fs::remove_all(folder / "work" / "stream");
   EXPECT_GT(compress("out", never, folder / "work", "other", true), 5U);
 }
 
 TEST_P(ResumedCompression, ADamagedComponentIsAnError) {
-  EXPECT_THROW(compress("out", 5, folder / "work"), Killed);
+  EXPECT_THROW(compress("out", 5, folder / "work"), KilledCompression);
   for (const auto& entry : fs::directory_iterator(folder / "work" / "weights")) {
     if (entry.path().extension() == ".h5") fs::resize_file(entry.path(), 600);
   }
@@ -190,9 +188,10 @@ TEST_P(RateCodedCompression, EndsWithTheSameBytes) {
   for (const std::size_t end : {measured + 1, all - 3}) {
     const std::string out = "out" + std::to_string(end);
     const fs::path work = folder / (out + ".work");
-    EXPECT_THROW(compress(out, plan, end, work), Killed);
+    EXPECT_THROW(compress(out, plan, end, work), KilledCompression);
     EXPECT_EQ(compress(out, plan, never, work), all - (end - measured)) << "what was finished is done again";
-    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
+                testing::contents(folder / "whole" / "model.safetensors"));
   }
 }
 
@@ -288,9 +287,10 @@ TEST_P(BandedCompression, BandsEndWithTheSameBytes) {
   for (const std::size_t end : {measured + 1, all - 3}) {
     const std::string out = "out" + std::to_string(end);
     const fs::path work = folder / (out + ".work");
-    EXPECT_THROW(compress(out, plan, end, work), Killed);
+    EXPECT_THROW(compress(out, plan, end, work), KilledCompression);
     EXPECT_EQ(compress(out, plan, never, work), all - (end - measured)) << "what was finished is done again";
-    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
+                testing::contents(folder / "whole" / "model.safetensors"));
   }
 }
 

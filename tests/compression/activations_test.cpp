@@ -40,7 +40,7 @@ CompressionPlan plan_of(const std::string& method, const Json& activations) {
   return CompressionPlan::from_json(json, "plan");
 }
 
-TokenBatch random_batch(const ModelFolder& model, std::size_t length) {
+TokenBatch sequence_of(const ModelFolder& model, std::size_t length) {
   Rng rng(5);
   TokenBatch batch;
   for (int s = 0; s < 3; ++s) {
@@ -143,7 +143,7 @@ class ActivationsTest : public ::testing::TestWithParam<std::string> {
 // more than 1.
 TEST_P(ActivationsTest, LogitsAreCloseToThoseInFloats) {
   const ModelFolder model = original();
-  const TokenBatch batch = random_batch(model, 40);
+  const TokenBatch batch = sequence_of(model, 40);
   const RecordedHistograms statistics(model, batch);
   CompressOptions options;
   options.replace = true;
@@ -166,7 +166,7 @@ TEST_P(ActivationsTest, RepetitionThreadsAndBatchesAgree) {
   const ModelFolder model = original();
   compress_model(model, plan_of("rtn:bits=4,group=16", per_token), out());
   const ModelFolder compressed = open_model(out());
-  const TokenBatch batch = random_batch(compressed, 33);
+  const TokenBatch batch = sequence_of(compressed, 33);
   const std::size_t before = thread_count();
   const auto run = [&](std::size_t threads) {
     set_thread_count(threads);
@@ -186,7 +186,7 @@ TEST_P(ActivationsTest, RepetitionThreadsAndBatchesAgree) {
 
 TEST_P(ActivationsTest, GridsAreThoseOfTheStatisticsAndAreCounted) {
   const ModelFolder model = original();
-  RecordedHistograms statistics(model, random_batch(model, 40));
+  RecordedHistograms statistics(model, sequence_of(model, 40));
   CompressOptions options;
   options.statistics = &statistics;
   Json setting = per_tensor;
@@ -215,7 +215,7 @@ TEST_P(ActivationsTest, GridsAreThoseOfTheStatisticsAndAreCounted) {
 // With a size to meet, the grids are part of it.
 TEST_P(ActivationsTest, TargetsIncludeGrids) {
   const ModelFolder model = original();
-  RecordedHistograms statistics(model, random_batch(model, 40));
+  RecordedHistograms statistics(model, sequence_of(model, 40));
   CompressOptions options;
   options.statistics = &statistics;
   CompressionPlan plan = plan_of("rtn:bits=8,group=16", per_tensor);
@@ -232,7 +232,7 @@ TEST_P(ActivationsTest, TargetsIncludeGrids) {
 // Inputs in the basis of the weights, rounded there.
 TEST_P(ActivationsTest, TransformedWeightsAreCloseToThoseInFloats) {
   const ModelFolder model = original();
-  const TokenBatch batch = random_batch(model, 40);
+  const TokenBatch batch = sequence_of(model, 40);
   CompressOptions options;
   options.replace = true;
   for (const char* method :
@@ -318,7 +318,7 @@ TEST(RotatedActivations, BlocksAreThoseOfTheDefinition) {
   ForwardOptions options;
   options.visitor = &recorder;
   Decoder decoder(compressed);
-  decoder.forward(random_batch(compressed, 12), options);
+  decoder.forward(sequence_of(compressed, 12), options);
 
   const auto product = [&](const LinearSlices& linear) {
     return product_by_definition(stored.weight(linear.weight.tensor),
@@ -452,7 +452,7 @@ TEST_F(ActivationErrors, FixedRangesNeedStatistics) {
 
 TEST_F(ActivationErrors, RangesOfTransformedInputsAreRefused) {
   const ModelFolder model = original();
-  RecordedHistograms statistics(model, random_batch(model, 5));
+  RecordedHistograms statistics(model, sequence_of(model, 5));
   const Json plan = {{"quantizer", "rotate+rtn:bits=8,group=16"}, {"activations", per_tensor}};
   EXPECT_THAT(compressing_fails(plan, &statistics), HasSubstr("transformed inputs"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
@@ -467,7 +467,7 @@ TEST_F(ActivationErrors, RangesOfTransformedInputsAreRefused) {
 TEST_F(ActivationErrors, GradientsWithTransformedWeightsAreRefused) {
   compress_model(original(), plan_of("rotate+rtn:bits=8,group=16", per_token), folder_ / "out");
   const ModelFolder compressed = in_floats(open_model(folder_ / "out"));
-  const TokenBatch batch = random_batch(compressed, 5);
+  const TokenBatch batch = sequence_of(compressed, 5);
   const ActivationSetting setting;
   GradientVisitor visitor;
   NextTokenCost cost(batch);
@@ -498,7 +498,7 @@ TEST_F(ActivationErrors, DecodersRefuseWhatTheyCannotDo) {
   const ModelFolder other = original();
   ForwardOptions options;
   options.weights = other.tensors.get();
-  const TokenBatch batch = random_batch(other, 5);
+  const TokenBatch batch = sequence_of(other, 5);
   EXPECT_THAT(testing::message([&] { decoder.forward(batch, options); }), HasSubstr("q_proj"));
   options.weights = compressed.tensors.get();
   EXPECT_EQ(testing::message([&] { decoder.forward(batch, options); }), "no error");

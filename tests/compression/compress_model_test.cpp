@@ -9,6 +9,7 @@
 #include <limits>
 #include <set>
 
+#include "compression/plans.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_folder.h"
@@ -24,9 +25,8 @@ namespace {
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-CompressionPlan plan_of(const Json& json) { return CompressionPlan::from_json(json, "plan"); }
 CompressionPlan rtn(int bits, int group_size = 16) {
-  return plan_of({{"quantizer", {{"method", "rtn"}, {"bits", bits}, {"group_size", group_size}}}});
+  return testing::plan_of({{"quantizer", {{"method", "rtn"}, {"bits", bits}, {"group_size", group_size}}}});
 }
 
 std::uint64_t file_data_bytes(const std::filesystem::path& folder) {
@@ -117,9 +117,9 @@ TEST_P(CompressModelTest, TheSameBytesOnAnyNumberOfThreads) {
   const Json target = {{"quantizer", {{"method", "rtn"}, {"grid", "mse"}, {"scales", "u8"}}},
                        {"target", {{"bits_per_weight", 4.5}}}};
   set_thread_count(1);
-  compress_model(original(), plan_of(target), folder_ / "one");
+  compress_model(original(), testing::plan_of(target), folder_ / "one");
   set_thread_count(3);
-  compress_model(original(), plan_of(target), folder_ / "three");
+  compress_model(original(), testing::plan_of(target), folder_ / "three");
   set_thread_count(threads);
   for (const char* file : {"model.safetensors", "config.json"}) {
     EXPECT_EQ(read_text_file(folder_ / "one" / file), read_text_file(folder_ / "three" / file));
@@ -131,7 +131,7 @@ TEST_P(CompressModelTest, TargetsAreMetAndNeverExceeded) {
   const std::uint64_t kept = compress_model(model, rtn(4), folder_ / "any").kept_bytes;
   for (const double ratio : {2.0, 2.5, 3.0, 4.0}) {
     const Json json = {{"quantizer", {{"method", "rtn"}, {"group_size", "channel"}}}, {"target", {{"ratio", ratio}}}};
-    const CompressionReport report = compress_model(model, plan_of(json), out(), {.replace = true});
+    const CompressionReport report = compress_model(model, testing::plan_of(json), out(), {.replace = true});
     const std::uint64_t budget = CompressionTarget{CompressionTarget::Kind::ratio, ratio}.budget(report.parameters);
     EXPECT_LE(report.bytes, budget);
     EXPECT_GE(report.ratio, ratio);
@@ -148,7 +148,7 @@ TEST_P(CompressModelTest, TargetsAreMetAndNeverExceeded) {
 TEST_P(CompressModelTest, ATargetOutOfReachSaysWhatIsInReach) {
   const Json json = {{"quantizer", {{"method", "rtn"}}}, {"target", {{"ratio", 100}}}};
   try {
-    compress_model(original(), plan_of(json), out());
+    compress_model(original(), testing::plan_of(json), out());
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("at least"));
@@ -159,13 +159,13 @@ TEST_P(CompressModelTest, ATargetOutOfReachSaysWhatIsInReach) {
 
 TEST_P(CompressModelTest, ATargetWithNothingToChooseIsRefused) {
   const Json json = {{"quantizer", {{"method", "rtn"}, {"bits", 4}}}, {"target", {{"ratio", 3}}}};
-  EXPECT_THROW(compress_model(original(), plan_of(json), out()), Error);
+  EXPECT_THROW(compress_model(original(), testing::plan_of(json), out()), Error);
 }
 
 TEST_P(CompressModelTest, PatternsSetSingleComponents) {
   const Json json = {{"quantizer", {{"method", "rtn"}, {"bits", 4}}},
                      {"components", {{"*.down_proj", {{"bits", 6}}}, {"model.embed_tokens", "f16"}}}};
-  const CompressionReport report = compress_model(original(), plan_of(json), out());
+  const CompressionReport report = compress_model(original(), testing::plan_of(json), out());
   for (const auto& line : report.components) {
     const bool down = line.name.ends_with("down_proj");
     EXPECT_EQ(line.quantizer, line.kind == ComponentKind::embedding ? "f16"
@@ -178,7 +178,7 @@ TEST_P(CompressModelTest, FixedComponentsCountAgainstTheTarget) {
   const Json json = {{"quantizer", {{"method", "rtn"}}},
                      {"components", {{"model.embed_tokens", {{"bits", 8}}}}},
                      {"target", {{"bits_per_weight", 6}}}};
-  const CompressionReport report = compress_model(original(), plan_of(json), out());
+  const CompressionReport report = compress_model(original(), testing::plan_of(json), out());
   EXPECT_EQ(report.components[0].quantizer, "rtn:bits=8,group=64,asym");
   EXPECT_LE(report.bits_per_weight, 6);
   EXPECT_GT(report.bits_per_weight, 5.5);

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 const Json rtn4 = {{"method", "rtn"}, {"bits", 4}};
 const Json open_rtn = {{"method", "rtn"}, {"group_size", 32}};
 
-const std::vector<ModelComponent> components = {
+const std::vector<ModelComponent> some_components = {
     {"model.embed_tokens", "model.embed_tokens.weight", ComponentKind::embedding, 100, 48},
     {"model.layers.0.mlp.gate_proj", "", ComponentKind::linear, 64, 48},
     {"model.layers.0.mlp.down_proj", "", ComponentKind::linear, 48, 64},
@@ -26,7 +26,7 @@ const std::vector<ModelComponent> components = {
 
 std::string refusal(const Json& json) {
   try {
-    resolve_plan(CompressionPlan::from_json(json, "plan.json"), components);
+    resolve_plan(CompressionPlan::from_json(json, "plan.json"), some_components);
   } catch (const Error& error) {
     return error.what();
   }
@@ -80,7 +80,7 @@ TEST(CompressionPlanTest, TheMostSpecificPatternDecides) {
                        {"model.layers.0.block_sparse_moe.gate", {{"bits", 8}}},
                        {"lm_head", "bf16"},
                        {"model.embed*", {{"method", "rtn"}, {"bits", 3}, {"group_size", 16}}}}}};
-  const auto settings = resolve_plan(CompressionPlan::from_json(json, "plan.json"), components);
+  const auto settings = resolve_plan(CompressionPlan::from_json(json, "plan.json"), some_components);
   EXPECT_EQ(settings[0].setting, Json({{"method", "rtn"}, {"bits", 3}, {"group_size", 16}}));
   EXPECT_EQ(settings[1].setting, rtn4);
   EXPECT_EQ(settings[2].setting, Json({{"method", "rtn"}, {"bits", 5}}));
@@ -91,7 +91,7 @@ TEST(CompressionPlanTest, TheMostSpecificPatternDecides) {
 }
 
 TEST(CompressionPlanTest, RoutersStayAsTheyAreUnlessNamed) {
-  const auto settings = resolve_plan(CompressionPlan::from_json({{"quantizer", rtn4}}, "plan.json"), components);
+  const auto settings = resolve_plan(CompressionPlan::from_json({{"quantizer", rtn4}}, "plan.json"), some_components);
   EXPECT_TRUE(settings[3].setting.is_null());
   EXPECT_FALSE(settings[3].open_width);
 }
@@ -100,7 +100,7 @@ TEST(CompressionPlanTest, WidthsAreOpenWhereBitsAreMissing) {
   const Json json = {{"quantizer", open_rtn},
                      {"components", {{"*.gate_proj", {{"bits", 5}}}, {"lm_head", "f16"}}},
                      {"target", {{"bits_per_weight", 4}}}};
-  const auto settings = resolve_plan(CompressionPlan::from_json(json, "plan.json"), components);
+  const auto settings = resolve_plan(CompressionPlan::from_json(json, "plan.json"), some_components);
   EXPECT_TRUE(settings[0].open_width);
   EXPECT_FALSE(settings[1].open_width);
   EXPECT_TRUE(settings[2].open_width);

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "compression/plans.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
@@ -19,6 +20,7 @@
 #include "lcomp/quantizers/proxy_error.h"
 #include "models/golden_model.h"
 #include "support/error_message.h"
+#include "support/file_contents.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -116,13 +118,7 @@ class HalfNorms : public TensorSource {
   std::set<std::string, std::less<>> rounded_;
 };
 
-CompressionPlan plan_of(const Json& json) { return CompressionPlan::from_json(json, "plan"); }
-CompressionPlan plan_of(const char* method) { return plan_of(Json{{"quantizer", method}}); }
-
-std::string contents(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+CompressionPlan plan_by(const char* method) { return testing::plan_of(Json{{"quantizer", method}}); }
 
 Matrix logits_of(const ModelFolder& model) {
   const TokenBatch batch = random_sequence(model, 40, 11);
@@ -154,7 +150,7 @@ class InputFoldingTest : public ::testing::TestWithParam<const char*> {
 
 // Every weight that a scale goes into differs from the original's, and the logits don't.
 TEST_P(InputFoldingTest, TheFunctionIsKept) {
-  compress(plan_of("scale:fold,alpha=0.7+f32"), "folded");
+  compress(plan_by("scale:fold,alpha=0.7+f32"), "folded");
   const ModelFolder folded = open_model(folder / "folded");
   EXPECT_LT(testing::relative_difference(logits_of(folded).view(), logits_of(model).view()), 1e-5);
   const auto differs = [&](const std::string& tensor) {
@@ -178,7 +174,7 @@ TEST_P(InputFoldingTest, KeptTensorsStayIn16Bits) {
   original.tensors = halves;
   CompressOptions options;
   options.statistics = &*statistics;
-  compress_model(original, plan_of("scale:fold,alpha=0.7+f32"), folder / "folded", options);
+  compress_model(original, plan_by("scale:fold,alpha=0.7+f32"), folder / "folded", options);
   const CompressedFolder folded(folder / "folded");
   std::set<std::string> norm_biases;
   for (const ScalableInput& input : scalable_inputs(model)) norm_biases.insert(input.norm.bias.tensor);
@@ -192,8 +188,8 @@ TEST_P(InputFoldingTest, KeptTensorsStayIn16Bits) {
 
 // Nothing is stored for it, but where nothing can take the scale: two bytes a column then, and a warning.
 TEST_P(InputFoldingTest, BytesAreThoseWithoutScales) {
-  const CompressionReport folded = compress(plan_of("scale:fold,steps=2+gptq:bits=3,group=16"), "folded");
-  const CompressionReport plain = compress(plan_of("gptq:bits=3,group=16"), "plain");
+  const CompressionReport folded = compress(plan_by("scale:fold,steps=2+gptq:bits=3,group=16"), "folded");
+  const CompressionReport plain = compress(plan_by("gptq:bits=3,group=16"), "plain");
   std::uint64_t stored = 0;
   for (std::size_t i = 0; i < folded.components.size(); ++i) {
     const ComponentReport& line = folded.components[i];
@@ -224,7 +220,7 @@ TEST_P(LlamaFoldingTest, TheBestScaleOfThoseThatShareAnInput) {
     Json json = {{"quantizer", "rtn:bits=3,group=16"}, {"components", Json::object()}};
     for (const char* name : {"*.q_proj", "*.k_proj", "*.v_proj"})
       json["components"][name] = scale + "+rtn:bits=3,group=16";
-    return plan_of(json);
+    return testing::plan_of(json);
   };
   // The error of each layer.
   const auto errors = [&](const std::string& scale) {
@@ -265,7 +261,7 @@ TEST_P(LlamaFoldingTest, TheBestScaleOfThoseThatShareAnInput) {
 }
 
 TEST_P(LlamaFoldingTest, KilledAnywhereItEndsWithTheSameBytes) {
-  const CompressionPlan plan = plan_of("scale:fold,steps=2+gptq:bits=3,group=16,act_order");
+  const CompressionPlan plan = plan_by("scale:fold,steps=2+gptq:bits=3,group=16,act_order");
   compress(plan, "whole");
   const std::size_t all = statistics->asked;
   for (std::size_t end = 0; end < all; end += 5) {
@@ -279,15 +275,16 @@ TEST_P(LlamaFoldingTest, KilledAnywhereItEndsWithTheSameBytes) {
     options.statistics = &resumed;
     compress_model(model, plan, folder / out, options);
     EXPECT_LE(resumed.asked, all - end + 6) << "what was finished is done again";
-    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"))
+    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
+                testing::contents(folder / "whole" / "model.safetensors"))
         << end;
   }
 }
 
 TEST_P(LlamaFoldingTest, TargetsAndActivations) {
-  CompressionPlan plan = plan_of(Json{{"quantizer", "scale:fold,steps=2+rtn:group=16"},
-                                      {"target", {{"bits_per_weight", 5}}},
-                                      {"activations", {{"bits", 8}}}});
+  CompressionPlan plan = testing::plan_of(Json{{"quantizer", "scale:fold,steps=2+rtn:group=16"},
+                                               {"target", {{"bits_per_weight", 5}}},
+                                               {"activations", {{"bits", 8}}}});
   const CompressionReport report = compress(plan, "out");
   EXPECT_LE(report.bits_per_weight, 5);
   EXPECT_GT(report.bits_per_weight, 4);
@@ -298,7 +295,9 @@ TEST_P(LlamaFoldingTest, TargetsAndActivations) {
 }
 
 TEST_P(LlamaFoldingTest, WhatCannotBeFoldedIsRefused) {
-  const auto fails = [&](const Json& plan) { return testing::message([&] { compress(plan_of(plan), "out"); }); };
+  const auto fails = [&](const Json& plan) {
+    return testing::message([&] { compress(testing::plan_of(plan), "out"); });
+  };
   EXPECT_THAT(fails({{"quantizer", "scale:fold+rtn:bits=4"}, {"components", {{"*.k_proj", "rtn:bits=4"}}}}),
               HasSubstr("share an input"));
   EXPECT_THAT(
@@ -309,7 +308,7 @@ TEST_P(LlamaFoldingTest, WhatCannotBeFoldedIsRefused) {
   EXPECT_THAT(fails({{"quantizer", "rtn:bits=4"},
                      {"components", {{"*.o_proj", "scale:fold+rtn:bits=4"}, {"*.v_proj", "banded:bits=4"}}}}),
               HasSubstr("v_proj"));
-  const CompressionPlan plan = plan_of("scale:fold+rtn:bits=4");
+  const CompressionPlan plan = plan_by("scale:fold+rtn:bits=4");
   EXPECT_TRUE(uses_statistics(plan));
   EXPECT_THAT(testing::message([&] { compress_model(model, plan, folder / "out"); }), HasSubstr("without calibration"));
   RecordedHessians sequential(model, false);

@@ -1,4 +1,5 @@
 #include "lcomp/core/sizes.h"
+#include "support/error_message.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,26 +40,16 @@ TEST(Sizes, EveryProductAndSumOfBytes) {
   }
 }
 
-template <typename Work>
-std::string error_of(const Work& work) {
-  try {
-    work();
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
-}
-
 TEST(Sizes, CheckedFormsThrow) {
   EXPECT_EQ(checked_multiply<std::uint64_t>(6, 7, "x"), 42u);
   EXPECT_EQ(checked_add<std::uint64_t>(kMost - 1, 1, "x"), kMost);
   EXPECT_EQ((checked_cast<std::int8_t>(127, "x")), 127);
-  EXPECT_EQ(error_of([] { checked_multiply<std::uint64_t>(kMost, 2, "tensor"); }),
+  EXPECT_EQ(testing::message([] { checked_multiply<std::uint64_t>(kMost, 2, "tensor"); }),
             "tensor: a size of 18446744073709551615 x 2, which overflows");
-  EXPECT_THAT(error_of([] { checked_add<std::uint64_t>(kMost, 1, "tensor"); }), HasSubstr("tensor: "));
-  EXPECT_THAT(error_of([] { checked_cast<std::uint32_t>(-1, "tensor"); }),
+  EXPECT_THAT(testing::message([] { checked_add<std::uint64_t>(kMost, 1, "tensor"); }), HasSubstr("tensor: "));
+  EXPECT_THAT(testing::message([] { checked_cast<std::uint32_t>(-1, "tensor"); }),
               HasSubstr("the value -1; expected a value that fits 32 bits"));
-  EXPECT_THAT(error_of([] { checked_cast<std::int8_t>(128, "tensor"); }), HasSubstr("128"));
+  EXPECT_THAT(testing::message([] { checked_cast<std::int8_t>(128, "tensor"); }), HasSubstr("128"));
 }
 
 TEST(Sizes, DivideUp) {

@@ -52,13 +52,13 @@ TEST(TokenMetrics, AShiftOfTheLogitsChangesNothing) {
 }
 
 TEST(TokenMetrics, SummaryByHand) {
-  const Distribution d = summarize({4, 1, 3, 2});
+  const Distribution d = summarize(std::vector<double>{4, 1, 3, 2});
   EXPECT_DOUBLE_EQ(d.mean, 2.5);
   EXPECT_DOUBLE_EQ(d.median, 2.5);
   EXPECT_DOUBLE_EQ(d.p99, 1 + 0.99 * 3);
   EXPECT_DOUBLE_EQ(d.maximum, 4);
-  EXPECT_DOUBLE_EQ(summarize({7}).median, 7);
-  EXPECT_THROW(summarize({}), Error);
+  EXPECT_DOUBLE_EQ(summarize(std::vector<double>{7}).median, 7);
+  EXPECT_THROW(summarize(std::vector<double>()), Error);
 }
 
 class GoldenMetrics : public ::testing::TestWithParam<const char*> {};

@@ -23,6 +23,7 @@
 #include "lcomp/formats/rate_coded.h"
 #include "lcomp/formats/transformed_weight.h"
 #include "lcomp/formats/trellis.h"
+#include "support/matrices.h"
 
 namespace lcomp {
 namespace {
@@ -488,10 +489,6 @@ std::uint64_t buffer_bytes(const CompressedWeight& weight) {
       weight);
 }
 
-bool same_bits(const Matrix& a, const Matrix& b) {
-  return a.rows() == b.rows() && a.cols() == b.cols() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 TEST_P(FormatTest, PayloadBytesAreTheStoredBytes) {
   for_each_shape([](const WeightLayout& stored, const CompressedWeight& weight) {
     const std::uint64_t bytes = buffer_bytes(weight);
@@ -524,7 +521,7 @@ TEST_P(FormatTest, DecodesAsDefinedOnEveryInstructionSet) {
         },
         weight);
     testing::for_each_instruction_set(
-        [&](const char* target) { EXPECT_TRUE(same_bits(decode(weight), expected)) << target; });
+        [&](const char* target) { EXPECT_TRUE(testing::same_bits(decode(weight), expected)) << target; });
   });
 }
 
@@ -548,7 +545,7 @@ TEST_P(FormatTest, DecodesTheSameOnAnyNumberOfThreads) {
     set_thread_count(3);
     const Matrix three = decode(weight);
     set_thread_count(threads);
-    EXPECT_TRUE(same_bits(one, three));
+    EXPECT_TRUE(testing::same_bits(one, three));
   });
 }
 
@@ -558,7 +555,7 @@ TEST_P(FormatTest, SurvivesThePartsAndTheJson) {
     EXPECT_TRUE(layout_from_json(json, rows(stored), cols(stored), "w") == stored);
     std::vector<WeightPart> parts = to_parts(view(weight));
     std::reverse(parts.begin(), parts.end());
-    EXPECT_TRUE(same_bits(decode(weight), decode(from_parts(stored, parts, "w"))));
+    EXPECT_TRUE(testing::same_bits(decode(weight), decode(from_parts(stored, parts, "w"))));
   });
 }
 

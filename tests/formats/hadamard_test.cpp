@@ -9,6 +9,7 @@
 
 #include "core/instruction_sets.h"
 #include "lcomp/core/rng.h"
+#include "support/matrices.h"
 
 namespace lcomp {
 namespace {
@@ -25,23 +26,12 @@ Matrix dense_matrix(std::size_t n, HadamardProduct product = HadamardProduct::pl
   return units;
 }
 
-Matrix random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
-  Rng rng(seed);
-  Matrix matrix(rows, cols);
-  for (float& x : matrix.span()) x = static_cast<float>(rng.normal());
-  return matrix;
-}
-
 Matrix transposed(const Matrix& matrix) {
   Matrix out(matrix.cols(), matrix.rows());
   for (std::size_t i = 0; i < matrix.rows(); ++i) {
     for (std::size_t j = 0; j < matrix.cols(); ++j) out(j, i) = matrix(i, j);
   }
   return out;
-}
-
-bool same_bits(const Matrix& a, const Matrix& b) {
-  return a.rows() == b.rows() && a.cols() == b.cols() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 const std::size_t orders[] = {1, 2, 4, 8, 16, 32, 64, 128, 12, 20, 28, 36, 24, 40, 48, 96, 144};
@@ -70,7 +60,7 @@ TEST(HadamardTest, RowsAreOrthonormalAndHaveEqualMagnitudes) {
         ASSERT_FLOAT_EQ(std::abs(h(i, k)), static_cast<float>(1 / std::sqrt(static_cast<double>(n))));
       }
     }
-    EXPECT_TRUE(same_bits(dense_matrix(n, HadamardProduct::transposed), transposed(h))) << n;
+    EXPECT_TRUE(testing::same_bits(dense_matrix(n, HadamardProduct::transposed), transposed(h))) << n;
   }
 }
 
@@ -78,7 +68,7 @@ TEST(HadamardTest, EqualsTheDenseProductAlongRowsAndColumns) {
   for (const std::size_t n : orders) {
     for (const HadamardProduct product : {HadamardProduct::plain, HadamardProduct::transposed}) {
       const Matrix h = dense_matrix(n, product);
-      const Matrix before = random_matrix(5, 3 * n, n);
+      const Matrix before = testing::random_matrix(5, 3 * n, n);
       Matrix after = before.clone();
       hadamard_along_rows(after.view(), n, product);
       for (std::size_t i = 0; i < before.rows(); ++i) {
@@ -91,14 +81,14 @@ TEST(HadamardTest, EqualsTheDenseProductAlongRowsAndColumns) {
       }
       Matrix columns = transposed(before);
       hadamard_along_columns(columns.view(), n, product);
-      EXPECT_TRUE(same_bits(columns, transposed(after))) << n;
+      EXPECT_TRUE(testing::same_bits(columns, transposed(after))) << n;
     }
   }
 }
 
 TEST(HadamardTest, TheTransposedUndoesThePlain) {
   for (const std::size_t n : orders) {
-    const Matrix before = random_matrix(3, 2 * n, n);
+    const Matrix before = testing::random_matrix(3, 2 * n, n);
     Matrix after = before.clone();
     hadamard_along_rows(after.view(), n, HadamardProduct::plain);
     hadamard_along_rows(after.view(), n, HadamardProduct::transposed);
@@ -108,7 +98,7 @@ TEST(HadamardTest, TheTransposedUndoesThePlain) {
 
 TEST(HadamardTest, IsTheSameOnEveryInstructionSet) {
   for (const std::size_t n : orders) {
-    const Matrix before = random_matrix(2 * n, n, n);
+    const Matrix before = testing::random_matrix(2 * n, n, n);
     Matrix expected = before.clone();
     hadamard_along_rows(expected.view(), n, HadamardProduct::plain);
     hadamard_along_columns(expected.view(), n, HadamardProduct::transposed);
@@ -116,13 +106,13 @@ TEST(HadamardTest, IsTheSameOnEveryInstructionSet) {
       Matrix after = before.clone();
       hadamard_along_rows(after.view(), n, HadamardProduct::plain);
       hadamard_along_columns(after.view(), n, HadamardProduct::transposed);
-      EXPECT_TRUE(same_bits(after, expected)) << target << ", " << n;
+      EXPECT_TRUE(testing::same_bits(after, expected)) << target << ", " << n;
     });
   }
 }
 
 TEST(HadamardTest, WorksOnViewsWithAStride) {
-  const Matrix wide = random_matrix(8, 100, 1);
+  const Matrix wide = testing::random_matrix(8, 100, 1);
   Matrix copy(8, 16);
   for (std::size_t i = 0; i < 8; ++i) std::copy_n(&wide(i, 50), 16, copy.row(i).data());
   Matrix in_place = wide.clone();

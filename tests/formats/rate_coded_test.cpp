@@ -51,13 +51,13 @@ RateCodedCodes random_codes(std::size_t rows, std::size_t cols, double scale, in
   return codes;
 }
 
-struct Case {
+struct CodedShape {
   std::size_t rows, cols;
 };
-const Case cases[] = {{1, 1}, {3, 5}, {7, 33}, {1, 700}, {700, 1}, {17, 32}, {67, 96}, {130, 300}};
+const CodedShape coded_shapes[] = {{1, 1}, {3, 5}, {7, 33}, {1, 700}, {700, 1}, {17, 32}, {67, 96}, {130, 300}};
 
 TEST(RateCodedTest, DecodesTheCodesThatWereEncoded) {
-  for (const auto& [rows, cols] : cases) {
+  for (const auto& [rows, cols] : coded_shapes) {
     for (const double scale : {0.0, 0.02, 0.4, 3.0, 40.0, 5000.0}) {
       for (const int memory : {0, 2, 3, 6}) {
         SCOPED_TRACE(::testing::Message() << rows << " x " << cols << ", scale " << scale << ", memory " << memory);

@@ -18,6 +18,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/io/atomic_file.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -27,16 +28,6 @@ using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
-
-template <typename Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 Matrix random_matrix(std::uint64_t seed, std::size_t rows, std::size_t cols) {
   Rng rng(seed);
@@ -106,15 +97,15 @@ TEST_P(ArchiveTest, EveryDamagedByteIsNoticed) {
     damaged[at] = static_cast<char>(damaged[at] ^ static_cast<char>(1 + rng.below(255)));
     if (round % 10 == 0) damaged.resize(rng.below(damaged.size()));
     std::ofstream(folder_ / "a" / "x.h5", std::ios::binary) << damaged;
-    const std::string message = error_of([&] { archive.read("x"); });
-    if (message.empty()) {
+    const std::string message = testing::message([&] { archive.read("x"); });
+    if (message == "no error") {
       // Only the unused rest of the user block carries nothing.
       EXPECT_LT(at, 512u);
       EXPECT_EQ(intact[at], '\0');
       continue;
     }
     EXPECT_THAT(message, HasSubstr("x.h5: item \"x\" is damaged"));
-    EXPECT_FALSE(error_of([&] { archive.attributes("x"); }).empty());
+    EXPECT_NE(testing::message([&] { archive.attributes("x"); }), "no error");
   }
 }
 
@@ -137,26 +128,26 @@ TEST(Archive, RefusesWhatItShould) {
   const TemporaryFolder folder;
   Archive archive = Archive::open(folder / "a", "one");
   archive.write("loss", std::vector<double>{1});
-  EXPECT_THAT(error_of([&] { archive.write("loss", std::vector<double>{2}); }),
+  EXPECT_THAT(testing::message([&] { archive.write("loss", std::vector<double>{2}); }),
               HasSubstr("item \"loss\" is there already"));
   EXPECT_THAT(archive.read_doubles("loss"), ElementsAre(1));
-  EXPECT_THAT(error_of([&] { archive.read("loss"); }),
+  EXPECT_THAT(testing::message([&] { archive.read("loss"); }),
               HasSubstr("item \"loss\" is of the kind doubles; expected matrix"));
-  EXPECT_THAT(error_of([&] { archive.read("gain"); }), HasSubstr("no item \"gain\""));
-  EXPECT_THAT(error_of([&] { archive.write_bytes("", {}); }), HasSubstr("the item name \"\""));
-  EXPECT_THAT(error_of([&] { archive.write_bytes(std::string(300, 'x'), {}); }), HasSubstr("the item name"));
+  EXPECT_THAT(testing::message([&] { archive.read("gain"); }), HasSubstr("no item \"gain\""));
+  EXPECT_THAT(testing::message([&] { archive.write_bytes("", {}); }), HasSubstr("the item name \"\""));
+  EXPECT_THAT(testing::message([&] { archive.write_bytes(std::string(300, 'x'), {}); }), HasSubstr("the item name"));
   EXPECT_FALSE(archive.contains(std::string(5000, 'x')));
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(testing::message([&] {
                 archive.write_bytes("y", {}, {{"k", std::string(70000, 'x')}});
               }),
               HasSubstr("attribute"));
-  EXPECT_THAT(error_of([&] { Archive::open(folder / "a", "two"); }),
+  EXPECT_THAT(testing::message([&] { Archive::open(folder / "a", "two"); }),
               HasSubstr("an archive of something else (key \"one\")"));
   std::ofstream(folder / "file") << "x";
-  EXPECT_FALSE(error_of([&] { Archive::open(folder / "file", "one"); }).empty());
+  EXPECT_NE(testing::message([&] { Archive::open(folder / "file", "one"); }), "no error");
   std::filesystem::create_directory(folder / "other");
   std::ofstream(folder / "other/notes.txt") << "x";
-  EXPECT_THAT(error_of([&] { Archive::open(folder / "other", "one"); }), HasSubstr("without archive.json"));
+  EXPECT_THAT(testing::message([&] { Archive::open(folder / "other", "one"); }), HasSubstr("without archive.json"));
 }
 
 TEST(Archive, OneWriterAtATime) {
@@ -166,8 +157,9 @@ TEST(Archive, OneWriterAtATime) {
   {
     Archive second = Archive::open(folder / "a", "key");
     EXPECT_THAT(second.read_doubles("x"), ElementsAre(1));  // reading is free
-    EXPECT_THAT(error_of([&] { second.write("y", std::vector<double>{2}); }), HasSubstr("another process is writing"));
-    EXPECT_THAT(error_of([&] { second.lock(); }), HasSubstr("another process is writing"));
+    EXPECT_THAT(testing::message([&] { second.write("y", std::vector<double>{2}); }),
+                HasSubstr("another process is writing"));
+    EXPECT_THAT(testing::message([&] { second.lock(); }), HasSubstr("another process is writing"));
   }
   first.write("y", std::vector<double>{3});
   first = Archive::open(folder / "b", "key");  // lets go of the first
@@ -197,7 +189,7 @@ TEST(Archive, PrintsNothing) {
   // A folder where the temporary file would be made: removed, so that HDF5 itself fails.
   archive.lock();
   std::filesystem::remove_all(folder / "a");
-  EXPECT_THAT(error_of([&] { archive.write("x", std::vector<double>{1}); }),
+  EXPECT_THAT(testing::message([&] { archive.write("x", std::vector<double>{1}); }),
               HasSubstr("item \"x\": creating an HDF5 file failed"));
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }

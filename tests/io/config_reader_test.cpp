@@ -22,7 +22,7 @@ using ::testing::Not;
 constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
 
-std::string error_of(const std::string& text, const std::function<void(ConfigReader&)>& read) {
+std::string config_error(const std::string& text, const std::function<void(ConfigReader&)>& read) {
   try {
     const nlohmann::json object = parse_json(text, "first_table.json");
     ConfigReader reader(object, "first_table.json");
@@ -77,34 +77,34 @@ TEST(ConfigReader, NothingIsConverted) {
     const bool is_integer = value == "1" || value == "-1";
     const bool is_number =
         is_integer || value == "1.0" || value == "4.7" || value == "1e2" || value == "18446744073709551615";
-    EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.integer("k", kLeast, kMost); }).empty(), is_integer);
-    EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.real("k", -1e300, 1e300); }).empty(), is_number);
-    EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.boolean("k"); }).empty(), value == "true");
-    EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.string("k"); }).empty(), value == "\"1\"");
-    EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.array("k"); }).empty(), value == "[1]");
-    EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.object("k"); }).empty(), value == "{}");
+    EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.integer("k", kLeast, kMost); }).empty(), is_integer);
+    EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.real("k", -1e300, 1e300); }).empty(), is_number);
+    EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.boolean("k"); }).empty(), value == "true");
+    EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.string("k"); }).empty(), value == "\"1\"");
+    EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.array("k"); }).empty(), value == "[1]");
+    EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.object("k"); }).empty(), value == "{}");
   }
 }
 
 TEST(ConfigReader, ErrorsNamePathFoundAndExpected) {
   const std::string text =
       R"({"methods": [{"group_size": 64}, {"group_size": 128}, {"group_size": 4.7}], "share": [0.5, 2], "name": 3})";
-  EXPECT_EQ(error_of(text,
-                     [](ConfigReader& r) {
-                       r.each_object("methods", [](ConfigReader& m) { m.integer("group_size", 1, 1048576); });
-                     }),
+  EXPECT_EQ(config_error(text,
+                         [](ConfigReader& r) {
+                           r.each_object("methods", [](ConfigReader& m) { m.integer("group_size", 1, 1048576); });
+                         }),
             "first_table.json: methods[2].group_size: found 4.7; expected an integer in 1 .. 1048576");
-  EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.reals("share", 0, 1); }),
+  EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.reals("share", 0, 1); }),
             "first_table.json: share[1]: found 2; expected a number in 0 .. 1");
-  EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.integer("name", 4, kMost); }),
+  EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.integer("name", 4, kMost); }),
             "first_table.json: name: found 3; expected an integer >= 4");
-  EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.integer("name", kLeast, 2); }),
+  EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.integer("name", kLeast, 2); }),
             "first_table.json: name: found 3; expected an integer <= 2");
-  EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.string("name"); }),
+  EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.string("name"); }),
             "first_table.json: name: found 3; expected a string");
-  EXPECT_EQ(error_of(text, [](ConfigReader& r) { r.strings("share"); }),
+  EXPECT_EQ(config_error(text, [](ConfigReader& r) { r.strings("share"); }),
             "first_table.json: share[0]: found 0.5; expected a string");
-  EXPECT_EQ(error_of("[1]", [](ConfigReader&) {}), "first_table.json: found [1]; expected an object");
+  EXPECT_EQ(config_error("[1]", [](ConfigReader&) {}), "first_table.json: found [1]; expected an object");
 }
 
 TEST(ConfigReader, NestedReadersHaveTheWholePath) {
@@ -116,9 +116,9 @@ TEST(ConfigReader, NestedReadersHaveTheWholePath) {
 }
 
 TEST(ConfigReader, RequiredKeysThatAreMissing) {
-  EXPECT_EQ(error_of("{}", [](ConfigReader& r) { r.integer("bits", 2, 8); }),
+  EXPECT_EQ(config_error("{}", [](ConfigReader& r) { r.integer("bits", 2, 8); }),
             "first_table.json: bits: missing; expected an integer in 2 .. 8");
-  EXPECT_EQ(error_of(R"({"bist": 4})", [](ConfigReader& r) { r.integer("bits", 2, 8); }),
+  EXPECT_EQ(config_error(R"({"bist": 4})", [](ConfigReader& r) { r.integer("bits", 2, 8); }),
             "first_table.json: bits: missing; expected an integer in 2 .. 8; was \"bist\" meant to be it?");
 }
 
@@ -128,16 +128,16 @@ TEST(ConfigReader, UnknownKeysAreReportedWithTheNearestKnownOne) {
     r.integer_or("bits", 4, 1, 8);
     r.finish();
   };
-  EXPECT_EQ(error_of(R"({"grup_size": 64, "bits": 4})", read),
+  EXPECT_EQ(config_error(R"({"grup_size": 64, "bits": 4})", read),
             "first_table.json: unknown key \"grup_size\"; expected one of \"bits\", \"group_size\"; did you mean "
             "\"group_size\"?");
-  const std::string two = error_of(R"({"grup_size": 64, "bitz": 4, "colour": 1})", read);
+  const std::string two = config_error(R"({"grup_size": 64, "bitz": 4, "colour": 1})", read);
   EXPECT_THAT(two, HasSubstr("unknown keys \"bitz\", \"colour\", \"grup_size\""));
   EXPECT_THAT(two, EndsWith("did you mean \"bits\" by \"bitz\"? did you mean \"group_size\" by \"grup_size\"?"));
-  EXPECT_THAT(error_of(R"({"colour": 1})", read), Not(HasSubstr("did you mean")));
-  EXPECT_EQ(error_of(R"({"colour": 1})", [](ConfigReader& r) { r.finish(); }),
+  EXPECT_THAT(config_error(R"({"colour": 1})", read), Not(HasSubstr("did you mean")));
+  EXPECT_EQ(config_error(R"({"colour": 1})", [](ConfigReader& r) { r.finish(); }),
             "first_table.json: unknown key \"colour\"; expected no keys");
-  EXPECT_EQ(error_of(R"({"m": [{"x": 1}]})", [](ConfigReader& r) { r.each_object("m", [](ConfigReader&) {}); }),
+  EXPECT_EQ(config_error(R"({"m": [{"x": 1}]})", [](ConfigReader& r) { r.each_object("m", [](ConfigReader&) {}); }),
             "first_table.json: m[0]: unknown key \"x\"; expected no keys");
 }
 
@@ -152,20 +152,20 @@ TEST(ConfigReader, IgnoredAndProbedKeysAreKnown) {
 }
 
 TEST(ConfigReader, WrongChoicesAreAnsweredWithTheRightOnes) {
-  EXPECT_EQ(error_of(R"({"k": "symetric"})",
-                     [](ConfigReader& r) {
-                       r.one_of("k", {"symmetric", "asymmetric"});
-                     }),
+  EXPECT_EQ(config_error(R"({"k": "symetric"})",
+                         [](ConfigReader& r) {
+                           r.one_of("k", {"symmetric", "asymmetric"});
+                         }),
             "first_table.json: k: found \"symetric\"; expected one of \"symmetric\", \"asymmetric\"; did you mean "
             "\"symmetric\"?");
-  EXPECT_EQ(error_of(R"({"k": 3})", [](ConfigReader& r) { r.one_of("k", {"x"}); }),
+  EXPECT_EQ(config_error(R"({"k": 3})", [](ConfigReader& r) { r.one_of("k", {"x"}); }),
             "first_table.json: k: found 3; expected \"x\"");
 }
 
 TEST(ConfigReader, LongValuesAreCut) {
   const std::string text = "{\"k\": \"" + std::string(5000, 'x') + "\", \"a\": [1,2,3,4,5,6,7,8,9]}";
-  EXPECT_LT(error_of(text, [](ConfigReader& r) { r.integer("k", 0, 1); }).size(), 200u);
-  EXPECT_THAT(error_of(text, [](ConfigReader& r) { r.integer("a", 0, 1); }), HasSubstr("an array of 9 values"));
+  EXPECT_LT(config_error(text, [](ConfigReader& r) { r.integer("k", 0, 1); }).size(), 200u);
+  EXPECT_THAT(config_error(text, [](ConfigReader& r) { r.integer("a", 0, 1); }), HasSubstr("an array of 9 values"));
 }
 
 }  // namespace

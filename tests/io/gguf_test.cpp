@@ -18,7 +18,7 @@ using testing::golden;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
 
-std::string error_of(const std::filesystem::path& path) {
+std::string gguf_error(const std::filesystem::path& path) {
   try {
     const GgufFile file(path);
   } catch (const Error& error) {
@@ -154,7 +154,7 @@ TEST(GgufFile, MalformedFilesAreRefusedInOneLine) {
   std::size_t seen = 0;
   for (const auto& entry : std::filesystem::directory_iterator(golden("formats/malformed"))) {
     if (entry.path().extension() != ".gguf" || entry.path().stem() == "valid") continue;
-    const std::string message = error_of(entry.path());
+    const std::string message = gguf_error(entry.path());
     EXPECT_THAT(message, HasSubstr(entry.path().filename().string()));
     EXPECT_THAT(message, ::testing::Not(HasSubstr("\n")));
     const auto part = expected.find(entry.path().stem().string());
@@ -163,8 +163,8 @@ TEST(GgufFile, MalformedFilesAreRefusedInOneLine) {
     ++seen;
   }
   EXPECT_EQ(seen, expected.size());
-  EXPECT_EQ(error_of(golden("formats/malformed/valid.gguf")), "");
-  EXPECT_THAT(error_of("/nowhere/x.gguf"), HasSubstr("/nowhere/x.gguf"));
+  EXPECT_EQ(gguf_error(golden("formats/malformed/valid.gguf")), "");
+  EXPECT_THAT(gguf_error("/nowhere/x.gguf"), HasSubstr("/nowhere/x.gguf"));
 }
 
 // Bytes of a damaged file either open, and then every tensor can be read, or throw Error; anything else is a failure of

@@ -22,7 +22,7 @@ std::string text_of(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-std::string error_of(const std::filesystem::path& path) {
+std::string mapping_error(const std::filesystem::path& path) {
   try {
     const MappedFile file(path);
     return "";
@@ -85,11 +85,12 @@ TEST(MappedFile, OutlivesTheName) {
 
 TEST(MappedFile, RefusesWhatIsNoFile) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of(folder / "absent"), AllOf(HasSubstr((folder / "absent").string()), HasSubstr("No such file")));
-  EXPECT_THAT(error_of(folder.path()), AllOf(HasSubstr(folder.path().string()), HasSubstr("is a folder")));
-  EXPECT_THAT(error_of("/dev/null"), HasSubstr("is not an ordinary file"));
+  EXPECT_THAT(mapping_error(folder / "absent"),
+              AllOf(HasSubstr((folder / "absent").string()), HasSubstr("No such file")));
+  EXPECT_THAT(mapping_error(folder.path()), AllOf(HasSubstr(folder.path().string()), HasSubstr("is a folder")));
+  EXPECT_THAT(mapping_error("/dev/null"), HasSubstr("is not an ordinary file"));
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_THAT(error_of(folder / "pipe"), HasSubstr("is not an ordinary file"));
+  EXPECT_THAT(mapping_error(folder / "pipe"), HasSubstr("is not an ordinary file"));
 }
 
 }  // namespace

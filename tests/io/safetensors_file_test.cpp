@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "io/tensor_values.h"
 #include "lcomp/core/error.h"
 #include "support/reference_data.h"
 
@@ -22,17 +23,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::TemporaryFolder;
 
-std::vector<float> floats_of(const SafetensorsFile& file, const std::string& name) {
-  const SafetensorsEntry& entry = file.entry(name);
-  std::size_t size = 1;
-  for (const std::size_t n : entry.shape) size *= n;
-  std::vector<float> values(size);
-  to_float(entry, 0, values);
-  return values;
-}
-
 // What opening the file says; empty when it opens.
-std::string error_of(const std::filesystem::path& path) {
+std::string file_error(const std::filesystem::path& path) {
   try {
     const SafetensorsFile file(path);
     return "";
@@ -82,7 +74,7 @@ TEST(SafetensorsFile, MalformedFilesAreRefusedInOneLine) {
   for (const auto& item : std::filesystem::directory_iterator(golden("formats/malformed"))) {
     if (item.path().extension() != ".safetensors" || item.path().stem() == "valid") continue;
     SCOPED_TRACE(item.path().filename().string());
-    const std::string text = error_of(item.path());
+    const std::string text = file_error(item.path());
     EXPECT_THAT(text, AllOf(HasSubstr(item.path().filename().string()), Not(HasSubstr("\n"))));
     ASSERT_TRUE(expected.contains(item.path().stem().string()));
     for (const std::string& part : expected.at(item.path().stem().string())) EXPECT_THAT(text, HasSubstr(part));
@@ -94,7 +86,7 @@ TEST(SafetensorsFile, MalformedFilesAreRefusedInOneLine) {
 
 TEST(SafetensorsFile, ValidFileOpens) {
   LCOMP_REQUIRE(golden("formats/malformed/valid.safetensors"));
-  EXPECT_EQ(error_of(golden("formats/malformed/valid.safetensors")), "");
+  EXPECT_EQ(file_error(golden("formats/malformed/valid.safetensors")), "");
 }
 
 // The values are PyTorch's, of .float(): exact, since every conversion is exact or rounded to nearest. The data begins
@@ -125,7 +117,7 @@ TEST(SafetensorsFile, DecodesEveryType) {
   EXPECT_EQ(file.entries().size(), expected.size());
   for (const auto& [name, values] : expected) {
     SCOPED_TRACE(name);
-    EXPECT_EQ(floats_of(file, name), values);
+    EXPECT_EQ(testing::floats_of(file, name), values);
   }
   EXPECT_THAT(file.entry("t.F64").shape, ElementsAre(2, 3));
   EXPECT_THAT(file.entry("scalar").shape, ElementsAre());
@@ -163,8 +155,8 @@ TEST(SafetensorsFile, DecodesAllEightBitFloats) {
              R"("e5m2":{"dtype":"F8_E5M2","shape":[256],"data_offsets":[256,512]}})",
              all_bytes() + all_bytes());
   const SafetensorsFile file(folder / "f8.safetensors");
-  const std::vector<float> e4m3 = floats_of(file, "e4m3");
-  const std::vector<float> e5m2 = floats_of(file, "e5m2");
+  const std::vector<float> e4m3 = testing::floats_of(file, "e4m3");
+  const std::vector<float> e5m2 = testing::floats_of(file, "e5m2");
   for (unsigned code = 0; code < 256; ++code) {
     SCOPED_TRACE(code);
     if ((code & 0x7fu) == 0x7fu) {
@@ -193,11 +185,12 @@ TEST(SafetensorsFile, DecodesNegativeAndLargeIntegers) {
       R"("i8":{"dtype":"I8","shape":[1],"data_offsets":[28,29]},"u8":{"dtype":"U8","shape":[1],"data_offsets":[29,30]}})",
       ones + ones + ones + ones.substr(0, 6));
   const SafetensorsFile file(folder / "i.safetensors");
-  for (const char* name : {"i64", "i32", "i16", "i8"}) EXPECT_EQ(floats_of(file, name), std::vector<float>{-1}) << name;
-  EXPECT_EQ(floats_of(file, "u64"), std::vector<float>{0x1p64f});
-  EXPECT_EQ(floats_of(file, "u32"), std::vector<float>{0x1p32f});
-  EXPECT_EQ(floats_of(file, "u16"), std::vector<float>{65535});
-  EXPECT_EQ(floats_of(file, "u8"), std::vector<float>{255});
+  for (const char* name : {"i64", "i32", "i16", "i8"})
+    EXPECT_EQ(testing::floats_of(file, name), std::vector<float>{-1}) << name;
+  EXPECT_EQ(testing::floats_of(file, "u64"), std::vector<float>{0x1p64f});
+  EXPECT_EQ(testing::floats_of(file, "u32"), std::vector<float>{0x1p32f});
+  EXPECT_EQ(testing::floats_of(file, "u16"), std::vector<float>{65535});
+  EXPECT_EQ(testing::floats_of(file, "u8"), std::vector<float>{255});
 }
 
 TEST(SafetensorsFile, DecodesPartsAndRefusesMore) {
@@ -237,22 +230,22 @@ TEST(SafetensorsFile, RefusesDefectsThatTheReferenceFilesLack) {
   const auto path = folder / "x.safetensors";
   const std::string entry = R"("dtype":"U8","shape":[1],"data_offsets":[0,1])";
   write_file(path, R"({"a":{)" + entry + R"(,"strides":[1]}})", "x");
-  EXPECT_THAT(error_of(path), HasSubstr("the field \"strides\""));
+  EXPECT_THAT(file_error(path), HasSubstr("the field \"strides\""));
   write_file(path, R"({"a":{)" + entry + R"(},"__metadata__":{"n":1}})", "x");
-  EXPECT_THAT(error_of(path), HasSubstr("__metadata__: \"n\": 1; expected a string"));
+  EXPECT_THAT(file_error(path), HasSubstr("__metadata__: \"n\": 1; expected a string"));
   write_file(path, R"({"a":{)" + entry + R"(},"__metadata__":3})", "x");
-  EXPECT_THAT(error_of(path), HasSubstr("expected an object"));
+  EXPECT_THAT(file_error(path), HasSubstr("expected an object"));
   write_file(path, R"({"a":3})", "");
-  EXPECT_THAT(error_of(path), HasSubstr("a description of type number"));
+  EXPECT_THAT(file_error(path), HasSubstr("a description of type number"));
   write_file(path, R"({"a":{"dtype":"U8","shape":[true],"data_offsets":[0,1]}})", "x");
-  EXPECT_THAT(error_of(path), HasSubstr("the size true"));
+  EXPECT_THAT(file_error(path), HasSubstr("the size true"));
   write_file(path, R"({"a":{"dtype":8,"shape":[1],"data_offsets":[0,1]}})", "x");
-  EXPECT_THAT(error_of(path), HasSubstr("dtype 8"));
+  EXPECT_THAT(file_error(path), HasSubstr("dtype 8"));
   write_file(path, "{}", "");
-  EXPECT_EQ(error_of(path), "");
-  EXPECT_THAT(error_of(folder / "absent.safetensors"),
+  EXPECT_EQ(file_error(path), "");
+  EXPECT_THAT(file_error(folder / "absent.safetensors"),
               AllOf(HasSubstr("absent.safetensors"), HasSubstr("No such file")));
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("is a folder"));
+  EXPECT_THAT(file_error(folder.path()), HasSubstr("is a folder"));
 }
 
 }  // namespace

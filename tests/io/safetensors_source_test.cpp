@@ -30,7 +30,7 @@ void write_shard(const std::filesystem::path& path, const std::vector<std::strin
   writer.finish();
 }
 
-std::string error_of(const std::filesystem::path& path) {
+std::string source_error(const std::filesystem::path& path) {
   try {
     open_safetensors(path);
     return "";
@@ -48,7 +48,7 @@ class Shards : public ::testing::Test {
   }
   std::string error_with_index(const std::string& weight_map) {
     write_text_file(folder_ / kIndex, R"({"metadata": {"total_size": 3}, "weight_map": )" + weight_map + "}");
-    return error_of(folder_.path());
+    return source_error(folder_.path());
   }
   const TemporaryFolder folder_;
 };
@@ -118,7 +118,7 @@ TEST_F(Shards, MalformedIndex) {
   EXPECT_THAT(error_with_index(R"({"a": 1})"), HasSubstr("weight_map.a: 1; expected a file name"));
   EXPECT_THAT(error_with_index(R"({"a": "1.safetensors", "a": "2.safetensors"})"), HasSubstr("second time"));
   write_text_file(folder_ / kIndex, "[1]");
-  EXPECT_THAT(error_of(folder_.path()), HasSubstr("no \"weight_map\""));
+  EXPECT_THAT(source_error(folder_.path()), HasSubstr("no \"weight_map\""));
 }
 
 TEST_F(Shards, ASingleFileGoesBeforeAnIndex) {
@@ -129,8 +129,8 @@ TEST_F(Shards, ASingleFileGoesBeforeAnIndex) {
 
 TEST(SafetensorsSource, FolderWithoutAModel) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of(folder.path()), AllOf(HasSubstr("model.safetensors"), HasSubstr(folder.path().string())));
-  EXPECT_THAT(error_of(folder / "absent"), HasSubstr("No such file"));
+  EXPECT_THAT(source_error(folder.path()), AllOf(HasSubstr("model.safetensors"), HasSubstr(folder.path().string())));
+  EXPECT_THAT(source_error(folder / "absent"), HasSubstr("No such file"));
 }
 
 TEST(SafetensorsSource, ReadsRows) {

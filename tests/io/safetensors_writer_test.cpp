@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "io/file_size_limit.h"
+#include "io/tensor_values.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/safetensors.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -25,23 +27,6 @@ using ::testing::Not;
 using testing::TemporaryFolder;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::vector<float> floats_of(const SafetensorsFile& file, const std::string& name) {
-  const SafetensorsEntry& entry = file.entry(name);
-  std::vector<float> values(entry.bytes.size() / bytes_per_element(entry.type));
-  to_float(entry, 0, values);
-  return values;
-}
-
-template <typename Work>
-std::string error_of(const Work& work) {
-  try {
-    work();
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
-}
 
 TEST(SafetensorsWriter, WritesTheFormatToTheByte) {
   const TemporaryFolder folder;
@@ -74,9 +59,9 @@ TEST(SafetensorsWriter, ConvertsFloats) {
   writer.finish();
   const SafetensorsFile file(folder / "a.safetensors");
   for (std::size_t i = 0; i < values.size(); ++i) {
-    EXPECT_EQ(floats_of(file, "f16")[i], half_to_float(float_to_half(values[i])));
-    EXPECT_EQ(floats_of(file, "bf16")[i], bfloat16_to_float(float_to_bfloat16(values[i])));
-    EXPECT_EQ(floats_of(file, "f32")[i], values[i]);
+    EXPECT_EQ(testing::floats_of(file, "f16")[i], half_to_float(float_to_half(values[i])));
+    EXPECT_EQ(testing::floats_of(file, "bf16")[i], bfloat16_to_float(float_to_bfloat16(values[i])));
+    EXPECT_EQ(testing::floats_of(file, "f32")[i], values[i]);
   }
 }
 
@@ -85,7 +70,7 @@ TEST(SafetensorsWriter, NanPasses) {
   SafetensorsWriter writer(folder / "a.safetensors", {{"w", DataType::f16, {1}}});
   writer.write_float("w", std::vector<float>{std::nanf("")});
   writer.finish();
-  EXPECT_TRUE(std::isnan(floats_of(SafetensorsFile(folder / "a.safetensors"), "w")[0]));
+  EXPECT_TRUE(std::isnan(testing::floats_of(SafetensorsFile(folder / "a.safetensors"), "w")[0]));
 }
 
 TEST(SafetensorsWriter, OverflowNamesTensorAndElement) {
@@ -96,13 +81,16 @@ TEST(SafetensorsWriter, OverflowNamesTensorAndElement) {
     writer.write_float("w", values);
     values[299'999] = -65520.0f;  // half way between the largest half and 2^16
     EXPECT_THAT(
-        error_of([&] { writer.write_float("w", values); }),
+        testing::message([&] { writer.write_float("w", values); }),
         AllOf(HasSubstr("a.safetensors: tensor \"w\""), HasSubstr("value -65520 of element 599999"), HasSubstr("F16")));
   }
   EXPECT_FALSE(std::filesystem::exists(folder / "a.safetensors"));
   SafetensorsWriter writer(folder / "b.safetensors", {{"w", DataType::bf16, {2}}});
   const float largest = std::numeric_limits<float>::max();
-  EXPECT_THAT(error_of([&] { writer.write_float("w", std::vector<float>{65520, largest}); }), HasSubstr("element 1"));
+  EXPECT_THAT(testing::message([&] {
+                writer.write_float("w", std::vector<float>{65520, largest});
+              }),
+              HasSubstr("element 1"));
 }
 
 TEST(SafetensorsWriter, EmptyTensorsNeedNoWrite) {
@@ -130,19 +118,22 @@ TEST(SafetensorsWriter, HoldsTheCallerToTheDeclaration) {
   const auto path = folder / "a.safetensors";
   SafetensorsWriter writer(path, {{"a", DataType::u8, {2}}, {"b", DataType::f32, {1}}});
   const auto bytes = std::as_bytes(std::span("xyz", 3));
-  EXPECT_THAT(error_of([&] { writer.write("b", bytes); }),
+  EXPECT_THAT(testing::message([&] { writer.write("b", bytes); }),
               AllOf(HasSubstr("tensor \"b\": written out of turn"), HasSubstr("\"a\"")));
-  EXPECT_THAT(error_of([&] { writer.write("a", bytes); }),
+  EXPECT_THAT(testing::message([&] { writer.write("a", bytes); }),
               HasSubstr("tensor \"a\": 3 bytes after 0 bytes of it; expected 2 in all"));
-  EXPECT_THAT(error_of([&] { writer.write_float("a", std::vector<float>{1}); }), HasSubstr("tensor of U8"));
+  EXPECT_THAT(testing::message([&] { writer.write_float("a", std::vector<float>{1}); }), HasSubstr("tensor of U8"));
   writer.write("a", bytes.first(2));
-  EXPECT_THAT(error_of([&] { writer.write("a", bytes.first(1)); }), HasSubstr("out of turn"));
-  EXPECT_THAT(error_of([&] { writer.write_float("b", std::vector<float>{1, 2}); }), HasSubstr("8 bytes after 0"));
+  EXPECT_THAT(testing::message([&] { writer.write("a", bytes.first(1)); }), HasSubstr("out of turn"));
+  EXPECT_THAT(testing::message([&] {
+                writer.write_float("b", std::vector<float>{1, 2});
+              }),
+              HasSubstr("8 bytes after 0"));
   writer.write("b", bytes);
-  EXPECT_THAT(error_of([&] { writer.finish(); }), HasSubstr("tensor \"b\": 3 bytes were written; expected 4"));
+  EXPECT_THAT(testing::message([&] { writer.finish(); }), HasSubstr("tensor \"b\": 3 bytes were written; expected 4"));
   EXPECT_FALSE(std::filesystem::exists(path));
   writer.write("b", bytes.first(1));
-  EXPECT_THAT(error_of([&] { writer.write("b", bytes.first(1)); }), HasSubstr("after the last tensor"));
+  EXPECT_THAT(testing::message([&] { writer.write("b", bytes.first(1)); }), HasSubstr("after the last tensor"));
   writer.finish();
   EXPECT_TRUE(std::filesystem::exists(path));
 }
@@ -151,7 +142,7 @@ TEST(SafetensorsWriter, RefusesDeclarationsThatNoFileCanHold) {
   const TemporaryFolder folder;
   const auto declare = [&](std::vector<SafetensorsDeclaration> tensors,
                            std::map<std::string, std::string> metadata = {}) {
-    return error_of([&] { SafetensorsWriter(folder / "a.safetensors", std::move(tensors), metadata); });
+    return testing::message([&] { SafetensorsWriter(folder / "a.safetensors", std::move(tensors), metadata); });
   };
   EXPECT_THAT(declare({{"w", DataType::u8, {1}}, {"w", DataType::u8, {1}}}), HasSubstr("tensor \"w\": declared twice"));
   EXPECT_THAT(declare({{"__metadata__", DataType::u8, {1}}}), HasSubstr("__metadata__"));
@@ -185,7 +176,7 @@ TEST(SafetensorsWriter, Moves) {
   SafetensorsWriter second = std::move(first);
   second.write("w", std::as_bytes(std::span("x", 1)));
   second.finish();
-  EXPECT_EQ(floats_of(SafetensorsFile(folder / "a.safetensors"), "w"), std::vector<float>{'x'});
+  EXPECT_EQ(testing::floats_of(SafetensorsFile(folder / "a.safetensors"), "w"), std::vector<float>{'x'});
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::TemporaryFolder;
 
-std::string error_of(const std::string& text) {
+std::string json_error(const std::string& text) {
   try {
     parse_json(text, "x.json");
     return "";
@@ -35,10 +35,10 @@ TEST(StrictJson, BuildsTheTreeThatTheLibraryBuilds) {
 
 TEST(StrictJson, SaysLineAndColumn) {
   // The place is that of the character at which the text can't go on; columns count characters, not bytes.
-  EXPECT_THAT(error_of("{\n  \"a\": 1,\n  \"b\": x\n}"), StartsWith("x.json: line 3, column 8: "));
-  EXPECT_THAT(error_of("{\"\u00e9\u00e9\": x}"), StartsWith("x.json: line 1, column 8: "));
-  EXPECT_THAT(error_of("{\"a\": 1"), StartsWith("x.json: line 1, column 8: "));
-  EXPECT_THAT(error_of(""), StartsWith("x.json: line 1, column 1: "));
+  EXPECT_THAT(json_error("{\n  \"a\": 1,\n  \"b\": x\n}"), StartsWith("x.json: line 3, column 8: "));
+  EXPECT_THAT(json_error("{\"\u00e9\u00e9\": x}"), StartsWith("x.json: line 1, column 8: "));
+  EXPECT_THAT(json_error("{\"a\": 1"), StartsWith("x.json: line 1, column 8: "));
+  EXPECT_THAT(json_error(""), StartsWith("x.json: line 1, column 1: "));
 }
 
 TEST(StrictJson, RefusesWhatIsNoJson) {
@@ -46,41 +46,42 @@ TEST(StrictJson, RefusesWhatIsNoJson) {
        {"[1,]",   "{\"a\":1,}", "[1] // c", "/* c */ 1", "[NaN]", "[Infinity]", "[-inf]", "[01]",
         "[+1]",   "[.5]",       "[1.]",     "['a']",     "{a:1}", "[1] 2",      "[1 2]",  "{\"a\" 1}",
         "\"\t\"", "\"\\x41\"",  "[tru]",    "{\"a\":}",  "[",     "]",          "\"",     "nul"}) {
-    EXPECT_THAT(error_of(text), StartsWith("x.json: line 1, column ")) << text;
+    EXPECT_THAT(json_error(text), StartsWith("x.json: line 1, column ")) << text;
   }
 }
 
-TEST(StrictJson, RefusesNumbersThatNoDoubleHolds) { EXPECT_THAT(error_of("[1e999]"), HasSubstr("1e999")); }
+TEST(StrictJson, RefusesNumbersThatNoDoubleHolds) { EXPECT_THAT(json_error("[1e999]"), HasSubstr("1e999")); }
 
 TEST(StrictJson, RefusesTextThatIsNotUtf8) {
-  EXPECT_THAT(error_of("\"\xff\""), HasSubstr("UTF-8"));
-  EXPECT_THAT(error_of("\"\xc3\""), HasSubstr("UTF-8"));          // cut short
-  EXPECT_THAT(error_of("\"\xc0\xaf\""), HasSubstr("UTF-8"));      // overlong
-  EXPECT_THAT(error_of("\"\xed\xa0\x80\""), HasSubstr("UTF-8"));  // a surrogate
-  EXPECT_THAT(error_of("\"\\ud800\""), HasSubstr("surrogate"));
-  EXPECT_THAT(error_of("\xef\xbb\xbf{}"), HasSubstr("byte order mark"));
+  EXPECT_THAT(json_error("\"\xff\""), HasSubstr("UTF-8"));
+  EXPECT_THAT(json_error("\"\xc3\""), HasSubstr("UTF-8"));          // cut short
+  EXPECT_THAT(json_error("\"\xc0\xaf\""), HasSubstr("UTF-8"));      // overlong
+  EXPECT_THAT(json_error("\"\xed\xa0\x80\""), HasSubstr("UTF-8"));  // a surrogate
+  EXPECT_THAT(json_error("\"\\ud800\""), HasSubstr("surrogate"));
+  EXPECT_THAT(json_error("\xef\xbb\xbf{}"), HasSubstr("byte order mark"));
 }
 
 TEST(StrictJson, RefusesDuplicateKeysByPath) {
-  EXPECT_EQ(error_of("{\"a\": 1,\n \"a\": 2}"),
+  EXPECT_EQ(json_error("{\"a\": 1,\n \"a\": 2}"),
             "x.json: line 2, column 4: the key \"a\" for the second time; expected each key once");
-  EXPECT_THAT(error_of(R"({"m": [{}, {"n": {"k": 1, "j": {"k": 1}, "k": 2}}]})"), HasSubstr("the key \"m[1].n.k\""));
-  EXPECT_EQ(error_of(R"([{"a": 1}, {"a": 2}])"), "");
+  EXPECT_THAT(json_error(R"({"m": [{}, {"n": {"k": 1, "j": {"k": 1}, "k": 2}}]})"), HasSubstr("the key \"m[1].n.k\""));
+  EXPECT_EQ(json_error(R"([{"a": 1}, {"a": 2}])"), "");
 }
 
 TEST(StrictJson, LimitsNesting) {
-  EXPECT_EQ(error_of(std::string(100, '[') + std::string(100, ']')), "");
-  EXPECT_EQ(error_of(std::string(101, '[')), "x.json: line 1, column 101: nesting deeper than 100");
-  EXPECT_THAT(error_of(std::string(1'000'000, '[')), HasSubstr("nesting deeper"));
+  EXPECT_EQ(json_error(std::string(100, '[') + std::string(100, ']')), "");
+  EXPECT_EQ(json_error(std::string(101, '[')), "x.json: line 1, column 101: nesting deeper than 100");
+  EXPECT_THAT(json_error(std::string(1'000'000, '[')), HasSubstr("nesting deeper"));
   std::string objects;
   for (int i = 0; i < 101; ++i) objects += "{\"a\":";
-  EXPECT_THAT(error_of(objects), HasSubstr("nesting deeper"));
+  EXPECT_THAT(json_error(objects), HasSubstr("nesting deeper"));
 }
 
 TEST(StrictJson, KeepsErrorsShort) {
-  EXPECT_LT(error_of("\"" + std::string(100'000, 'a')).size(), 400u);
-  EXPECT_LT(error_of("{\"" + std::string(100'000, 'a') + "\":1,\"" + std::string(100'000, 'a') + "\":1}").size(), 400u);
-  EXPECT_LT(error_of("[" + std::string(100'000, '9') + "e9]").size(), 400u);
+  EXPECT_LT(json_error("\"" + std::string(100'000, 'a')).size(), 400u);
+  EXPECT_LT(json_error("{\"" + std::string(100'000, 'a') + "\":1,\"" + std::string(100'000, 'a') + "\":1}").size(),
+            400u);
+  EXPECT_LT(json_error("[" + std::string(100'000, '9') + "e9]").size(), 400u);
 }
 
 TEST(StrictJson, ReadsFiles) {

@@ -9,6 +9,7 @@
 
 #include "finite_differences.h"
 #include "lcomp/core/parallel.h"
+#include "models/attention_shape.h"
 
 namespace lcomp {
 namespace {
@@ -84,18 +85,6 @@ struct Reference {
   double cap() const { return static_cast<double>(shape.softcap); }
 };
 
-AttentionShape make_shape(std::size_t heads, std::size_t kv_heads, std::size_t head_dim, std::size_t window = 0,
-                          float softcap = 0) {
-  AttentionShape shape;
-  shape.num_heads = heads;
-  shape.num_key_value_heads = kv_heads;
-  shape.head_dim = head_dim;
-  shape.scale = 1 / std::sqrt(static_cast<float>(head_dim));
-  shape.window = window;
-  shape.softcap = softcap;
-  return shape;
-}
-
 // Sequences end to end, [q | k | v] in the rows of one matrix as a block's forward pass has them.
 struct Chunk {
   AttentionShape shape;
@@ -158,7 +147,7 @@ Values rows_of(ConstMatrixView view, const AttentionSequence& sequence) {
 }
 
 TEST(AttentionReference, EqualsFiniteDifferences) {
-  for (const AttentionShape& shape : {make_shape(2, 1, 3), make_shape(4, 2, 2, 3, 1.5f)}) {
+  for (const AttentionShape& shape : {testing::make_shape(2, 1, 3), testing::make_shape(4, 2, 2, 3, 1.5f)}) {
     constexpr std::size_t tokens = 5;
     const std::size_t q_size = tokens * shape.num_heads * shape.head_dim,
                       k_size = tokens * shape.num_key_value_heads * shape.head_dim;
@@ -230,10 +219,11 @@ TEST_P(AttentionBackward, OverItsOperandsAndThreadsChangeNoBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionBackward,
-                         ::testing::Values(make_shape(9, 3, 64), make_shape(4, 4, 12), make_shape(2, 1, 20),
-                                           make_shape(1, 1, 2), make_shape(4, 1, 80), make_shape(4, 2, 16, 1),
-                                           make_shape(4, 2, 16, 8), make_shape(6, 2, 16, 100),
-                                           make_shape(3, 3, 32, 64, 2.0f), make_shape(250, 1, 4)),
+                         ::testing::Values(testing::make_shape(9, 3, 64), testing::make_shape(4, 4, 12),
+                                           testing::make_shape(2, 1, 20), testing::make_shape(1, 1, 2),
+                                           testing::make_shape(4, 1, 80), testing::make_shape(4, 2, 16, 1),
+                                           testing::make_shape(4, 2, 16, 8), testing::make_shape(6, 2, 16, 100),
+                                           testing::make_shape(3, 3, 32, 64, 2.0f), testing::make_shape(250, 1, 4)),
                          [](const auto& param) {
                            const AttentionShape& s = param.param;
                            return std::to_string(s.num_heads) + "_" + std::to_string(s.num_key_value_heads) + "_" +
@@ -242,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionBackward,
 
 // The value gradients of a sequence add up to what came in: every row of weights adds up to 1.
 TEST(AttentionBackwardSums, ValueGradientsAddUpToTheOutputGradients) {
-  const Chunk chunk(make_shape(2, 1, 16), {300});
+  const Chunk chunk(testing::make_shape(2, 1, 16), {300});
   Matrix gradient(300, chunk.query_key_value.cols());
   chunk.backward(chunk.query_key_value.view(), gradient.view());
   for (std::size_t c = 0; c < 16; ++c) {
@@ -257,7 +247,7 @@ TEST(AttentionBackwardSums, ValueGradientsAddUpToTheOutputGradients) {
 
 // Scores of thousands: no overflow, and NaN goes on to the gradients.
 TEST(AttentionBackwardSums, LargeScoresAndNan) {
-  AttentionShape shape = make_shape(1, 1, 16);
+  AttentionShape shape = testing::make_shape(1, 1, 16);
   shape.scale = 500;
   Chunk chunk(shape, {100});
   Matrix gradient(100, 48);

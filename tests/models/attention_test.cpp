@@ -7,16 +7,11 @@
 
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "models/attention_shape.h"
+#include "support/matrices.h"
 
 namespace lcomp {
 namespace {
-
-Matrix random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed, double scale = 1) {
-  Rng rng(seed);
-  Matrix values(rows, cols);
-  for (float& v : values.span()) v = static_cast<float>(scale * rng.normal());
-  return values;
-}
 
 // out[i] = sum_j softmax_j(cap(scale q_i k_j)) v_j over the positions j that i sees.
 Matrix naive_attention(const AttentionShape& shape, ConstMatrixView q, ConstMatrixView k, ConstMatrixView v) {
@@ -54,9 +49,9 @@ struct Sequences {
 Sequences make_sequences(const AttentionShape& shape, const std::vector<std::size_t>& lengths) {
   Sequences s;
   for (std::size_t i = 0; i < lengths.size(); ++i) {
-    s.q.push_back(random_matrix(lengths[i], shape.num_heads * shape.head_dim, 3 * i + 1, 2));
-    s.k.push_back(random_matrix(lengths[i], shape.num_key_value_heads * shape.head_dim, 3 * i + 2));
-    s.v.push_back(random_matrix(lengths[i], shape.num_key_value_heads * shape.head_dim, 3 * i + 3));
+    s.q.push_back(testing::random_matrix(lengths[i], shape.num_heads * shape.head_dim, 3 * i + 1, 2));
+    s.k.push_back(testing::random_matrix(lengths[i], shape.num_key_value_heads * shape.head_dim, 3 * i + 2));
+    s.v.push_back(testing::random_matrix(lengths[i], shape.num_key_value_heads * shape.head_dim, 3 * i + 3));
     s.caches.emplace_back(shape.num_key_value_heads, shape.head_dim);
   }
   return s;
@@ -71,18 +66,6 @@ double largest_difference(ConstMatrixView a, ConstMatrixView b) {
     }
   }
   return largest;
-}
-
-AttentionShape make_shape(std::size_t heads, std::size_t kv_heads, std::size_t head_dim, std::size_t window = 0,
-                          float softcap = 0) {
-  AttentionShape shape;
-  shape.num_heads = heads;
-  shape.num_key_value_heads = kv_heads;
-  shape.head_dim = head_dim;
-  shape.scale = 1 / std::sqrt(static_cast<float>(head_dim));
-  shape.window = window;
-  shape.softcap = softcap;
-  return shape;
 }
 
 class AttentionOfShape : public ::testing::TestWithParam<AttentionShape> {};
@@ -148,10 +131,11 @@ TEST_P(AttentionOfShape, ThreadsDoNotChangeABit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionOfShape,
-                         ::testing::Values(make_shape(9, 3, 64), make_shape(4, 4, 12), make_shape(2, 1, 20),
-                                           make_shape(1, 1, 2), make_shape(8, 1, 128), make_shape(4, 2, 16, 1),
-                                           make_shape(4, 2, 16, 8), make_shape(6, 2, 16, 100),
-                                           make_shape(3, 3, 32, 64, 4.0f), make_shape(250, 1, 4)),
+                         ::testing::Values(testing::make_shape(9, 3, 64), testing::make_shape(4, 4, 12),
+                                           testing::make_shape(2, 1, 20), testing::make_shape(1, 1, 2),
+                                           testing::make_shape(8, 1, 128), testing::make_shape(4, 2, 16, 1),
+                                           testing::make_shape(4, 2, 16, 8), testing::make_shape(6, 2, 16, 100),
+                                           testing::make_shape(3, 3, 32, 64, 4.0f), testing::make_shape(250, 1, 4)),
                          [](const auto& param) {
                            const AttentionShape& s = param.param;
                            return std::to_string(s.num_heads) + "_" + std::to_string(s.num_key_value_heads) + "_" +
@@ -160,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionOfShape,
 
 // Scores of a few hundred: the exponentials overflow if the maximum is not subtracted, and the largest weight wins.
 TEST(Attention, LargeScoresDoNotOverflow) {
-  AttentionShape shape = make_shape(1, 1, 16);
+  AttentionShape shape = testing::make_shape(1, 1, 16);
   Sequences s = make_sequences(shape, {100});
   shape.scale = 100;
   s.caches[0].append(s.k[0].view(), s.v[0].view());
@@ -173,7 +157,7 @@ TEST(Attention, LargeScoresDoNotOverflow) {
 
 // What a cache held before truncate() must not matter, not even NaN.
 TEST(Attention, ForgottenTokensLeaveNothing) {
-  const AttentionShape shape = make_shape(2, 1, 16);
+  const AttentionShape shape = testing::make_shape(2, 1, 16);
   Sequences s = make_sequences(shape, {70});
   Matrix nan(70, 16);
   nan.fill(NAN);

@@ -15,6 +15,7 @@
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
 #include "models/regauge.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -25,16 +26,6 @@ using ::testing::ElementsAreArray;
 using testing::golden;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
-
-template <typename Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 ConvertOptions options_for(DenseType type, bool fold, std::optional<std::uint64_t> seed) {
   ConvertOptions options;
@@ -108,7 +99,7 @@ TEST_P(ConvertFamily, RegaugeKeepsTheFunctionAndChangesTheWeights) {
   LCOMP_REQUIRE(folder());
   const ModelFolder before = open_model(folder());
   if (before.config.query_key_norm) {
-    EXPECT_THAT(error_of([&] { error_after(options_for(DenseType::f32, false, 1)); }),
+    EXPECT_THAT(testing::message([&] { error_after(options_for(DenseType::f32, false, 1)); }),
                 HasSubstr("norms of single heads"));
     return;
   }
@@ -150,9 +141,10 @@ TEST(ConvertPhi, LayerNormIsNotFolded) {
   const auto source = golden("families/phi");
   LCOMP_REQUIRE(source);
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of([&] { convert_model(source, folder / "out", options_for(DenseType::f32, true, std::nullopt)); }),
-              HasSubstr("folding the norms of a phi model: it has LayerNorm"));
-  EXPECT_THAT(error_of([&] { convert_model(source, folder / "out", options_for(DenseType::f32, false, 1)); }),
+  EXPECT_THAT(
+      testing::message([&] { convert_model(source, folder / "out", options_for(DenseType::f32, true, std::nullopt)); }),
+      HasSubstr("folding the norms of a phi model: it has LayerNorm"));
+  EXPECT_THAT(testing::message([&] { convert_model(source, folder / "out", options_for(DenseType::f32, false, 1)); }),
               HasSubstr("LayerNorm"));
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   convert_model(source, folder / "out", options_for(DenseType::f32, false, std::nullopt));
@@ -234,7 +226,7 @@ TEST_F(Convert, CompanionFilesAreCopied) {
 TEST_F(Convert, AnExistingFolderIsReplacedOnlyWhenAsked) {
   std::filesystem::create_directory(folder_ / "out");
   write_text_file(folder_ / "out/mine", "x");
-  EXPECT_FALSE(error_of([&] { convert_model(source_, folder_ / "out", {}); }).empty());
+  EXPECT_NE(testing::message([&] { convert_model(source_, folder_ / "out", {}); }), "no error");
   EXPECT_TRUE(std::filesystem::exists(folder_ / "out/mine"));
   ConvertOptions options;
   options.replace = true;
@@ -255,13 +247,13 @@ TEST_F(Convert, RefusesChangesOfTheFunction) {
   ModelFolder model = open_model(source_);
   model.config.query_key_norm = true;
   plan_changes(model, true, std::nullopt);  // folding is fine
-  EXPECT_THAT(error_of([&] { plan_changes(model, false, 1); }), HasSubstr("norms of single heads"));
+  EXPECT_THAT(testing::message([&] { plan_changes(model, false, 1); }), HasSubstr("norms of single heads"));
   model.config.query_key_norm = false;
   model.config.gated_mlp = false;
-  EXPECT_THAT(error_of([&] { plan_changes(model, false, 1); }), HasSubstr("MLP without gate"));
+  EXPECT_THAT(testing::message([&] { plan_changes(model, false, 1); }), HasSubstr("MLP without gate"));
   model.config.gated_mlp = true;
   model.config.norm = NormKind::layer;
-  EXPECT_THAT(error_of([&] { plan_changes(model, true, std::nullopt); }), HasSubstr("LayerNorm"));
+  EXPECT_THAT(testing::message([&] { plan_changes(model, true, std::nullopt); }), HasSubstr("LayerNorm"));
 }
 
 // A norm that multiplies by 1 + w: the columns get 1 + w, and w becomes 0.

@@ -11,23 +11,13 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/models/model_folder.h"
 #include "models/golden_model.h"
+#include "models/random_batch.h"
 #include "models/token_chunks.h"
 
 namespace lcomp {
 namespace {
 
 using testing::golden;
-
-TokenBatch random_batch(const std::vector<std::size_t>& lengths, std::size_t vocabulary, std::uint64_t seed = 5) {
-  Rng rng(seed);
-  TokenBatch batch;
-  for (const std::size_t length : lengths) {
-    std::vector<std::int32_t> ids(length);
-    for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(vocabulary));
-    batch.add(ids);
-  }
-  return batch;
-}
 
 struct FamilyDecoder : ::testing::TestWithParam<const char*> {
   std::filesystem::path folder() const { return golden(std::string("families/") + GetParam()); }
@@ -37,7 +27,7 @@ struct FamilyDecoder : ::testing::TestWithParam<const char*> {
 TEST_P(FamilyDecoder, ASequenceAloneIsTheSameAsInABatch) {
   LCOMP_REQUIRE(folder());
   Decoder decoder(open_model(folder()));
-  const TokenBatch batch = random_batch({1, 2, 63, 64, 65, 513, 0, 300, 77, 512}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({1, 2, 63, 64, 65, 513, 0, 300, 77, 512}, decoder.config().vocab_size);
   const Matrix together = decoder.forward(batch);
   for (std::size_t s = 0; s < batch.sequences(); ++s) {
     if (batch.sequence(s).empty()) continue;
@@ -56,7 +46,8 @@ TEST_P(FamilyDecoder, ASequenceAloneIsTheSameAsInABatch) {
 TEST_P(FamilyDecoder, ASharedPrefixGivesTheStatesOfWholeSequences) {
   LCOMP_REQUIRE(folder());
   Decoder decoder(open_model(folder()));
-  const TokenBatch parts = random_batch({64, 5, 1, 700, 130, 63, 65, 0, 20, 31, 40}, decoder.config().vocab_size);
+  const TokenBatch parts =
+      testing::random_batch({64, 5, 1, 700, 130, 63, 65, 0, 20, 31, 40}, decoder.config().vocab_size);
   TokenBatch shared;
   const auto add_whole = [&](std::size_t s) { shared.add(parts.sequence(s)); };
   const auto add_after = [&](std::size_t prefix, std::size_t s) { shared.add_after(prefix, parts.sequence(s)); };
@@ -95,7 +86,7 @@ TEST_P(FamilyDecoder, ASharedPrefixGivesTheStatesOfWholeSequences) {
 
 TEST_P(FamilyDecoder, ThreadsChangeRoundingAtMostAndRepetitionNothing) {
   LCOMP_REQUIRE(folder());
-  const TokenBatch batch = random_batch({70, 600}, open_model(folder()).config.vocab_size);
+  const TokenBatch batch = testing::random_batch({70, 600}, open_model(folder()).config.vocab_size);
   const std::size_t before = thread_count();
   const auto run = [&](std::size_t threads) {
     set_thread_count(threads);
@@ -128,7 +119,7 @@ TEST_P(FamilyDecoder, VisitorsSeeTheInputOfEveryLinear) {
   LCOMP_REQUIRE(folder());
   Decoder decoder(open_model(folder()));
   const DecoderConfig& c = decoder.config();
-  const TokenBatch batch = random_batch({600, 3}, c.vocab_size);
+  const TokenBatch batch = testing::random_batch({600, 3}, c.vocab_size);
   InputCounter counter(c);
   ForwardOptions options;
   options.visitor = &counter;
@@ -185,7 +176,7 @@ TEST(Decoder, WeightsThatAreNotFiniteAreNamed) {
       EXPECT_NE(std::string(error.what()).find(tensor), std::string::npos) << error.what();
     }
   };
-  const auto forward = [](Decoder& d) { d.forward(random_batch({4}, 151)); };
+  const auto forward = [](Decoder& d) { d.forward(testing::random_batch({4}, 151)); };
   const auto load = [](Decoder& d) { d.load_all(); };
   const auto head = [](Decoder& d) {
     Matrix states(1, 48), logits(1, 151);
@@ -202,7 +193,7 @@ TEST(Decoder, WeightsThatAreNotFiniteAreNamed) {
 TEST(Decoder, BlocksReadTheirWeightsFromElsewhereWhenTold) {
   LCOMP_REQUIRE(golden("families/llama2"));
   Decoder decoder(open_model(golden("families/llama2")));
-  const TokenBatch batch = random_batch({20}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({20}, decoder.config().vocab_size);
   const Matrix original = decoder.forward(batch);
   const ChangedSource changed(*decoder.model().tensors, "model.layers.0.self_attn.v_proj.weight", 0, 0, 5.0f);
   ForwardOptions options;
@@ -217,7 +208,7 @@ TEST(Decoder, BlocksReadTheirWeightsFromElsewhereWhenTold) {
 TEST(Decoder, ForwardIsItsPartsInOrder) {
   LCOMP_REQUIRE(golden("families/llama3"));
   Decoder decoder(open_model(golden("families/llama3")));
-  const TokenBatch batch = random_batch({20, 30}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({20, 30}, decoder.config().vocab_size);
   Matrix states = decoder.embed(batch);
   for (std::size_t layer = 0; layer < decoder.config().num_layers(); ++layer)
     decoder.run_block(layer, batch, states.view());
@@ -240,8 +231,8 @@ TEST(Decoder, IdsOutsideTheVocabularyAreRefused) {
 TEST(Decoder, APrefixWithOtherRotaryFactorsIsRefused) {
   LCOMP_REQUIRE(golden("families/phi3-longrope"));
   Decoder decoder(open_model(golden("families/phi3-longrope")));
-  TokenBatch batch = random_batch({20}, 100);
-  const TokenBatch more = random_batch({12, 13}, 100);
+  TokenBatch batch = testing::random_batch({20}, 100);
+  const TokenBatch more = testing::random_batch({12, 13}, 100);
   batch.add_after(0, more.sequence(0));
   EXPECT_NO_THROW(decoder.forward(batch));
   batch.add_after(0, more.sequence(1));
@@ -257,7 +248,7 @@ TEST(Decoder, ReportsAStepABlock) {
     EXPECT_EQ(event.total, 3u);
     done.push_back(event.done);
   };
-  decoder.forward(random_batch({5}, 151), options);
+  decoder.forward(testing::random_batch({5}, 151), options);
   ASSERT_FALSE(done.empty());
   EXPECT_EQ(done.back(), 3u);
 }
@@ -276,7 +267,7 @@ TEST(Decoder, VisitorsSeeTheTokensOfEachExpert) {
   Decoder decoder(open_model(golden("families/mixtral")));
   ForwardOptions options;
   options.visitor = &recorder;
-  const TokenBatch batch = random_batch({700}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({700}, decoder.config().vocab_size);
   decoder.forward(batch, options);
   for (std::size_t layer = 0; layer < 3; ++layer) {
     std::vector<int> seen(batch.tokens());
@@ -295,7 +286,7 @@ TEST(Decoder, VisitorsSeeTheTokensOfEachExpert) {
 
 TEST(TokenChunks, CutAtFixedPlaces) {
   // 100 + 900 + 0 + 30 tokens: chunks of 512, 512 and 6.
-  const TokenBatch batch = random_batch({100, 900, 0, 30}, 10);
+  const TokenBatch batch = testing::random_batch({100, 900, 0, 30}, 10);
   const auto chunks = cut_into_chunks(batch);
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(chunks[2].tokens, 6u);

@@ -12,7 +12,7 @@ namespace {
 
 using testing::golden;
 
-constexpr double tolerance = 2e-4;
+constexpr double state_tolerance = 2e-4;
 
 void expect_golden(const std::filesystem::path& model_path, const std::filesystem::path& io_path) {
   Decoder decoder(open_model(model_path));
@@ -27,16 +27,16 @@ void expect_golden(const std::filesystem::path& model_path, const std::filesyste
   ASSERT_EQ(recorder.states.size(), decoder.config().num_layers() + 1);
   for (std::size_t layer = 0; layer < recorder.states.size(); ++layer) {
     const Matrix expected = testing::read_matrix(io, "hidden." + std::to_string(layer), hidden);
-    EXPECT_LT(testing::relative_difference(recorder.states[layer].view(), expected.view()), tolerance)
+    EXPECT_LT(testing::relative_difference(recorder.states[layer].view(), expected.view()), state_tolerance)
         << "hidden." << layer;
   }
   EXPECT_LT(testing::relative_difference(normed.view(), testing::read_matrix(io, "hidden.norm", hidden).view()),
-            tolerance);
+            state_tolerance);
 
   Matrix logits(batch.tokens(), decoder.config().vocab_size);
   decoder.logits(normed.view(), logits.view());
   const Matrix expected = testing::read_matrix(io, "logits", decoder.config().vocab_size);
-  EXPECT_LT(testing::relative_difference(logits.view(), expected.view()), tolerance);
+  EXPECT_LT(testing::relative_difference(logits.view(), expected.view()), state_tolerance);
 
   float loss = 0;
   to_float(io.entry("loss"), 0, {&loss, 1});

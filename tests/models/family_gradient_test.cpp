@@ -20,7 +20,7 @@ namespace {
 using testing::golden;
 using testing::GradientRecorder;
 
-constexpr double tolerance = 1e-4;
+constexpr double gradient_tolerance = 1e-4;
 
 double norm(std::span<const float> values) {
   double sum = 0;
@@ -41,7 +41,8 @@ double relative_error(std::span<const float> a, std::span<const float> b) {
 }
 
 // The largest relative error of a tensor's gradient, which is printed.
-void expect_golden(const std::filesystem::path& folder, const std::string& io_name, GradientOptions options = {}) {
+void expect_golden_gradients(const std::filesystem::path& folder, const std::string& io_name,
+                             GradientOptions options = {}) {
   Decoder decoder(open_model(folder));
   const SafetensorsFile io(folder / io_name);
   const TokenBatch batch = testing::read_batch(io, "input_ids");
@@ -67,7 +68,7 @@ void expect_golden(const std::filesystem::path& folder, const std::string& io_na
     std::vector<float> expected(recorder.of.at(name).size());
     to_float(entry, 0, expected);
     const double error = relative_error(recorder.of.at(name), expected);
-    EXPECT_LT(error, tolerance) << name;
+    EXPECT_LT(error, gradient_tolerance) << name;
     if (error > worst) {
       worst = error;
       worst_name = name;
@@ -85,8 +86,9 @@ struct FamilyGradient : ::testing::TestWithParam<const char*> {
 
 TEST_P(FamilyGradient, MatchesTheReference) {
   LCOMP_REQUIRE(folder());
-  expect_golden(folder(), "io.safetensors");
-  if (std::filesystem::exists(folder() / "io_long.safetensors")) expect_golden(folder(), "io_long.safetensors");
+  expect_golden_gradients(folder(), "io.safetensors");
+  if (std::filesystem::exists(folder() / "io_long.safetensors"))
+    expect_golden_gradients(folder(), "io_long.safetensors");
 }
 
 // One sequence at a time through each block, the blocks' inputs on disk, and their insides computed again.
@@ -96,7 +98,7 @@ TEST_P(FamilyGradient, MatchesTheReferenceInPieces) {
   options.tokens_at_once = 24;
   options.memory_limit = 0;
   options.activation_limit = 0;
-  expect_golden(folder(), "io.safetensors", options);
+  expect_golden_gradients(folder(), "io.safetensors", options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, FamilyGradient, ::testing::ValuesIn(testing::golden_families),

@@ -13,6 +13,7 @@
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
 #include "models/gguf_number.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -23,16 +24,6 @@ using ::testing::ElementsAreArray;
 using testing::golden;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
-
-template <typename Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 struct Case {
   const char* name;
@@ -211,7 +202,7 @@ class GgufModelDefects : public ::testing::Test {
     return open_gguf_model(folder_ / "x.gguf");
   }
   std::string error() const {
-    return error_of([&] { open(); });
+    return testing::message([&] { open(); });
   }
 
   TemporaryFolder folder_;
@@ -249,7 +240,7 @@ TEST_F(GgufModelDefects, Llama3ScalingIsFoundFromTheDivisors) {
   EXPECT_THAT(error(), HasSubstr("rope_freqs.weight has another form"));
   writer_.erase_tensor("rope_freqs.weight");
   writer_.add("rope_freqs.weight", {3, 2}, std::move(other));
-  EXPECT_FALSE(error().empty());
+  EXPECT_NE(error(), "no error");
 }
 
 TEST_F(GgufModelDefects, PublishedLlama3Scaling) {
@@ -317,7 +308,7 @@ TEST_F(GgufModelDefects, UnknownThingsAreNamed) {
     writer_.set(key, value);
     EXPECT_THAT(error(), AllOf(HasSubstr(key), HasSubstr("changes the computation")));
     writer_.set(key, 0.0f);
-    EXPECT_EQ(error(), "");
+    EXPECT_EQ(error(), "no error");
     writer_.erase(key);
   }
   writer_.set("llama.attention.causal", false);
@@ -334,7 +325,7 @@ TEST_F(GgufModelDefects, UnknownThingsAreNamed) {
     testing::GgufWriter without = writer_.clone();
     without.erase(key);
     without.write(folder_ / "without.gguf");
-    EXPECT_THAT(error_of([&] { open_gguf_model(folder_ / "without.gguf"); }),
+    EXPECT_THAT(testing::message([&] { open_gguf_model(folder_ / "without.gguf"); }),
                 HasSubstr(std::string("no metadata \"") + key));
   }
 }
@@ -350,7 +341,7 @@ TEST_F(GgufModelDefects, PartsOfATensorThatDoNotFit) {
     writer_ = testing::as_gguf(open_model(golden(std::string("families/") + family)), architecture, style);
     change(writer_);
     writer_.write(folder_ / "x.gguf");
-    return error_of([&] { open_model(folder_ / "x.gguf"); });
+    return testing::message([&] { open_model(folder_ / "x.gguf"); });
   };
   using Writer = testing::GgufWriter;
   EXPECT_THAT(refused("mixtral", "llama", {},

@@ -19,6 +19,7 @@
 #include "models/cpu_features.h"
 #include "models/golden_model.h"
 #include "models/gradient_recorder.h"
+#include "models/random_batch.h"
 #include "models/token_chunks.h"
 
 namespace lcomp {
@@ -26,17 +27,6 @@ namespace {
 
 using testing::golden;
 using testing::GradientRecorder;
-
-TokenBatch random_batch(const std::vector<std::size_t>& lengths, std::size_t vocabulary, std::uint64_t seed = 5) {
-  Rng rng(seed);
-  TokenBatch batch;
-  for (const std::size_t length : lengths) {
-    std::vector<std::int32_t> ids(length);
-    for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(vocabulary));
-    batch.add(ids);
-  }
-  return batch;
-}
 
 std::filesystem::path family(const std::string& name) { return golden("families/" + name); }
 
@@ -68,7 +58,7 @@ struct GradientFamily : ::testing::TestWithParam<const char*> {};
 TEST_P(GradientFamily, MatchesFiniteDifferences) {
   LCOMP_REQUIRE(family(GetParam()));
   Decoder decoder(open_model(family(GetParam())));
-  const TokenBatch batch = random_batch({9, 5}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({9, 5}, decoder.config().vocab_size);
   testing::ReplacedTensors weights(decoder.model().tensors);
   Rng rng(3);
   GradientOptions options;
@@ -153,7 +143,7 @@ TEST(Gradients, VisitorsSeeEveryLinear) {
   for (const char* name : {"llama3", "mixtral", "phi3"}) {
     LCOMP_REQUIRE(family(name));
     Decoder decoder(open_model(family(name)));
-    const TokenBatch batch = random_batch({20, 1, 0, 33}, decoder.config().vocab_size);
+    const TokenBatch batch = testing::random_batch({20, 1, 0, 33}, decoder.config().vocab_size);
     GradientOptions options;
     options.tokens_at_once = 30;
     NextTokenCost cost(batch);
@@ -189,7 +179,7 @@ TEST(Gradients, VisitorsSeeEveryLinear) {
 TEST(Gradients, OnlyWantedTensorsAreHandedOver) {
   LCOMP_REQUIRE(family("llama2"));
   Decoder decoder(open_model(family("llama2")));
-  const TokenBatch batch = random_batch({12}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({12}, decoder.config().vocab_size);
   const GradientRecorder all = record(decoder, batch);
   // The first and last of three linears with one input: two products.
   GradientRecorder some;
@@ -207,7 +197,7 @@ TEST(Gradients, OnlyWantedTensorsAreHandedOver) {
 TEST(Gradients, ExpertsWithoutTokensHaveAGradientOfZeros) {
   LCOMP_REQUIRE(family("mixtral"));
   Decoder decoder(open_model(family("mixtral")));
-  const GradientRecorder found = record(decoder, random_batch({2}, decoder.config().vocab_size));
+  const GradientRecorder found = record(decoder, testing::random_batch({2}, decoder.config().vocab_size));
   EXPECT_EQ(found.order, gradient_order(decoder.model()));
   std::size_t zero = 0;
   for (const auto& [name, gradient] : found.of) {
@@ -221,7 +211,7 @@ struct GradientPieces : ::testing::TestWithParam<const char*> {};
 TEST_P(GradientPieces, ChunksChangeRoundingAndRepetitionNothing) {
   LCOMP_REQUIRE(family(GetParam()));
   Decoder decoder(open_model(family(GetParam())));
-  const TokenBatch batch = random_batch({70, 1, 0, 50, 530, 40}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({70, 1, 0, 50, 530, 40}, decoder.config().vocab_size);
   GradientOptions options;
   options.tokens_at_once = 100000;
   const GradientRecorder whole = record(decoder, batch, options);
@@ -252,7 +242,7 @@ TEST(Gradients, WeightsInMemoryGiveTheSame) {
   LCOMP_REQUIRE(family("qwen3"));
   Decoder streamed(open_model(family("qwen3"))), resident(open_model(family("qwen3")));
   resident.load_all();
-  const TokenBatch batch = random_batch({30}, streamed.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({30}, streamed.config().vocab_size);
   EXPECT_EQ(difference(record(resident, batch), record(streamed, batch)), 0);
 }
 
@@ -275,7 +265,7 @@ struct OneToken : LogitCost {
 TEST(Gradients, OnlyTokensWithACostAreScored) {
   LCOMP_REQUIRE(family("llama3"));
   Decoder decoder(open_model(family("llama3")));
-  const TokenBatch batch = random_batch({10, 10}, decoder.config().vocab_size);
+  const TokenBatch batch = testing::random_batch({10, 10}, decoder.config().vocab_size);
   struct Recorder : GradientVisitor {
     Matrix gradient;
     void embedding_gradient(std::size_t, std::span<const std::int32_t>, ConstMatrixView g) override {
@@ -302,7 +292,7 @@ TEST(Gradients, ReportsProgress) {
     EXPECT_GE(event.done, last);
     last = event.done;
   };
-  record(decoder, random_batch({5}, decoder.config().vocab_size), options);
+  record(decoder, testing::random_batch({5}, decoder.config().vocab_size), options);
   EXPECT_EQ(last, 9u);
 }
 
@@ -319,7 +309,7 @@ TEST(Gradients, BatchesWithoutACostAreRefused) {
   LCOMP_REQUIRE(family("llama2"));
   Decoder decoder(open_model(family("llama2")));
   const auto use = [&](const TokenBatch& batch) { return [&] { record(decoder, batch); }; };
-  expect_error(use(random_batch({1, 1}, 151)), {"2 sequences", "no token has a cost"});
+  expect_error(use(testing::random_batch({1, 1}, 151)), {"2 sequences", "no token has a cost"});
   expect_error(use(TokenBatch()), {"no token has a cost"});
   TokenBatch outside;
   outside.add(std::vector<std::int32_t>{3, 151});
@@ -329,7 +319,7 @@ TEST(Gradients, BatchesWithoutACostAreRefused) {
 TEST(Gradients, ValuesThatAreNotFiniteAreNamed) {
   LCOMP_REQUIRE(family("llama2"));
   Decoder decoder(open_model(family("llama2")));
-  const TokenBatch batch = random_batch({8}, 151);
+  const TokenBatch batch = testing::random_batch({8}, 151);
   const auto with = [&](const std::string& name, float value) {
     testing::ReplacedTensors weights(decoder.model().tensors);
     Matrix values = decoder.model().tensors->read(name);
@@ -374,7 +364,7 @@ TEST(Gradients, TheLayerOfAnOverflowIsNamed) {
   OneToken cost(6);
   cost.slope = 1e30F;
   GradientVisitor visitor;
-  expect_error([&] { gradients(decoder, random_batch({8}, 151), cost, visitor, options); },
+  expect_error([&] { gradients(decoder, testing::random_batch({8}, 151), cost, visitor, options); },
                {"layer 1: the gradient of its input"});
 }
 
@@ -384,18 +374,18 @@ TEST(Gradients, AFolderWithoutRoomIsNamed) {
   GradientOptions options;
   options.memory_limit = 0;
   options.spill_folder = "/absent/folder";
-  expect_error([&] { record(decoder, random_batch({8}, 151), options); }, {"/absent/folder"});
+  expect_error([&] { record(decoder, testing::random_batch({8}, 151), options); }, {"/absent/folder"});
 }
 
 TEST(Gradients, ProductsInBfloat16AreRefused) {
   LCOMP_REQUIRE(family("llama2"));
   if (!bfloat16_supported()) GTEST_SKIP() << "needs AVX512-BF16 or AMX-BF16";
   Decoder decoder(open_model(family("llama2")), ComputeType::bfloat16);
-  expect_error([&] { record(decoder, random_batch({8}, 151)); }, {"bfloat16"});
+  expect_error([&] { record(decoder, testing::random_batch({8}, 151)); }, {"bfloat16"});
 }
 
 TEST(TokenChunks, CutBetweenSequences) {
-  const TokenBatch batch = random_batch({100, 900, 0, 30, 470, 1}, 10);
+  const TokenBatch batch = testing::random_batch({100, 900, 0, 30, 470, 1}, 10);
   const auto chunks = cut_between_sequences(batch, 500);
   ASSERT_EQ(chunks.size(), 4u);
   EXPECT_EQ(chunks[1].first_token, 100u);

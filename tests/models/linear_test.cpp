@@ -10,6 +10,7 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/models/decoder.h"
 #include "models/cpu_features.h"
+#include "support/matrices.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -20,13 +21,6 @@ struct Product {
   bool bias;
 };
 
-Matrix random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed) {
-  Rng rng(seed);
-  Matrix values(rows, cols);
-  for (float& v : values.span()) v = static_cast<float>(rng.normal());
-  return values;
-}
-
 float rounded(float value, ComputeType compute) {
   return compute == ComputeType::bfloat16 ? bfloat16_to_float(float_to_bfloat16(value)) : value;
 }
@@ -34,8 +28,8 @@ float rounded(float value, ComputeType compute) {
 // Against the definition in double, on operands rounded as the compute type says. The error of a float32 sum of n
 // products of size 1 is about sqrt(n) 2^-24.
 void expect_product(const Product& p, ComputeType compute) {
-  const Matrix x = random_matrix(p.rows, p.in, 1), w = random_matrix(p.out, p.in, 2);
-  const Matrix b = random_matrix(1, p.out, 3);
+  const Matrix x = testing::random_matrix(p.rows, p.in, 1), w = testing::random_matrix(p.out, p.in, 2);
+  const Matrix b = testing::random_matrix(1, p.out, 3);
   MatrixMultiplier multiplier(compute);
   LinearWeight weight;
   multiplier.pack(w.view(), p.bias ? b.span() : std::span<const float>(), weight);
@@ -78,9 +72,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LinearProduct,
 TEST(MatrixMultiplier, AWeightIsWrittenOver) {
   MatrixMultiplier multiplier(ComputeType::float32);
   LinearWeight weight;
-  const Matrix x = random_matrix(3, 20, 1);
+  const Matrix x = testing::random_matrix(3, 20, 1);
   for (const std::size_t out : {70, 10, 130}) {
-    const Matrix w = random_matrix(out, 20, out);
+    const Matrix w = testing::random_matrix(out, 20, out);
     multiplier.pack(w.view(), {}, weight);
     Matrix y(3, out);
     multiplier.multiply(x.view(), weight, y.view());
@@ -92,7 +86,7 @@ TEST(MatrixMultiplier, AWeightIsWrittenOver) {
 
 // The documented promise: the same bits for the same number of threads, rounding otherwise.
 TEST(MatrixMultiplier, ThreadsChangeRoundingAtMost) {
-  const Matrix x = random_matrix(300, 256, 1), w = random_matrix(200, 256, 2);
+  const Matrix x = testing::random_matrix(300, 256, 1), w = testing::random_matrix(200, 256, 2);
   MatrixMultiplier multiplier(ComputeType::float32);
   LinearWeight weight;
   multiplier.pack(w.view(), {}, weight);
@@ -114,7 +108,7 @@ TEST(MatrixMultiplier, ThreadsChangeRoundingAtMost) {
 TEST(MatrixMultiplier, NoRowsAreNoWork) {
   MatrixMultiplier multiplier(ComputeType::float32);
   LinearWeight weight;
-  multiplier.pack(random_matrix(4, 8, 1).view(), {}, weight);
+  multiplier.pack(testing::random_matrix(4, 8, 1).view(), {}, weight);
   Matrix x(0, 8), y(0, 4);
   multiplier.multiply(x.view(), weight, y.view());
 }

@@ -35,7 +35,7 @@ void copy_model(const std::string& family, const TemporaryFolder& to,
   write_json(to / "config.json", config);
 }
 
-std::string error_of(const std::filesystem::path& path) {
+std::string opening_error(const std::filesystem::path& path) {
   try {
     open_model(path);
   } catch (const Error& error) {
@@ -48,7 +48,7 @@ std::string error_of(const std::filesystem::path& path) {
 std::string error_with(const std::function<void(nlohmann::json&)>& change) {
   const TemporaryFolder folder;
   copy_model("llama2", folder, change);
-  return error_of(folder.path());
+  return opening_error(folder.path());
 }
 
 std::string error_with(const std::string& key, const nlohmann::json& value) {
@@ -78,10 +78,10 @@ TEST(OpenModel, ATiedEmbeddingCountsOnce) {
 
 TEST(OpenModel, MissingFilesAreNamed) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of(folder / "nowhere"), HasSubstr("no such file"));
-  EXPECT_THAT(error_of(folder.path()), HasSubstr("config.json"));
+  EXPECT_THAT(opening_error(folder / "nowhere"), HasSubstr("no such file"));
+  EXPECT_THAT(opening_error(folder.path()), HasSubstr("config.json"));
   std::ofstream(folder / "model.bin") << "x";
-  EXPECT_THAT(error_of(folder / "model.bin"), HasSubstr("GGUF"));
+  EXPECT_THAT(opening_error(folder / "model.bin"), HasSubstr("GGUF"));
 }
 
 TEST(OpenModel, UnknownArchitecturesGetTheListOfKnownOnes) {
@@ -110,7 +110,7 @@ TEST(OpenModel, FamiliesRefuseWhatTheyDoNotCompute) {
   const auto error_of_family = [](const std::string& family, const std::string& key, const nlohmann::json& value) {
     const TemporaryFolder folder;
     copy_model(family, folder, [&](nlohmann::json& config) { config[key] = value; });
-    return error_of(folder.path());
+    return opening_error(folder.path());
   };
   LCOMP_REQUIRE(golden("families/phi"));
   EXPECT_THAT(error_of_family("phi", "qk_layernorm", true), HasSubstr("qk_layernorm"));
@@ -134,12 +134,12 @@ TEST(OpenModel, SizesThatNoModelHasAreRefused) {
   for (const char* family : {"mistral", "mixtral", "phi3", "gemma2", "gemma3"}) {
     const TemporaryFolder folder;
     copy_model(family, folder, [](nlohmann::json& config) { config["sliding_window"] = 0; });
-    EXPECT_THAT(error_of(folder.path()), HasSubstr("sliding_window: found 0")) << family;
+    EXPECT_THAT(opening_error(folder.path()), HasSubstr("sliding_window: found 0")) << family;
   }
   for (const int experts : {0, -1, 300}) {
     const TemporaryFolder folder;
     copy_model("mixtral", folder, [&](nlohmann::json& config) { config["num_local_experts"] = experts; });
-    EXPECT_THAT(error_of(folder.path()), HasSubstr("num_local_experts")) << experts;
+    EXPECT_THAT(opening_error(folder.path()), HasSubstr("num_local_experts")) << experts;
   }
 }
 
@@ -147,7 +147,7 @@ TEST(OpenModel, AnotherNumberOfExpertsIsAContradiction) {
   LCOMP_REQUIRE(golden("families/mixtral"));
   const TemporaryFolder folder;
   copy_model("mixtral", folder, [](nlohmann::json& config) { config["num_local_experts"] = 7; });
-  EXPECT_THAT(error_of(folder.path()),
+  EXPECT_THAT(opening_error(folder.path()),
               AllOf(HasSubstr("12 tensors"), HasSubstr("experts.6.w1.weight\" [40, 32] is missing"),
                     HasSubstr("gate.weight\" is [6, 32] instead of [7, 32]")));
 }
@@ -236,10 +236,11 @@ TEST(OpenModel, ExtraTensorsAreRefusedUnlessTheyCanBeComputed) {
   LCOMP_REQUIRE(golden("families/llama2"));
   const TemporaryFolder tolerated, refused;
   write_with_extra(tolerated, "model.layers.0.self_attn.rotary_emb.inv_freq", {6});
-  EXPECT_EQ(error_of(tolerated.path()), "");
+  EXPECT_EQ(opening_error(tolerated.path()), "");
   EXPECT_EQ(open_model(tolerated.path()).parameters(), 80496u);
   write_with_extra(refused, "model.layers.0.self_attn.q_norm.weight", {12});
-  EXPECT_THAT(error_of(refused.path()), AllOf(HasSubstr("1 tensor"), HasSubstr("q_norm.weight\" [12] has no place")));
+  EXPECT_THAT(opening_error(refused.path()),
+              AllOf(HasSubstr("1 tensor"), HasSubstr("q_norm.weight\" [12] has no place")));
 }
 
 // A file of four gigabytes that takes no room on the disk: all its weights are holes.

@@ -122,7 +122,7 @@ Matrix rounded_as_published(const CorrelatedLayer& layer, const HessianFactor& f
   return out;
 }
 
-double share_of_equal(const Matrix& a, const Matrix& b) {
+double share_of_near(const Matrix& a, const Matrix& b) {
   std::size_t same = 0;
   for (std::size_t k = 0; k < a.size(); ++k) {
     if (std::abs(a.data()[k] - b.data()[k]) <= 1e-4f * (0.01f + std::abs(b.data()[k]))) ++same;
@@ -130,7 +130,7 @@ double share_of_equal(const Matrix& a, const Matrix& b) {
   return static_cast<double>(same) / static_cast<double>(a.size());
 }
 
-struct Case {
+struct FeedbackCase {
   std::size_t rows, cols;
   bool act_order;
   Grid grid;
@@ -139,7 +139,7 @@ struct Case {
 
 // A weight half way between two points may fall to either side in float32, and the rest of its row follows: seldom.
 TEST(ErrorFeedbackTest, EqualsTheAlgorithmAsPublished) {
-  const Case cases[] = {
+  const FeedbackCase cases[] = {
       {40, 200, false, Grid::step, {128, 0}},    {40, 200, true, Grid::step, {128, 0}},
       {33, 200, true, Grid::powers, {128, 0}},   {7, 77, false, Grid::powers, {16, 0}},
       {1, 50, false, Grid::step, {1, 0}},        {150, 64, true, Grid::step, {1000, 0}},
@@ -148,14 +148,14 @@ TEST(ErrorFeedbackTest, EqualsTheAlgorithmAsPublished) {
       {40, 300, true, Grid::fitted, {16, 100}},  {40, 300, false, Grid::fitted, {37, 13}},
       {20, 150, true, Grid::fitted, {128, 150}}, {20, 150, true, Grid::fitted, {50, 1}},
   };
-  for (const Case& c : cases) {
+  for (const FeedbackCase& c : cases) {
     SCOPED_TRACE(::testing::Message() << c.rows << " x " << c.cols << ", blocks of " << c.options.block_size
                                       << ", groups of " << c.options.group_size);
     const CorrelatedLayer layer = correlated_layer(c.rows, c.cols, c.cols);
     const HessianFactor factor = factor_hessian(layer.hessian.view(), {0.01, c.act_order}, "w");
     const Matrix expected = rounded_as_published(layer, factor, c.grid, c.options);
     testing::for_each_instruction_set([&](const char* set) {
-      EXPECT_GE(share_of_equal(rounded(layer, factor, c.grid, c.options), expected), 0.99) << set;
+      EXPECT_GE(share_of_near(rounded(layer, factor, c.grid, c.options), expected), 0.99) << set;
     });
   }
 }
@@ -190,7 +190,7 @@ TEST(ErrorFeedbackTest, BlocksAreOnlyAWayToComputeIt) {
   const HessianFactor factor = factor_hessian(layer.hessian.view(), {}, "w");
   const Matrix whole = rounded(layer, factor, Grid::step, {300, 0});
   for (const std::size_t block : {1, 7, 128, 299}) {
-    EXPECT_GE(share_of_equal(rounded(layer, factor, Grid::step, {block, 0}), whole), 0.99) << block;
+    EXPECT_GE(share_of_near(rounded(layer, factor, Grid::step, {block, 0}), whole), 0.99) << block;
   }
 }
 

@@ -17,6 +17,7 @@
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/quantizers/proxy_error.h"
 #include "lcomp/quantizers/round_to_nearest.h"
+#include "quantizers/same_bytes.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -55,16 +56,6 @@ CompressedWeight rounding(const GptqOptions& options, ConstMatrixView weight) {
   plain.grid = options.grid;
   plain.scale_storage = options.scale_storage;
   return RoundToNearest(plain).quantize(weight, {}, "w");
-}
-
-bool same_bytes(const CompressedWeight& a, const CompressedWeight& b) {
-  if (!(layout(a) == layout(b))) return false;
-  const auto parts_a = to_parts(view(a)), parts_b = to_parts(view(b));
-  for (std::size_t i = 0; i < parts_a.size(); ++i) {
-    if (!std::equal(parts_a[i].data.begin(), parts_a[i].data.end(), parts_b[i].data.begin(), parts_b[i].data.end()))
-      return false;
-  }
-  return true;
 }
 
 double share_of_equal(const Matrix& a, const Matrix& b) {
@@ -114,8 +105,8 @@ TEST(GptqTest, WithADiagonalHessianItIsRoundingToNearest) {
     changed.grid = GridFit::minmax;  // the search would weigh columns by H, rounding to nearest doesn't
     changed.act_order = options.act_order && (options.static_groups || options.grain.kind == Grain::Kind::channel);
     if (options.bits == 1 || options.scale_storage == ScaleStorage::u8) return;  // the same holds for one symmetric bit
-    EXPECT_TRUE(
-        same_bytes(gptq(changed, layer.weight.view(), layer.hessian.view()), rounding(changed, layer.weight.view())));
+    EXPECT_TRUE(testing::same_bytes(gptq(changed, layer.weight.view(), layer.hessian.view()),
+                                    rounding(changed, layer.weight.view())));
   });
 }
 
@@ -193,8 +184,8 @@ TEST(GptqTest, GivesTheSameBytesAgainAndOnAnyNumberOfThreads) {
     const CompressedWeight three = gptq(options, layer.weight.view(), layer.hessian.view());
     const CompressedWeight again = gptq(options, layer.weight.view(), layer.hessian.view());
     set_thread_count(threads);
-    EXPECT_TRUE(same_bytes(one, three));
-    EXPECT_TRUE(same_bytes(three, again));
+    EXPECT_TRUE(testing::same_bytes(one, three));
+    EXPECT_TRUE(testing::same_bytes(three, again));
   });
 }
 
@@ -216,7 +207,8 @@ TEST(GptqTest, ReadsOnlyTheViewsThatItIsGiven) {
   for (std::size_t i = 0; i < 40; ++i) std::copy_n(weight.row(i).data(), 90, narrow_weight.row(i).data());
   for (std::size_t i = 0; i < 90; ++i) std::copy_n(hessian.row(i).data(), 90, narrow_hessian.row(i).data());
   for_each_setting([&](const GptqOptions& options) {
-    EXPECT_TRUE(same_bytes(gptq(options, weight, hessian), gptq(options, narrow_weight.view(), narrow_hessian.view())));
+    EXPECT_TRUE(testing::same_bytes(gptq(options, weight, hessian),
+                                    gptq(options, narrow_weight.view(), narrow_hessian.view())));
   });
 }
 

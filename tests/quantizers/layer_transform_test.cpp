@@ -82,15 +82,15 @@ std::vector<double> product(const std::vector<double>& a, const std::vector<doub
 
 std::vector<double> as_doubles(const Matrix& matrix) { return {matrix.span().begin(), matrix.span().end()}; }
 
-struct Case {
+struct HadamardCase {
   std::size_t rows, cols;
   bool paley;
 };
-const Case cases[] = {{24, 96, false}, {24, 96, true}, {7, 33, true}, {20, 70, false}};
+const HadamardCase hadamard_cases[] = {{24, 96, false}, {24, 96, true}, {7, 33, true}, {20, 70, false}};
 
 TEST(LayerTransformTest, WeightTimesTransformIsTheRotatedWeight) {
   // W' T = H_out S_out W
-  for (const Case& c : cases) {
+  for (const HadamardCase& c : hadamard_cases) {
     const CorrelatedLayer layer = correlated_layer(c.rows, c.cols, 1, 10);
     const LayerTransform transform = every_transform(c.rows, c.cols, c.paley);
     const DenseTransform matrices = dense(transform, c.rows, c.cols);
@@ -101,7 +101,7 @@ TEST(LayerTransformTest, WeightTimesTransformIsTheRotatedWeight) {
 }
 
 TEST(LayerTransformTest, TheHessianIsTheDenseProduct) {
-  for (const Case& c : cases) {
+  for (const HadamardCase& c : hadamard_cases) {
     const CorrelatedLayer layer = correlated_layer(1, c.cols, 2, 50);
     const LayerTransform transform = every_transform(c.rows, c.cols, c.paley);
     const std::vector<double> t = dense(transform, c.rows, c.cols).of_inputs;

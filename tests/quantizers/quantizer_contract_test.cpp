@@ -14,6 +14,7 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "quantizers/same_bytes.h"
 
 // What every quantizer promises. A new one adds its names here.
 namespace lcomp {
@@ -135,17 +136,6 @@ LayerStats stats_for(std::size_t cols) {
   return stats;
 }
 
-bool same_bytes(const CompressedWeight& a, const CompressedWeight& b) {
-  if (!(layout(a) == layout(b))) return false;
-  const auto parts_a = to_parts(view(a));
-  const auto parts_b = to_parts(view(b));
-  for (std::size_t i = 0; i < parts_a.size(); ++i) {
-    if (!std::equal(parts_a[i].data.begin(), parts_a[i].data.end(), parts_b[i].data.begin(), parts_b[i].data.end()))
-      return false;
-  }
-  return true;
-}
-
 double squared_error(const Matrix& a, const Matrix& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i)
@@ -204,16 +194,16 @@ TEST_P(QuantizerTest, GivesTheSameBytesAgainAndOnAnyNumberOfThreads) {
   const CompressedWeight four = quantizer_->quantize(weight.view(), stats_for(129), "w");
   const CompressedWeight again = quantizer_->quantize(weight.view(), stats_for(129), "w");
   set_thread_count(threads);
-  EXPECT_TRUE(same_bytes(one, four));
-  EXPECT_TRUE(same_bytes(four, again));
+  EXPECT_TRUE(testing::same_bytes(one, four));
+  EXPECT_TRUE(testing::same_bytes(four, again));
 }
 
 TEST_P(QuantizerTest, ReadsOnlyTheViewThatItIsGiven) {
   const Matrix wide = random_weight(20, 200, 4);
   Matrix narrow(20, 77);
   for (std::size_t i = 0; i < 20; ++i) std::copy_n(wide.row(i).data() + 100, 77, narrow.row(i).data());
-  EXPECT_TRUE(same_bytes(quantizer_->quantize(wide.view().cols_range(100, 77), stats_for(77), "w"),
-                         quantizer_->quantize(narrow.view(), stats_for(77), "w")));
+  EXPECT_TRUE(testing::same_bytes(quantizer_->quantize(wide.view().cols_range(100, 77), stats_for(77), "w"),
+                                  quantizer_->quantize(narrow.view(), stats_for(77), "w")));
 }
 
 TEST_P(QuantizerTest, RefusesWhatIsNoNumberNamingThePlace) {

@@ -11,7 +11,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t rows = 5, cols = 4;
+constexpr std::size_t small_rows = 5, small_cols = 4;
 
 Matrix random_matrix(std::size_t height, std::size_t width, Rng& rng) {
   Matrix m(height, width);
@@ -21,16 +21,16 @@ Matrix random_matrix(std::size_t height, std::size_t width, Rng& rng) {
 
 struct Example {
   Rng rng{11};
-  Matrix weight = random_matrix(rows, cols, rng), decoded = random_matrix(rows, cols, rng);
-  Matrix hessian{cols, cols};
+  Matrix weight = random_matrix(small_rows, small_cols, rng), decoded = random_matrix(small_rows, small_cols, rng);
+  Matrix hessian{small_cols, small_cols};
   std::vector<float> outputs = {0.1F, 0.5F, 0.0F, 2.0F, 0.3F}, row_sums = {1, 2, 0, 4, 0.5F},
                      column_sums = {0.25F, 3, 0.5F, 1};
   LayerSensitivity sensitivity;
 
   Example() {
-    const Matrix root = random_matrix(7, cols, rng);
-    for (std::size_t a = 0; a < cols; ++a) {
-      for (std::size_t b = 0; b < cols; ++b) {
+    const Matrix root = random_matrix(7, small_cols, rng);
+    for (std::size_t a = 0; a < small_cols; ++a) {
+      for (std::size_t b = 0; b < small_cols; ++b) {
         hessian(a, b) = 0;
         for (std::size_t t = 0; t < root.rows(); ++t) hessian(a, b) += root(t, a) * root(t, b);
       }
@@ -49,10 +49,10 @@ TEST(SecondOrderCostTest, IsTheQuadraticFormOfTheGuidedHessian) {
   const Example example;
   const double all = std::accumulate(example.outputs.begin(), example.outputs.end(), 0.0);
   double expected = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t a = 0; a < cols; ++a) {
-      for (std::size_t b = 0; b < cols; ++b) {
-        expected += 0.5 * static_cast<double>(example.outputs[i]) / all * static_cast<double>(rows) / 2 *
+  for (std::size_t i = 0; i < small_rows; ++i) {
+    for (std::size_t a = 0; a < small_cols; ++a) {
+      for (std::size_t b = 0; b < small_cols; ++b) {
+        expected += 0.5 * static_cast<double>(example.outputs[i]) / all * static_cast<double>(small_rows) / 2 *
                     example.error(i, a) * static_cast<double>(example.hessian(a, b)) * example.error(i, b);
       }
     }
@@ -66,8 +66,8 @@ TEST(SecondOrderCostTest, CountsAnEmbeddingByRowsAndColumns) {
   example.sensitivity.embedding = true;
   const double all = std::accumulate(example.row_sums.begin(), example.row_sums.end(), 0.0);
   double expected = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < cols; ++j) {
+  for (std::size_t i = 0; i < small_rows; ++i) {
+    for (std::size_t j = 0; j < small_cols; ++j) {
       expected += 0.5 * static_cast<double>(example.row_sums[i]) * static_cast<double>(example.column_sums[j]) / all *
                   example.error(i, j) * example.error(i, j);
     }
@@ -79,13 +79,13 @@ TEST(SecondOrderCostTest, CountsAnEmbeddingByRowsAndColumns) {
 TEST(SecondOrderCostTest, IsNothingWithoutErrorsAndWhereNoTokenDependsOnIt) {
   Example example;
   EXPECT_EQ(second_order_cost(example.weight.view(), example.weight.view(), example.sensitivity, "layer"), 0);
-  example.outputs.assign(rows, 0);
+  example.outputs.assign(small_rows, 0);
   EXPECT_EQ(second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer"), 0);
 }
 
 TEST(SecondOrderCostTest, RefusesOtherShapes) {
   Example example;
-  const Matrix other(rows + 1, cols);
+  const Matrix other(small_rows + 1, small_cols);
   EXPECT_THROW(second_order_cost(example.weight.view(), other.view(), example.sensitivity, "layer"), Error);
   example.sensitivity.outputs = {};
   EXPECT_THROW(second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer"), Error);

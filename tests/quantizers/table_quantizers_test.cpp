@@ -16,6 +16,7 @@
 #include "lcomp/quantizers/normal_float.h"
 #include "lcomp/quantizers/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "quantizers/same_bytes.h"
 
 namespace lcomp {
 namespace {
@@ -36,16 +37,6 @@ CompressedWeight quantized(const std::string& method, ConstMatrixView weight, Co
 double error_of(const std::string& method, const CorrelatedLayer& layer) {
   const Matrix decoded = decode(quantized(method, layer.weight.view(), layer.hessian.view()));
   return proxy_error(layer.weight.view(), decoded.view(), layer.hessian.view());
-}
-
-bool same_bytes(const CompressedWeight& a, const CompressedWeight& b) {
-  if (!(layout(a) == layout(b))) return false;
-  const auto parts_a = to_parts(view(a)), parts_b = to_parts(view(b));
-  for (std::size_t i = 0; i < parts_a.size(); ++i) {
-    if (!std::equal(parts_a[i].data.begin(), parts_a[i].data.end(), parts_b[i].data.begin(), parts_b[i].data.end()))
-      return false;
-  }
-  return true;
 }
 
 const char* const plain_methods[] = {"log:bits=3,base=fit", "log:bits=4,base=2,group=channel",
@@ -203,8 +194,9 @@ TEST(TableQuantizersTest, WithoutTokensTheyFitTheWeightsAndSaySo) {
     std::vector<std::string> warnings;
     const auto plain = quantized(method, layer.weight.view(), {}, &warnings);
     EXPECT_TRUE(warnings.empty());
-    EXPECT_TRUE(same_bytes(plain, quantized(method, layer.weight.view(), nothing.view(), &warnings)));
-    EXPECT_TRUE(same_bytes(plain, quantized(method + ",feedback", layer.weight.view(), nothing.view(), &warnings)));
+    EXPECT_TRUE(testing::same_bytes(plain, quantized(method, layer.weight.view(), nothing.view(), &warnings)));
+    EXPECT_TRUE(
+        testing::same_bytes(plain, quantized(method + ",feedback", layer.weight.view(), nothing.view(), &warnings)));
     ASSERT_EQ(warnings.size(), 2u);
     EXPECT_THAT(warnings[1], HasSubstr("model.layers.3.mlp.up_proj"));
     quantized(method + ",feedback", layer.weight.view(), nothing.view());  // nobody asks
@@ -213,8 +205,8 @@ TEST(TableQuantizersTest, WithoutTokensTheyFitTheWeightsAndSaySo) {
     EXPECT_EQ(proxy_error(decode(plain).view(), decode(permuted).view(), layer.hessian.view()), 0);
   }
   std::vector<std::string> warnings;
-  EXPECT_TRUE(same_bytes(quantized("codebook:bits=3", layer.weight.view(), {}),
-                         quantized("lnq:bits=3", layer.weight.view(), nothing.view(), &warnings)));
+  EXPECT_TRUE(testing::same_bytes(quantized("codebook:bits=3", layer.weight.view(), {}),
+                                  quantized("lnq:bits=3", layer.weight.view(), nothing.view(), &warnings)));
   EXPECT_EQ(warnings.size(), 1u);
 }
 

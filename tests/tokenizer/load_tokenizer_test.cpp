@@ -18,7 +18,7 @@ using testing::shared;
 using testing::TemporaryFolder;
 using testing::tiny_document;
 
-std::string error_of(const std::filesystem::path& path) {
+std::string loading_error(const std::filesystem::path& path) {
   try {
     load_tokenizer(path);
   } catch (const Error& error) {
@@ -29,10 +29,10 @@ std::string error_of(const std::filesystem::path& path) {
 
 TEST(LoadTokenizer, SaysWhatIsMissing) {
   const TemporaryFolder folder;
-  EXPECT_EQ(error_of(folder / "nothing"),
+  EXPECT_EQ(loading_error(folder / "nothing"),
             (folder / "nothing").string() +
                 ": no such file or folder; expected a folder with tokenizer.json or tokenizer.model, or a GGUF file");
-  EXPECT_THAT(error_of(folder.path()),
+  EXPECT_THAT(loading_error(folder.path()),
               ::testing::StartsWith(folder.path().string() +
                                     ": a folder without a tokenizer; expected tokenizer.json or tokenizer.model"));
 }
@@ -43,17 +43,17 @@ TEST(LoadTokenizer, FolderPrefersTheJsonFile) {
   write_text_file(folder / "tokenizer.model", "damaged");
   EXPECT_EQ(load_tokenizer(folder.path())->vocab_size(), 1u);
   std::filesystem::remove(folder / "tokenizer.json");
-  EXPECT_THAT(error_of(folder.path()), ::testing::StartsWith((folder / "tokenizer.model").string()));
+  EXPECT_THAT(loading_error(folder.path()), ::testing::StartsWith((folder / "tokenizer.model").string()));
 }
 
 TEST(LoadTokenizer, ErrorsNameTheFile) {
   const TemporaryFolder folder;
   write_text_file(folder / "tokenizer.json", "{\"model\": 1}");
-  EXPECT_THAT(error_of(folder.path()), ::testing::StartsWith((folder / "tokenizer.json").string() + ": model: "));
+  EXPECT_THAT(loading_error(folder.path()), ::testing::StartsWith((folder / "tokenizer.json").string() + ": model: "));
   write_text_file(folder / "tokenizer.json", "{");
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("line 1"));
+  EXPECT_THAT(loading_error(folder.path()), ::testing::HasSubstr("line 1"));
   write_text_file(folder / "x.gguf", "GGUF");
-  EXPECT_THAT(error_of(folder / "x.gguf"), ::testing::StartsWith((folder / "x.gguf").string()));
+  EXPECT_THAT(loading_error(folder / "x.gguf"), ::testing::StartsWith((folder / "x.gguf").string()));
 }
 
 TEST(LoadTokenizer, SentencePieceModel) {

@@ -48,7 +48,7 @@ SentencePieceModel parse(const std::string& bytes) {
   return parse_sentencepiece(std::as_bytes(std::span(bytes.data(), bytes.size())), "x.model");
 }
 
-std::string error_of(const std::string& bytes) {
+std::string parse_error(const std::string& bytes) {
   try {
     make_sentencepiece_tokenizer(parse(bytes), "x.model");
   } catch (const Error& error) {
@@ -133,39 +133,40 @@ TEST(SentencePiece, PieceOfACharacterWithoutPiece) {
 TEST(SentencePiece, RefusesWhatItCannotDo) {
   const std::string unknown = piece("<unk>", 0, 2);
   const auto trainer = [](const std::string& spec) { return bytes_field(2, spec); };
-  EXPECT_EQ(error_of(unknown + trainer(integer_field(3, 1))),
+  EXPECT_EQ(parse_error(unknown + trainer(integer_field(3, 1))),
             "x.model: a model of type Unigram; expected BPE; This SentencePiece model is not supported.");
-  EXPECT_THAT(error_of(unknown), ::testing::HasSubstr("Unigram"));  // the default
-  EXPECT_THAT(error_of(unknown + trainer(integer_field(3, 4))), ::testing::HasSubstr("Char"));
-  EXPECT_THAT(error_of(unknown + trainer(bpe) + bytes_field(3, bytes_field(1, "nmt_nfkc") + bytes_field(2, "table"))),
-              ::testing::HasSubstr("precompiled_charsmap (the rules \"nmt_nfkc\")"));
-  EXPECT_THAT(error_of(unknown + trainer(bpe + integer_field(24, 1))),
+  EXPECT_THAT(parse_error(unknown), ::testing::HasSubstr("Unigram"));  // the default
+  EXPECT_THAT(parse_error(unknown + trainer(integer_field(3, 4))), ::testing::HasSubstr("Char"));
+  EXPECT_THAT(
+      parse_error(unknown + trainer(bpe) + bytes_field(3, bytes_field(1, "nmt_nfkc") + bytes_field(2, "table"))),
+      ::testing::HasSubstr("precompiled_charsmap (the rules \"nmt_nfkc\")"));
+  EXPECT_THAT(parse_error(unknown + trainer(bpe + integer_field(24, 1))),
               ::testing::HasSubstr("treat_whitespace_as_suffix"));
-  EXPECT_THAT(error_of(unknown + trainer(bpe) + bytes_field(3, integer_field(5, 0))),
+  EXPECT_THAT(parse_error(unknown + trainer(bpe) + bytes_field(3, integer_field(5, 0))),
               ::testing::HasSubstr("escape_whitespaces"));
-  EXPECT_THAT(error_of(unknown + piece("a", 0, 5) + trainer(bpe)), ::testing::HasSubstr("of type unused"));
-  EXPECT_THAT(error_of(unknown + trainer(bpe + integer_field(35, 1))),
+  EXPECT_THAT(parse_error(unknown + piece("a", 0, 5) + trainer(bpe)), ::testing::HasSubstr("of type unused"));
+  EXPECT_THAT(parse_error(unknown + trainer(bpe + integer_field(35, 1))),
               ::testing::HasSubstr("byte_fallback without the piece <0x00>"));
-  EXPECT_THAT(error_of(piece("a", 0, 1) + trainer(bpe)), ::testing::HasSubstr("no piece of type unknown"));
-  EXPECT_THAT(error_of(unknown + piece("a", 0, 1) + piece("a", 0, 1) + trainer(bpe)),
+  EXPECT_THAT(parse_error(piece("a", 0, 1) + trainer(bpe)), ::testing::HasSubstr("no piece of type unknown"));
+  EXPECT_THAT(parse_error(unknown + piece("a", 0, 1) + piece("a", 0, 1) + trainer(bpe)),
               ::testing::HasSubstr("the token \"a\" twice"));
-  EXPECT_THAT(error_of(unknown + piece("a\xff", 0, 1)), ::testing::HasSubstr("not valid UTF-8"));
-  EXPECT_THAT(error_of(unknown + piece("", 0, 1)), ::testing::HasSubstr("an empty piece"));
-  EXPECT_THAT(error_of(unknown + piece("a", 0, 7)), ::testing::HasSubstr("a piece of type 7"));
-  EXPECT_THAT(error_of(unknown + piece("a", std::nanf(""), 1)), ::testing::HasSubstr("the score NaN"));
+  EXPECT_THAT(parse_error(unknown + piece("a\xff", 0, 1)), ::testing::HasSubstr("not valid UTF-8"));
+  EXPECT_THAT(parse_error(unknown + piece("", 0, 1)), ::testing::HasSubstr("an empty piece"));
+  EXPECT_THAT(parse_error(unknown + piece("a", 0, 7)), ::testing::HasSubstr("a piece of type 7"));
+  EXPECT_THAT(parse_error(unknown + piece("a", std::nanf(""), 1)), ::testing::HasSubstr("the score NaN"));
 }
 
 TEST(SentencePiece, DamagedBytes) {
-  EXPECT_THAT(error_of(""), ::testing::HasSubstr("no pieces"));
-  EXPECT_THAT(error_of("\x0a\x05"), ::testing::HasSubstr("a field of 5 bytes"));
-  EXPECT_THAT(error_of("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+  EXPECT_THAT(parse_error(""), ::testing::HasSubstr("no pieces"));
+  EXPECT_THAT(parse_error("\x0a\x05"), ::testing::HasSubstr("a field of 5 bytes"));
+  EXPECT_THAT(parse_error("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
               ::testing::HasSubstr("a field of 18446744073709551615 bytes"));
-  EXPECT_THAT(error_of("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+  EXPECT_THAT(parse_error("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
               ::testing::HasSubstr("a number of more than 64 bits"));
-  EXPECT_THAT(error_of("\x0a"), ::testing::HasSubstr("the end within a number"));
-  EXPECT_THAT(error_of("\x0b"), ::testing::HasSubstr("the wire type 3"));
-  EXPECT_THAT(error_of(std::string(1, '\0')), ::testing::HasSubstr("the field number 0"));
-  EXPECT_THAT(error_of(integer_field(1, 3)), ::testing::HasSubstr("field 1 of wire type 0 instead of 2"));
+  EXPECT_THAT(parse_error("\x0a"), ::testing::HasSubstr("the end within a number"));
+  EXPECT_THAT(parse_error("\x0b"), ::testing::HasSubstr("the wire type 3"));
+  EXPECT_THAT(parse_error(std::string(1, '\0')), ::testing::HasSubstr("the field number 0"));
+  EXPECT_THAT(parse_error(integer_field(1, 3)), ::testing::HasSubstr("field 1 of wire type 0 instead of 2"));
 }
 
 RC_GTEST_PROP(SentencePiece, AnyDamageIsAnError, ()) {

@@ -20,7 +20,7 @@ using Strings = std::vector<std::string>;
 
 json abc() { return tiny_document({"<unk>", "a", "b", "c", "ab", "abc"}, {"a b", "ab c"}); }
 
-std::string error_of(const json& document) {
+std::string json_error(const json& document) {
   try {
     tiny_tokenizer(document);
   } catch (const Error& error) {
@@ -42,7 +42,7 @@ TEST(TokenizerJson, DamagedModels) {
   const auto with = [](const char* key, const json& value) {
     json document = abc();
     document["model"][key] = value;
-    return error_of(document);
+    return json_error(document);
   };
   EXPECT_EQ(with("merges", {"a b", "a x"}),
             "tiny.json: model.merges[1]: the merge of \"a\" and \"x\"; expected \"x\" among the tokens of vocab");
@@ -75,40 +75,40 @@ TEST(TokenizerJson, UnsupportedComponentsAreNamedWithTheirPath) {
   json document = abc();
   document["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Precompiled"}}}}};
   EXPECT_THAT(
-      error_of(document),
+      json_error(document),
       ::testing::StartsWith("tiny.json: normalizer.normalizers[1].type: found \"Precompiled\"; expected one of "));
   document = abc();
   document["pre_tokenizer"] = {
       {"type", "Sequence"},
       {"pretokenizers", {{{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}}}}};
   EXPECT_THAT(
-      error_of(document),
+      json_error(document),
       ::testing::StartsWith("tiny.json: pre_tokenizer.pretokenizers[0].pattern.Regex: a group that is not closed"));
   document["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Together"}};
-  EXPECT_THAT(error_of(document),
+  EXPECT_THAT(json_error(document),
               ::testing::StartsWith("tiny.json: pre_tokenizer.behavior: found \"Together\"; expected one of "));
   document["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"String", ""}}}};
-  EXPECT_THAT(error_of(document), ::testing::StartsWith("tiny.json: pre_tokenizer.pattern: an empty pattern"));
+  EXPECT_THAT(json_error(document), ::testing::StartsWith("tiny.json: pre_tokenizer.pattern: an empty pattern"));
   document["pre_tokenizer"] = {{"type", "Digits"}, {"individual_digit", true}};
-  EXPECT_THAT(error_of(document), ::testing::HasSubstr("individual_digit"));
+  EXPECT_THAT(json_error(document), ::testing::HasSubstr("individual_digit"));
   document = abc();
   document["decoder"] = {{"type", "WordPiece"}};
-  EXPECT_THAT(error_of(document),
+  EXPECT_THAT(json_error(document),
               ::testing::StartsWith("tiny.json: decoder.type: found \"WordPiece\"; expected one of "));
   document = abc();
   document["post_processor"] = {{"type", "Sequence"}, {"processors", {{{"type", "Other"}}}}};
-  EXPECT_THAT(error_of(document),
+  EXPECT_THAT(json_error(document),
               ::testing::StartsWith("tiny.json: post_processor.processors[0].type: found \"Other\""));
   document = abc();
   document.erase("model");
-  EXPECT_THAT(error_of(document), ::testing::StartsWith("tiny.json: model: missing"));
+  EXPECT_THAT(json_error(document), ::testing::StartsWith("tiny.json: model: missing"));
 }
 
 TEST(TokenizerJson, AddedTokensMustAgreeWithTheVocabulary) {
   const auto with = [](const json& added) {
     json document = abc();
     document["added_tokens"] = added;
-    return error_of(document);
+    return json_error(document);
   };
   EXPECT_THAT(with({{{"id", 7}, {"content", "ab"}}}),
               ::testing::StartsWith("tiny.json: added_tokens[0]: the id 7 for \"ab\"; expected 4"));
@@ -142,9 +142,9 @@ TEST(TokenizerJson, PostProcessors) {
   document["post_processor"] = {{"type", "BertProcessing"}, {"sep", {"</s>", 7}}, {"cls", {"<s>", 6}}};
   EXPECT_EQ(tokens_of(*tiny_tokenizer(document), "", true), (Strings{"<s>", "</s>"}));
   document["post_processor"]["sep"] = {"</s>", 70};
-  EXPECT_THAT(error_of(document), ::testing::StartsWith("tiny.json: post_processor: the id 70"));
+  EXPECT_THAT(json_error(document), ::testing::StartsWith("tiny.json: post_processor: the id 70"));
   document["post_processor"] = {{"type", "Sequence"}, {"processors", {wrapped, wrapped}}};
-  EXPECT_THAT(error_of(document), ::testing::HasSubstr("a second processor that adds tokens"));
+  EXPECT_THAT(json_error(document), ::testing::HasSubstr("a second processor that adds tokens"));
 }
 
 TEST(TokenizerJson, SpecialTokensAreFoundAndSkipped) {

@@ -60,7 +60,7 @@ void expect_close(const SafetensorsFile& expected, const std::string& name, std:
   EXPECT_LE(off, 5U) << name;
 }
 
-constexpr std::size_t steps = 20;
+constexpr std::size_t golden_steps = 20;
 const AdamWOptions optimizer = {0.9, 0.95, 1e-8, 0.1};
 const AdamWOptions undecayed = {0.9, 0.95, 1e-8, 0};
 
@@ -91,7 +91,7 @@ std::unique_ptr<Parameters> repeat(const std::string& name, const nlohmann::json
   TrainingCost cost;
   if (setting && setting->plan.activations) cost.activations = &*setting->plan.activations;
   Parameters gradient("gradient", trained), m("m", trained), v("v", trained);
-  for (std::size_t step = 0; step < steps; ++step) {
+  for (std::size_t step = 0; step < golden_steps; ++step) {
     const TrainingBatch batch = reference.batch(step);
     if (projected) projected->project(*weights);
     const bool first = step < 2;

@@ -15,6 +15,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/rate_coded.h"
+#include "support/file_contents.h"
 
 namespace lcomp {
 namespace {
@@ -23,11 +24,6 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 struct Killed {};
-
-std::string contents(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 struct SlowRepair : ::testing::Test {
   testing::TemporaryFolder folder;
@@ -143,7 +139,8 @@ TEST_F(SlowRepair, KilledItGoesOnToTheSameBytes) {
     std::size_t left = 0;
     repair_model(compressed, folder / out, repair, [&](const ProgressEvent&) { ++left; });
     EXPECT_LE(left, 11 - end / 2 * 2);
-    EXPECT_TRUE(contents(folder / out / "model.safetensors") == contents(folder / "whole" / "model.safetensors"))
+    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
+                testing::contents(folder / "whole" / "model.safetensors"))
         << end;
   }
 }

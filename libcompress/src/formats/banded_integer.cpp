@@ -32,7 +32,7 @@ std::size_t zero_row_bytes(const BandedIntegerLayout& layout) { return divide_up
 
 // The bytes of a part, of a weight or a view.
 template <typename Weight>
-auto& part_of(Weight& weight, std::string_view suffix) {
+auto& banded_part(Weight& weight, std::string_view suffix) {
   if (suffix == ".codes") return weight.codes;
   if (suffix == ".scales") return weight.scales;
   if (suffix == ".row_scales") return weight.row_scales;
@@ -186,10 +186,10 @@ BandedIntegerWeight empty_weight(const BandedIntegerLayout& layout) {
 }
 
 std::span<const std::uint8_t>& part_data(BandedIntegerView& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return banded_part(weight, suffix);
 }
 std::vector<std::uint8_t>& part_data(BandedIntegerWeight& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return banded_part(weight, suffix);
 }
 
 BandedIntegerWeight make_banded_integer(std::size_t rows, std::size_t cols, bool symmetric,

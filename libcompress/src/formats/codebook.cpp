@@ -21,7 +21,7 @@ ScaleShape scale_shape(const CodebookLayout& layout) {
 
 // The bytes of a part, of a weight or a view.
 template <typename Weight>
-auto& part_of(Weight& weight, std::string_view suffix) {
+auto& codebook_part(Weight& weight, std::string_view suffix) {
   if (suffix == ".codes") return weight.codes;
   if (suffix == ".scales") return weight.scales;
   if (suffix == ".row_scales") return weight.row_scales;
@@ -73,10 +73,10 @@ CodebookWeight empty_weight(const CodebookLayout& layout) {
 }
 
 std::span<const std::uint8_t>& part_data(CodebookView& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return codebook_part(weight, suffix);
 }
 std::vector<std::uint8_t>& part_data(CodebookWeight& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return codebook_part(weight, suffix);
 }
 
 CodebookWeight make_codebook(const CodebookLayout& layout, const std::string& where) {

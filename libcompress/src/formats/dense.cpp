@@ -76,7 +76,7 @@ bool holds_exactly(ConstMatrixView weight, DenseType type) {
 }
 
 template <typename Weight>
-auto& part_of(Weight& weight, std::string_view suffix) {
+auto& dense_part(Weight& weight, std::string_view suffix) {
   assert(suffix.empty());
   return weight.values;
 }
@@ -114,8 +114,12 @@ DenseWeight empty_weight(const DenseLayout& layout) {
   return weight;
 }
 
-std::span<const std::uint8_t>& part_data(DenseView& weight, std::string_view suffix) { return part_of(weight, suffix); }
-std::vector<std::uint8_t>& part_data(DenseWeight& weight, std::string_view suffix) { return part_of(weight, suffix); }
+std::span<const std::uint8_t>& part_data(DenseView& weight, std::string_view suffix) {
+  return dense_part(weight, suffix);
+}
+std::vector<std::uint8_t>& part_data(DenseWeight& weight, std::string_view suffix) {
+  return dense_part(weight, suffix);
+}
 
 DenseWeight encode_dense(ConstMatrixView weight, DenseType type, const std::string& component) {
   DenseWeight out;

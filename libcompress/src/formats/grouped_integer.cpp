@@ -38,7 +38,7 @@ void decode_zero_points(const GroupedIntegerView& weight, std::size_t first, std
 
 // The bytes of a part, of a weight or a view.
 template <typename Weight>
-auto& part_of(Weight& weight, std::string_view suffix) {
+auto& integer_part(Weight& weight, std::string_view suffix) {
   if (suffix == ".codes") return weight.codes;
   if (suffix == ".scales") return weight.scales;
   if (suffix == ".row_scales") return weight.row_scales;
@@ -117,10 +117,10 @@ GroupedIntegerWeight empty_weight(const GroupedIntegerLayout& layout) {
 }
 
 std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return integer_part(weight, suffix);
 }
 std::vector<std::uint8_t>& part_data(GroupedIntegerWeight& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return integer_part(weight, suffix);
 }
 
 GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, const std::string& where) {

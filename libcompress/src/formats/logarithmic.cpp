@@ -23,7 +23,7 @@ bool is_base(float value) { return value > 1 && value <= largest_logarithm_base;
 
 // The bytes of a part, of a weight or a view.
 template <typename Weight>
-auto& part_of(Weight& weight, std::string_view suffix) {
+auto& logarithmic_part(Weight& weight, std::string_view suffix) {
   if (suffix == ".codes") return weight.codes;
   if (suffix == ".scales") return weight.scales;
   if (suffix == ".row_scales") return weight.row_scales;
@@ -81,10 +81,10 @@ LogarithmicWeight empty_weight(const LogarithmicLayout& layout) {
 }
 
 std::span<const std::uint8_t>& part_data(LogarithmicView& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return logarithmic_part(weight, suffix);
 }
 std::vector<std::uint8_t>& part_data(LogarithmicWeight& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return logarithmic_part(weight, suffix);
 }
 
 LogarithmicWeight make_logarithmic(const LogarithmicLayout& layout, const std::string& where) {

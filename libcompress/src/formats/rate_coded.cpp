@@ -23,7 +23,7 @@ namespace {
 
 // The bytes of a part, of a weight or a view.
 template <typename Weight>
-auto& part_of(Weight& weight, std::string_view suffix) {
+auto& rate_coded_part(Weight& weight, std::string_view suffix) {
   if (suffix == ".codes") return weight.codes;
   if (suffix == ".blocks") return weight.blocks;
   if (suffix == ".base_step") return weight.base_step;
@@ -175,10 +175,10 @@ RateCodedWeight empty_weight(const RateCodedLayout& layout) {
 }
 
 std::span<const std::uint8_t>& part_data(RateCodedView& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return rate_coded_part(weight, suffix);
 }
 std::vector<std::uint8_t>& part_data(RateCodedWeight& weight, std::string_view suffix) {
-  return part_of(weight, suffix);
+  return rate_coded_part(weight, suffix);
 }
 
 void check_contents(const RateCodedView& weight, const std::string& where) {

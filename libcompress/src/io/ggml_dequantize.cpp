@@ -25,7 +25,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t kValuesPerChunk = std::size_t{1} << 16;
+constexpr std::size_t kDecodedPerChunk = std::size_t{1} << 16;
 
 // The 16 levels of IQ4_NL and IQ4_XS.
 constexpr std::array<float, 16> kNonlinearLevels = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -282,7 +282,7 @@ void dequantize(GgmlType type, std::span<const std::byte> blocks, std::span<floa
   const std::size_t count = blocks.size() / block.bytes;
   assert(blocks.size() == count * block.bytes && out.size() == count * block.values);
   const auto* in = reinterpret_cast<const std::uint8_t*>(blocks.data());
-  parallel_chunks(0, count, kValuesPerChunk / block.values, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, count, kDecodedPerChunk / block.values, [&](std::size_t first, std::size_t last) {
     decode_serial(type, in + first * block.bytes, out.data() + first * block.values, last - first);
   });
 }

@@ -16,7 +16,7 @@ namespace lcomp {
 namespace {
 
 constexpr std::size_t kBlock = 32;
-constexpr std::size_t kValuesPerChunk = std::size_t{1} << 14;
+constexpr std::size_t kEncodedPerChunk = std::size_t{1} << 14;
 
 std::uint8_t* store_half(std::uint8_t* out, float value, GgmlType type) {
   const std::uint16_t bits = float_to_half(value);
@@ -142,7 +142,7 @@ std::vector<std::byte> quantize(GgmlType type, std::span<const float> values) {
   const std::size_t count = values.size() / block.values;
   std::vector<std::byte> bytes(count * block.bytes);
   auto* out = reinterpret_cast<std::uint8_t*>(bytes.data());
-  parallel_chunks(0, count, kValuesPerChunk / block.values, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, count, kEncodedPerChunk / block.values, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first * block.values; i < last * block.values; ++i) {
       if (!std::isfinite(values[i]))
         throw Error({where(), fmt::format("the value {} at position {}", values[i], i), "finite values", ""});

@@ -7,7 +7,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::array<GgmlTypeEntry, 20> kTypes = {{
+constexpr std::array<GgmlTypeEntry, 20> kGgmlTypes = {{
     {GgmlType::f32, "F32", {1, 4}},
     {GgmlType::f16, "F16", {1, 2}},
     {GgmlType::q4_0, "Q4_0", {32, 2 + 16}},
@@ -50,11 +50,11 @@ constexpr std::array<std::pair<std::uint32_t, std::string_view>, 15> kUnsupporte
 }};
 
 const GgmlTypeEntry& entry(GgmlType type) {
-  for (const GgmlTypeEntry& candidate : kTypes) {
+  for (const GgmlTypeEntry& candidate : kGgmlTypes) {
     if (candidate.type == type) return candidate;
   }
   assert(false && "a GgmlType without a row in the table");
-  return kTypes[0];
+  return kGgmlTypes[0];
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ std::string_view name(GgmlType type) { return entry(type).name; }
 GgmlBlock block_of(GgmlType type) { return entry(type).block; }
 
 std::optional<GgmlType> ggml_type_from_number(std::uint32_t number) {
-  for (const GgmlTypeEntry& candidate : kTypes) {
+  for (const GgmlTypeEntry& candidate : kGgmlTypes) {
     if (static_cast<std::uint32_t>(candidate.type) == number) return candidate.type;
   }
   return std::nullopt;
@@ -72,7 +72,7 @@ std::optional<GgmlType> ggml_type_from_number(std::uint32_t number) {
 
 std::string supported_ggml_types() {
   std::string text;
-  for (const GgmlTypeEntry& candidate : kTypes) {
+  for (const GgmlTypeEntry& candidate : kGgmlTypes) {
     if (!text.empty()) text += ", ";
     text += candidate.name;
   }

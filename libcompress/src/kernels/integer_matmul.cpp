@@ -10,7 +10,7 @@ namespace lcomp {
 namespace {
 
 // Rows of codes that one task takes through a panel: whole tiles, few enough that their sums stay in the cache.
-constexpr std::size_t rows_together = 32 * tile_rows;
+constexpr std::size_t rows_of_task = 32 * tile_rows;
 // Columns that a tile is taken through before the next: a panel of so many, 32 KiB, stays in the nearest cache.
 constexpr std::size_t columns_together = 512;
 // Products of bytes below which waking another thread takes longer. A weight costs as much to fetch as about sixteen.
@@ -120,9 +120,9 @@ void IntegerProduct::operator()(const QuantizedRows& x, const IntegerWeight& wei
   }
 
   std::vector<Task> tasks;
-  for (std::size_t row = 0; row < x.rows; row += rows_together) {
+  for (std::size_t row = 0; row < x.rows; row += rows_of_task) {
     for (std::size_t panel = 0; panel < weight.panels(); ++panel) {
-      tasks.push_back({panel, row, std::min(rows_together, x.rows - row)});
+      tasks.push_back({panel, row, std::min(rows_of_task, x.rows - row)});
     }
   }
   const bool small = (x.rows + products_a_fetch) * weight.rows() * weight.cols() <= small_product;

@@ -15,16 +15,15 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t rows_of_slab = 128;
-constexpr std::size_t row_padding = 16;       // every row goes through whole vectors
+constexpr std::size_t rows_of_level_slab = 128;
 constexpr std::size_t columns_of_block = 64;  // between updates of all columns' gradients
 constexpr std::size_t columns_of_tile = 128;  // of H in the normal equations, so that a tile stays in the cache
 
 // Some rows, transposed [cols, rows padded with zeros], with the gradients (w - w^) H of all their columns.
-class Slab {
+class LevelSlab {
  public:
-  Slab(ConstMatrixView weight, ConstMatrixView hessian, LevelRows& quantized, std::size_t first_row,
-       std::size_t row_count)
+  LevelSlab(ConstMatrixView weight, ConstMatrixView hessian, LevelRows& quantized, std::size_t first_row,
+            std::size_t row_count)
       : hessian_(hessian),
         quantized_(quantized),
         first_row_(first_row),
@@ -114,8 +113,8 @@ class Slab {
   Matrix gradients_;  // (w - w^) H
 };
 
-void Slab::add_to_normal_matrix(std::size_t r, std::size_t begin, std::size_t end, std::span<float> sums,
-                                std::span<double> normal) {
+void LevelSlab::add_to_normal_matrix(std::size_t r, std::size_t begin, std::size_t end, std::span<float> sums,
+                                     std::span<double> normal) {
   const std::size_t k = quantized_.levels.cols();
   const std::size_t width = end - begin;
   const auto of_row = ranks(r);
@@ -176,7 +175,7 @@ void sort_levels(std::span<float> levels, std::span<std::uint8_t> ranks) {
   for (std::uint8_t& rank : ranks) rank = rank_of[rank];
 }
 
-void Slab::update_row(std::size_t r, std::span<double> normal) {
+void LevelSlab::update_row(std::size_t r, std::span<double> normal) {
   const std::span<float> of_row = levels(r);
   const std::size_t k = of_row.size();
   std::vector<double> gradient(k, 0.0);
@@ -202,7 +201,7 @@ void Slab::update_row(std::size_t r, std::span<double> normal) {
   sort_levels(of_row, ranks(r));
 }
 
-void Slab::solve_levels() {
+void LevelSlab::solve_levels() {
   const std::size_t k = quantized_.levels.cols();
   std::vector<float> sums(k * columns_of_tile);
   std::vector<double> normal(rows_ * k * k, 0.0);
@@ -226,8 +225,8 @@ template <typename Step>
 void for_each_slab(ConstMatrixView weight, ConstMatrixView hessian, LevelRows& quantized, const Step& step) {
   assert(weight.rows() == quantized.rows() && weight.cols() == quantized.cols);
   assert(hessian.rows() == weight.cols() && hessian.cols() == weight.cols());
-  parallel_chunks(0, weight.rows(), rows_of_slab, [&](std::size_t first, std::size_t last) {
-    Slab slab(weight, hessian, quantized, first, last - first);
+  parallel_chunks(0, weight.rows(), rows_of_level_slab, [&](std::size_t first, std::size_t last) {
+    LevelSlab slab(weight, hessian, quantized, first, last - first);
     step(slab);
   });
 }
@@ -235,13 +234,13 @@ void for_each_slab(ConstMatrixView weight, ConstMatrixView hessian, LevelRows& q
 }  // namespace
 
 void improve_codes(ConstMatrixView weight, ConstMatrixView hessian, std::size_t cycles, LevelRows& quantized) {
-  for_each_slab(weight, hessian, quantized, [cycles](Slab& slab) {
+  for_each_slab(weight, hessian, quantized, [cycles](LevelSlab& slab) {
     for (std::size_t cycle = 0; cycle < cycles; ++cycle) slab.descend();
   });
 }
 
 void improve_levels(ConstMatrixView weight, ConstMatrixView hessian, LevelRows& quantized) {
-  for_each_slab(weight, hessian, quantized, [](Slab& slab) { slab.solve_levels(); });
+  for_each_slab(weight, hessian, quantized, [](LevelSlab& slab) { slab.solve_levels(); });
 }
 
 }  // namespace lcomp

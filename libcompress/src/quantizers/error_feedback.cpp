@@ -17,7 +17,6 @@ namespace {
 // Rows that one thread takes at a time: many make efficient matrix products, few give work to every thread.
 std::size_t rows_of_slab(std::size_t rows) { return rows >= 1024 ? 256 : 128; }
 
-constexpr std::size_t row_padding = 16;       // every row goes through whole vectors, wherever it lies in its slab
 constexpr std::size_t columns_together = 16;  // whose errors go to the rest of the block at once
 constexpr std::size_t wide_stretch = 512;     // columns whose errors go to all later ones at once
 

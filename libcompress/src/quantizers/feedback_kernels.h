@@ -7,6 +7,9 @@ namespace lcomp {
 // The inner loops of error_feedback.cpp, vectorised by Highway for the instruction set found at run time. Arrays of
 // `rows` floats each; sums use fused multiply-add where the machine has it.
 
+// What a slab's rows are padded to: every row goes through whole vectors, wherever it lies in its slab.
+inline constexpr std::size_t row_padding = 16;
+
 // out[r] = weights[r] + sums[r] * factor
 void add_scaled(const float* weights, const float* sums, float factor, std::size_t rows, float* out);
 

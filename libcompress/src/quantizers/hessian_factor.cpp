@@ -17,7 +17,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t rows_together = 64;
+constexpr std::size_t rows_of_chunk = 64;
 constexpr double most_inflation_in_float32 = 200;
 
 void check(ConstMatrixView hessian, const HessianFactorOptions& options, const std::string& component) {
@@ -27,7 +27,7 @@ void check(ConstMatrixView hessian, const HessianFactorOptions& options, const s
   if (hessian.rows() != hessian.cols() || hessian.rows() == 0) {
     throw Error({component, fmt::format("a Hessian of {} x {}", hessian.rows(), hessian.cols()), "a square one", ""});
   }
-  parallel_chunks(0, hessian.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, hessian.rows(), rows_of_chunk, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       const bool finite = value_range(hessian.row(i)).finite;
       if (finite && hessian(i, i) >= 0) continue;
@@ -43,7 +43,7 @@ template <class T>
 void copy_damped(ConstMatrixView hessian, const HessianFactor& factor, std::span<const double> diagonal, double added,
                  T* out, std::size_t stride) {
   const std::size_t n = hessian.rows();
-  parallel_chunks(0, n, rows_together, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, n, rows_of_chunk, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       const float* row = hessian.row(factor.order[i]).data();
       out[i * stride + i] = static_cast<T>(diagonal[factor.order[i]] + added);
@@ -54,7 +54,7 @@ void copy_damped(ConstMatrixView hessian, const HessianFactor& factor, std::span
 
 template <class T>
 void copy_root(const T* in, std::size_t stride, Matrix& root) {
-  parallel_chunks(0, root.rows(), rows_together, [&](std::size_t first, std::size_t last) {
+  parallel_chunks(0, root.rows(), rows_of_chunk, [&](std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       float* row = root.row(i).data();
       std::fill_n(row, i, 0.0f);

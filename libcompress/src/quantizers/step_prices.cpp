@@ -11,7 +11,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t rows_together = 256;
+constexpr std::size_t rows_of_price_slab = 256;
 
 StepPrices::Spread spread_of(const std::vector<double>& distances, const std::vector<double>& costs,
                              const std::vector<double>& bits) {
@@ -56,11 +56,11 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
   if (irrelevant_) return prices;
   const Matrix root = transposed(factor_.root), inverse = inverse_root(factor_);
   // Costs and bits of each row, and of each column by slabs of rows.
-  const std::size_t slabs = divide_up(rows, rows_together);
+  const std::size_t slabs = divide_up(rows, rows_of_price_slab);
   std::vector<double> row_costs(rows, 0.0), row_bits(rows, 0.0);
   std::vector<std::vector<double>> slab_costs(slabs), slab_bits(slabs);
   parallel_for(0, slabs, [&](std::size_t slab) {
-    const std::size_t first = slab * rows_together, count = std::min(rows_together, rows - first);
+    const std::size_t first = slab * rows_of_price_slab, count = std::min(rows_of_price_slab, rows - first);
     const Matrix noise = product_of_rows(error, first, count, factor_, root);
     const Matrix slope = product_of_rows(gradient, first, count, factor_, inverse);
     slab_costs[slab].assign(cols, 0.0);

@@ -14,8 +14,7 @@ namespace lcomp {
 namespace {
 
 constexpr std::size_t tabulated_code_points = 0x10000;
-constexpr std::size_t most_exceptions = 32;                // a longer list would be slow to search, and leave few cuts
-constexpr std::string_view space_symbol = "\xe2\x96\x81";  // U+2581
+constexpr std::size_t most_exceptions = 32;  // a longer list would be slow to search, and leave few cuts
 
 }  // namespace
 

@@ -14,6 +14,8 @@
 
 namespace lcomp {
 
+inline constexpr std::string_view space_symbol = "\xe2\x96\x81";  // U+2581, stands for a space in SentencePiece models
+
 struct BytePairOptions {
   std::optional<TokenId> unknown;  // stands for characters without a token; without one they vanish
   bool fuse_unknown = false;       // one unknown token for a run of unknown characters

@@ -13,9 +13,7 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t largest_text_kept = 16 << 20;  // working memory that a longer text needed is not kept
-
-struct EncodeScratch {
+struct PipelineScratch {
   std::vector<TextSegment> raw_segments, normalized_segments;
   PreTokenizedText pre_tokenized;
   MatchScratch match;
@@ -36,7 +34,7 @@ class PipelineTokenizer : public Tokenizer {
       repaired = replace_invalid_utf8(text);
       text = repaired;
     }
-    ScratchPool<EncodeScratch>::Lease scratch(pool_);
+    ScratchPool<PipelineScratch>::Lease scratch(pool_);
     std::vector<TokenId> ids;
     if (add_special) ids = parts_.surrounding.before;
     raw_matcher_.split(text, scratch->raw_segments);
@@ -104,7 +102,8 @@ class PipelineTokenizer : public Tokenizer {
   }
 
   // `part`: of the text, between added tokens.
-  void encode_part(std::string_view part, bool at_beginning, EncodeScratch& scratch, std::vector<TokenId>& ids) const {
+  void encode_part(std::string_view part, bool at_beginning, PipelineScratch& scratch,
+                   std::vector<TokenId>& ids) const {
     std::string normalized;
     if (!parts_.normalizer.empty()) {
       normalized = normalize_text(parts_.normalizer, part, scratch.match);
@@ -129,7 +128,7 @@ class PipelineTokenizer : public Tokenizer {
   AddedTokenMatcher raw_matcher_, normalized_matcher_;
   std::unordered_map<std::string, TokenId> added_ids_;
   std::unordered_map<TokenId, Added> added_by_id_;
-  mutable ScratchPool<EncodeScratch> pool_;
+  mutable ScratchPool<PipelineScratch> pool_;
 };
 
 }  // namespace

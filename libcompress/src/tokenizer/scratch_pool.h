@@ -1,11 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 namespace lcomp {
+
+inline constexpr std::size_t largest_text_kept = 16 << 20;  // working memory that a longer text needed is not kept
 
 // Working memory that calls from several threads borrow: a call takes a free one or makes a new one, and gives it back,
 // so there are as many as calls ever ran at once, and what is cached in them is found again.

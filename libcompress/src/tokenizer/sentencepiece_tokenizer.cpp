@@ -19,9 +19,7 @@ namespace {
 using Piece = SentencePieceModel::Piece;
 using PieceType = SentencePieceModel::PieceType;
 
-constexpr std::string_view space_symbol = "\xe2\x96\x81";  // U+2581
 constexpr std::string_view replacement_character = "\xef\xbf\xbd";
-constexpr std::size_t largest_text_kept = 16 << 20;
 
 // SentencePiece merges any two neighbours whose concatenation is a piece, the piece of highest score first. This makes
 // a table of merges of it: for each piece, all ways to cut it into two that are pieces themselves or single characters.
@@ -83,7 +81,7 @@ class MergeMaker {
   std::vector<char32_t> nameless_;
 };
 
-struct EncodeScratch {
+struct SentencePieceScratch {
   std::string normalized;
   std::vector<TextSegment> segments;
   BytePairScratch model;
@@ -109,7 +107,7 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
   std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
-    ScratchPool<EncodeScratch>::Lease scratch(pool_);
+    ScratchPool<SentencePieceScratch>::Lease scratch(pool_);
     std::vector<TokenId> ids;
     if (add_special && begin_) ids.push_back(*begin_);
     normalize(text, scratch->normalized);
@@ -231,7 +229,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::vector<PieceType> types_;
   AddedTokenMatcher user_defined_;
   BytePairModel encoder_;
-  mutable ScratchPool<EncodeScratch> pool_;
+  mutable ScratchPool<SentencePieceScratch> pool_;
 };
 
 void check_bytes(const SentencePieceModel& model, const Vocabulary& vocabulary, const std::string& where) {

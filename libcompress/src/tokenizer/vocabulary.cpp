@@ -12,11 +12,6 @@
 #include "unicode.h"
 
 namespace lcomp {
-namespace {
-
-std::uint64_t hash_of(std::string_view text) { return hash64(std::as_bytes(std::span(text.data(), text.size()))); }
-
-}  // namespace
 
 void Vocabulary::reserve(std::size_t tokens) {
   entries_.reserve(tokens);
@@ -28,7 +23,7 @@ void Vocabulary::reserve(std::size_t tokens) {
 void Vocabulary::grow(std::size_t slot_count) {
   slots_.assign(slot_count, Slot{});
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const std::uint64_t hash = hash_of(text(entries_[i]));
+    const std::uint64_t hash = hash64(text(entries_[i]));
     std::size_t at = hash & (slot_count - 1);
     while (slots_[at].entry != 0) at = (at + 1) & (slot_count - 1);
     slots_[at] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(i + 1)};
@@ -52,7 +47,7 @@ void Vocabulary::add(std::string_view token, std::int64_t id) {
   if (!is_valid_utf8(token))
     throw Error({where_, fmt::format("the token of id {}, which is not valid UTF-8", id), "UTF-8", ""});
   if (2 * (entries_.size() + 1) > slots_.size()) grow(std::max<std::size_t>(16, 2 * slots_.size()));
-  const std::uint64_t hash = hash_of(token);
+  const std::uint64_t hash = hash64(token);
   auto& slot = const_cast<Slot&>(slot_of(token, hash));
   if (slot.entry != 0)
     throw Error({where_, fmt::format("the token \"{}\" twice", excerpt(token)), "distinct tokens", ""});
@@ -84,7 +79,7 @@ void Vocabulary::finish() {
 }
 
 std::optional<TokenId> Vocabulary::find(std::string_view token) const {
-  const Slot& slot = slot_of(token, hash_of(token));
+  const Slot& slot = slot_of(token, hash64(token));
   if (slot.entry == 0) return std::nullopt;
   return entries_[slot.entry - 1].id;
 }

@@ -11,12 +11,10 @@ namespace {
 constexpr std::size_t most_words = 65'536;
 constexpr std::size_t most_bytes = 8 << 20;
 
-std::uint64_t hash_of(std::string_view word) { return hash64(std::as_bytes(std::span(word.data(), word.size()))); }
-
 }  // namespace
 
 std::optional<std::span<const TokenId>> WordCache::find(std::string_view word) const {
-  const std::uint64_t hash = hash_of(word);
+  const std::uint64_t hash = hash64(word);
   const std::size_t mask = slots_.size() - 1;
   for (std::size_t at = hash & mask; slots_[at].used; at = (at + 1) & mask) {
     const Slot& slot = slots_[at];
@@ -47,7 +45,7 @@ void WordCache::insert(std::string_view word, std::span<const TokenId> ids) {
     ids_.clear();
   }
   if (2 * (size_ + 1) > slots_.size()) grow();
-  const std::uint64_t hash = hash_of(word);
+  const std::uint64_t hash = hash64(word);
   const std::size_t mask = slots_.size() - 1;
   std::size_t at = hash & mask;
   while (slots_[at].used) at = (at + 1) & mask;

@@ -26,5 +26,6 @@ class Hasher {
 
 // XXH3 64-bit of `bytes`.
 std::uint64_t hash64(std::span<const std::byte> bytes);
+inline std::uint64_t hash64(std::string_view text) { return hash64(std::as_bytes(std::span(text))); }
 
 }  // namespace lcomp

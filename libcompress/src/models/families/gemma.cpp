@@ -12,7 +12,7 @@ namespace lcomp {
 namespace {
 
 // What the three have in common.
-DecoderConfig read_common(ConfigReader& reader, const std::string& family) {
+DecoderConfig read_gemma(ConfigReader& reader, const std::string& family) {
   DecoderConfig config;
   config.family = family;
   read_sizes(reader, true, config);
@@ -48,7 +48,7 @@ StandardNames names_with_post_norms() {
 }  // namespace
 
 DecoderConfig read_gemma_config(ConfigReader& reader) {
-  DecoderConfig config = read_common(reader, "gemma");
+  DecoderConfig config = read_gemma(reader, "gemma");
   config.ropes = {read_rope(reader, config.head_dim, config.max_positions)};
   refuse_other_mathematics(reader);
   return config;
@@ -57,7 +57,7 @@ DecoderConfig read_gemma_config(ConfigReader& reader) {
 DecoderSlices gemma_slices(const DecoderConfig& config) { return standard_slices(config, {}); }
 
 DecoderConfig read_gemma2_config(ConfigReader& reader) {
-  DecoderConfig config = read_common(reader, "gemma2");
+  DecoderConfig config = read_gemma(reader, "gemma2");
   config.post_norms = true;
   config.attention_softcap = read_softcap(reader, "attn_logit_softcapping", 50);
   config.final_softcap = read_softcap(reader, "final_logit_softcapping", 30);
@@ -75,7 +75,7 @@ DecoderConfig read_gemma2_config(ConfigReader& reader) {
 DecoderSlices gemma2_slices(const DecoderConfig& config) { return standard_slices(config, names_with_post_norms()); }
 
 DecoderConfig read_gemma3_config(ConfigReader& reader) {
-  DecoderConfig config = read_common(reader, "gemma3_text");
+  DecoderConfig config = read_gemma(reader, "gemma3_text");
   config.post_norms = true;
   config.query_key_norm = true;
   config.attention_softcap = read_softcap(reader, "attn_logit_softcapping", 0);

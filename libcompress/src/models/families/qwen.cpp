@@ -7,7 +7,7 @@
 namespace lcomp {
 namespace {
 
-DecoderConfig read_common(ConfigReader& reader, const std::string& family) {
+DecoderConfig read_qwen(ConfigReader& reader, const std::string& family) {
   DecoderConfig config;
   config.family = family;
   read_sizes(reader, false, config);
@@ -29,7 +29,7 @@ DecoderConfig read_common(ConfigReader& reader, const std::string& family) {
 }  // namespace
 
 DecoderConfig read_qwen2_config(ConfigReader& reader) {
-  DecoderConfig config = read_common(reader, "qwen2");
+  DecoderConfig config = read_qwen(reader, "qwen2");
   config.query_key_value_bias = true;
   refuse_other_mathematics(reader);
   return config;
@@ -38,7 +38,7 @@ DecoderConfig read_qwen2_config(ConfigReader& reader) {
 DecoderSlices qwen2_slices(const DecoderConfig& config) { return standard_slices(config, {}); }
 
 DecoderConfig read_qwen3_config(ConfigReader& reader) {
-  DecoderConfig config = read_common(reader, "qwen3");
+  DecoderConfig config = read_qwen(reader, "qwen3");
   config.query_key_norm = true;
   config.query_key_value_bias = config.attention_output_bias = reader.boolean_or("attention_bias", false);
   refuse_other_mathematics(reader);
