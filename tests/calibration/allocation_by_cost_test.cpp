@@ -60,7 +60,9 @@ struct AllocationByCost : ::testing::TestWithParam<std::string> {
   }
 };
 
-TEST_P(AllocationByCost, CostsLessThanOneWidth) {
+struct SlowAllocationByCost : AllocationByCost {};
+
+TEST_P(SlowAllocationByCost, CostsLessThanOneWidth) {
   const auto known = statistics();
   const CompressionReport fixed = compress("fixed", "fixed", known.get());
   const CompressionReport across = compress("across", "across", known.get());
@@ -88,6 +90,9 @@ TEST_P(AllocationByCost, NeedsSensitivities) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, AllocationByCost,
+                         ::testing::Values("rtn:group=16", "gptq:group=16,act_order", "codebook:group=32"),
+                         [](const auto& method) { return method.param.substr(0, method.param.find(':')); });
+INSTANTIATE_TEST_SUITE_P(Methods, SlowAllocationByCost,
                          ::testing::Values("rtn:group=16", "gptq:group=16,act_order", "codebook:group=32"),
                          [](const auto& method) { return method.param.substr(0, method.param.find(':')); });
 
