@@ -43,10 +43,26 @@ CalibrationSetting recalibration_of(const CompressionJob& job) {
 nlohmann::json compress_once(const CompressionJob& job, const ModelFolder& model, const fs::path& out,
                              const CompressOptions& options, const ProgressCallback& progress) {
   if (!job.learns()) return to_json(compress_model(model, job.plan, out, options, progress));
-  const LearnedCompression learned = compress_learned(
-      model, job.plan, out, options, make_learning(learning_of(job), model, job.compute, job.data), progress);
+  if (!job.learned.empty() && fs::exists(job.learned)) {
+    const nlohmann::json known = parse_json_file(job.learned);
+    const auto plan = CompressionPlan::from_json(known.at("plan"), job.learned.string());
+    CompressOptions recorded = options;
+    recorded.record["learning"] = known.at("learning");
+    recorded.record["learning"]["texts"] = known.at("texts");
+    nlohmann::json json = to_json(compress_model(model, plan, out, recorded, progress));
+    json["learning"] = known.at("learning");
+    return json;
+  }
+  const LearningOptions learning = make_learning(learning_of(job), model, job.compute, job.data);
+  const LearnedCompression learned = compress_learned(model, job.plan, out, options, learning, progress);
   nlohmann::json json = to_json(learned.report);
   json["learning"] = {{"rounds", to_json(learned.rounds)}, {"round", learned.best}};
+  if (!job.learned.empty()) {
+    fs::create_directories(job.learned.parent_path());
+    const nlohmann::json known = {
+        {"plan", to_json(learned.plan)}, {"learning", json["learning"]}, {"texts", learning.description}};
+    write_text_file(job.learned, known.dump(1) + "\n");
+  }
   return json;
 }
 

@@ -23,6 +23,9 @@ struct CompressionJob {
   // So many compressions come before, each by statistics made on what the one before became, so that the last knows the
   // inputs that its blocks will get; with allocator "learned" they are by "second_order".
   int recalibrations = 0;
+  // Where what an allocator "learned" has learned is kept for other jobs that differ in the repair alone: the first
+  // writes it, the others only compress. Empty: nowhere.
+  std::filesystem::path learned;
   std::string where;  // for errors
   std::string data;   // the data folder
   ComputeType compute = ComputeType::float32;

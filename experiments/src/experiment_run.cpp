@@ -79,6 +79,7 @@ struct Cell {
   nlohmann::json calibration;  // null: the method uses no statistics
   fs::path folder;
   std::string label;
+  std::string compression;  // the folder's name if nothing were repaired
 };
 
 struct Task {
@@ -220,11 +221,11 @@ class Experiment {
       hasher.update(setting.dump());
       return config_.output / "cells" / hasher.hex().substr(0, 16);
     };
-    cells_.push_back({nullptr, nullptr, {}, {}, folder("original"), "original"});
+    cells_.push_back({nullptr, nullptr, {}, {}, folder("original"), "original", {}});
     for (const auto& method : config_.methods) {
       for (const auto& size : method.sizes) {
         const nlohmann::json plan = plan_json(method, size);
-        Cell cell = {&method, &size, plan, {}, {}, method.name + ", " + size.name()};
+        Cell cell = {&method, &size, plan, {}, {}, method.name + ", " + size.name(), {}};
         nlohmann::json identity = plan;
         if (uses_statistics(CompressionPlan::from_json(plan, method.name))) {
           cell.calibration = method.calibration;
@@ -235,6 +236,7 @@ class Experiment {
         if (method.recalibrations > 0) {
           identity = {{"compression", identity}, {"recalibrations", method.recalibrations}};
         }
+        cell.compression = folder(identity).filename().string();
         if (!method.repair.is_null()) identity = {{"compression", identity}, {"repair", method.repair}};
         cell.folder = folder(identity);
         cells_.push_back(std::move(cell));
@@ -246,13 +248,15 @@ class Experiment {
     return CalibrationSetting::from_json(method.calibration, method.name + ": calibration", config_.data);
   }
 
-  CompressionJob job_of(const ExperimentMethod& method, const CompressionPlan& plan) const {
+  CompressionJob job_of(const ExperimentMethod& method, const CompressionPlan& plan,
+                        const fs::path& learned = {}) const {
     const nlohmann::json none = nlohmann::json::object();
     return {plan,
             method.calibration.is_null() ? none : method.calibration,
             method.learning,
             method.repair,
             method.recalibrations,
+            learned,
             method.name,
             config_.data,
             config_.compute};
@@ -287,6 +291,9 @@ class Experiment {
     return make_statistics(calibration_of(*cell.method), calibration.texts, original_, config_.compute, places,
                            labelled(""));
   }
+
+  // What cells learn that differ in the repair alone.
+  fs::path learned_by(const Cell& cell) const { return config_.output / "learned" / (cell.compression + ".json"); }
 
   // What an interrupted compression goes on with.
   static fs::path work_folder(const Cell& cell) { return cell.folder / "work"; }
@@ -402,7 +409,8 @@ class Experiment {
       const bool calibrates_meanwhile =
           known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
       const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : labelled("compressing");
-      nlohmann::json json = run_job(job_of(*cell.method, plan), original_, model_folder, options, progress);
+      nlohmann::json json =
+          run_job(job_of(*cell.method, plan, learned_by(cell)), original_, model_folder, options, progress);
       json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       if (known != nullptr) json["calibration"] = known->description();
       json["method"] = cell.method->name;

@@ -258,6 +258,7 @@ TEST_F(SlowLearningCommands, RecalibratesOnWhatItCompressed) {
 }
 
 TEST_F(SlowLearningCommands, AnExperimentLearnsAndRepairs) {
+  const nlohmann::json repair = {{"steps", 4}, {"sequences", 8}, {"held_out", 8}};
   const nlohmann::json experiment = {
       {"model", model_},
       {"output", (folder_ / "runs").string()},
@@ -267,13 +268,19 @@ TEST_F(SlowLearningCommands, AnExperimentLearnsAndRepairs) {
       {"methods",
        {{{"name", "learned"}, {"quantizer", "rate"}, {"allocator", "learned"}},
         {{"name", "recalibrated"}, {"quantizer", "rate"}, {"recalibrations", 1}},
-        {{"name", "repaired"}, {"quantizer", "rate"}, {"repair", {{"steps", 4}, {"sequences", 8}, {"held_out", 8}}}}}},
+        {{"name", "repaired"}, {"quantizer", "rate"}, {"repair", repair}},
+        {{"name", "learned, repaired"}, {"quantizer", "rate"}, {"allocator", "learned"}, {"repair", repair}}}},
       {"sizes", {{{"ratio", 5}}}},
       {"tasks", {{{"task", "kl"}, {"protocol", "file"}, {"file", text_}, {"window", 32}}}}};
   write_text_file(folder_ / "experiment.json", experiment.dump());
   const auto result = succeed({"run", folder_ / "experiment.json"});
-  ASSERT_EQ(result.at("rows").size(), 4u);
-  for (const std::size_t row : {1u, 2u, 3u}) EXPECT_GE(result.at("rows")[row].at("ratio"), 5.0);
+  ASSERT_EQ(result.at("rows").size(), 5u);
+  for (const std::size_t row : {1u, 2u, 3u, 4u}) EXPECT_GE(result.at("rows")[row].at("ratio"), 5.0);
+  const auto learning_of = [&](std::size_t row) {
+    const std::string cell = result.at("rows")[row].at("cell");
+    return parse_json_file(folder_ / ("runs/cells/" + cell) / "cell.json").at("learning");
+  };
+  EXPECT_EQ(learning_of(4), learning_of(1)) << "room for the repair would change the bytes of a learning of its own";
   EXPECT_EQ(succeed({"run", folder_ / "experiment.json"}).at("computed_cells"), 0);
   const auto plots = succeed({"plot", folder_ / "runs", "--out", folder_ / "plots"});
   EXPECT_TRUE(std::filesystem::exists(folder_ / "plots/learning_learned.csv")) << plots;
