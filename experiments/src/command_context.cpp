@@ -18,10 +18,12 @@ constexpr double kLineInterval = 15.0;  // seconds between two lines otherwise
 class ProgressDisplay {
  public:
   void show(const ProgressEvent& event) {
-    if (event.label != label_) {
+    // Work that begins anew may have the label of what came before.
+    if (event.label != label_ || event.elapsed_seconds < last_event_) {
       label_ = event.label;
       last_drawn_ = -1e9;
     }
+    last_event_ = event.elapsed_seconds;
     const bool finished = event.done == event.total;
     const double interval = terminal_ ? kBarInterval : kLineInterval;
     if (event.elapsed_seconds - last_drawn_ < interval && !(finished && terminal_)) return;
@@ -57,7 +59,7 @@ class ProgressDisplay {
 
   bool terminal_ = isatty(STDERR_FILENO) != 0;
   std::string label_;
-  double last_drawn_ = -1e9;
+  double last_drawn_ = -1e9, last_event_ = 0;
 };
 
 }  // namespace

@@ -289,7 +289,7 @@ class Experiment {
     places.work = {work_folder(cell) / "stream", cell.folder.filename().string()};
     fs::create_directories(places.archive.parent_path());
     return make_statistics(calibration_of(*cell.method), calibration.texts, original_, config_.compute, places,
-                           labelled(""));
+                           labelled());
   }
 
   // What cells learn that differ in the repair alone.
@@ -408,7 +408,7 @@ class Experiment {
       // One progress bar at a time: calibration as it goes has its own.
       const bool calibrates_meanwhile =
           known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
-      const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : labelled("compressing");
+      const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : labelled();
       nlohmann::json json =
           run_job(job_of(*cell.method, plan, learned_by(cell)), original_, model_folder, options, progress);
       json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -443,10 +443,10 @@ class Experiment {
     return computed;
   }
 
-  ProgressCallback labelled(const std::string& what) const {
-    return [this, what](const ProgressEvent& event) {
+  ProgressCallback labelled() const {
+    return [this](const ProgressEvent& event) {
       ProgressEvent labelled_event = event;
-      labelled_event.label = position_ + ": " + (what.empty() ? event.label : what);
+      labelled_event.label = position_ + ": " + event.label;
       progress_(labelled_event);
     };
   }
