@@ -5,15 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/core/error.h"
-#include "support/file_contents.h"
+#include "lcomp/io/atomic_file.h"
 #include "tiny_model.h"
 
 namespace lcomp {
@@ -101,8 +99,8 @@ TEST_F(SlowLearnedAllocation, ThePlanMakesTheSameModelAgain) {
   options.statistics = known.get();
   const auto again = CompressionPlan::from_json(to_json(learned.plan), "plan");
   compress_model(model, again, folder / "again", options);
-  EXPECT_TRUE(testing::contents(folder / "again" / "model.safetensors") ==
-              testing::contents(folder / "learned" / "model.safetensors"));
+  EXPECT_TRUE(read_text_file(folder / "again" / "model.safetensors") ==
+              read_text_file(folder / "learned" / "model.safetensors"));
 }
 
 TEST_F(SlowLearnedAllocation, KilledItGoesOnToTheSameBytes) {
@@ -114,8 +112,8 @@ TEST_F(SlowLearnedAllocation, KilledItGoesOnToTheSameBytes) {
     EXPECT_FALSE(fs::exists(folder / out));
     const LearnedCompression resumed = compress(out);
     EXPECT_EQ(to_json(resumed.rounds), to_json(whole.rounds));
-    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
-                testing::contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(read_text_file(folder / out / "model.safetensors") ==
+                read_text_file(folder / "whole" / "model.safetensors"));
   }
 }
 

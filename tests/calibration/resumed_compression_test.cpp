@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "lcomp/calibration/calibrate.h"
@@ -13,8 +11,8 @@
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
+#include "lcomp/io/atomic_file.h"
 #include "support/error_message.h"
-#include "support/file_contents.h"
 #include "support/reference_data.h"
 #include "tiny_model.h"
 
@@ -93,8 +91,8 @@ TEST_P(ResumedCompression, EndsWithTheSameBytes) {
     EXPECT_THROW(compress(out, end, work), KilledCompression);
     EXPECT_FALSE(fs::exists(folder / out));
     EXPECT_EQ(compress(out, never, work), all - end) << "what was finished is done again";
-    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
-                testing::contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(read_text_file(folder / out / "model.safetensors") ==
+                read_text_file(folder / "whole" / "model.safetensors"));
     EXPECT_EQ(reports[out], reports["whole"]);
   }
 }
@@ -107,8 +105,8 @@ TEST_P(ResumedCompression, EndedSeveralTimes) {
     left -= 3;
   }
   EXPECT_EQ(compress("out", never, folder / "work"), left);
-  EXPECT_TRUE(testing::contents(folder / "out" / "model.safetensors") ==
-              testing::contents(folder / "whole" / "model.safetensors"));
+  EXPECT_TRUE(read_text_file(folder / "out" / "model.safetensors") ==
+              read_text_file(folder / "whole" / "model.safetensors"));
 }
 
 TEST_P(ResumedCompression, OtherWorkIsRefusedOrReplaced) {
@@ -193,8 +191,8 @@ TEST_P(SlowRateCodedCompression, EndsWithTheSameBytes) {
     const fs::path work = folder / (out + ".work");
     EXPECT_THROW(compress(out, plan, end, work), KilledCompression);
     EXPECT_EQ(compress(out, plan, never, work), all - (end - measured)) << "what was finished is done again";
-    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
-                testing::contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(read_text_file(folder / out / "model.safetensors") ==
+                read_text_file(folder / "whole" / "model.safetensors"));
   }
 }
 
@@ -297,8 +295,8 @@ TEST_P(SlowBandedCompression, BandsEndWithTheSameBytes) {
     const fs::path work = folder / (out + ".work");
     EXPECT_THROW(compress(out, plan, end, work), KilledCompression);
     EXPECT_EQ(compress(out, plan, never, work), all - (end - measured)) << "what was finished is done again";
-    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
-                testing::contents(folder / "whole" / "model.safetensors"));
+    EXPECT_TRUE(read_text_file(folder / out / "model.safetensors") ==
+                read_text_file(folder / "whole" / "model.safetensors"));
   }
 }
 

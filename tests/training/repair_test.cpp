@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include "calibration/tiny_model.h"
@@ -15,7 +13,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/rate_coded.h"
-#include "support/file_contents.h"
+#include "lcomp/io/atomic_file.h"
 
 namespace lcomp {
 namespace {
@@ -139,8 +137,8 @@ TEST_F(SlowRepair, KilledItGoesOnToTheSameBytes) {
     std::size_t left = 0;
     repair_model(compressed, folder / out, repair, [&](const ProgressEvent&) { ++left; });
     EXPECT_LE(left, 11 - end / 2 * 2);
-    EXPECT_TRUE(testing::contents(folder / out / "model.safetensors") ==
-                testing::contents(folder / "whole" / "model.safetensors"))
+    EXPECT_TRUE(read_text_file(folder / out / "model.safetensors") ==
+                read_text_file(folder / "whole" / "model.safetensors"))
         << end;
   }
 }
