@@ -166,7 +166,7 @@ nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, cons
   repair.work_key = options.work_key;
   const RepairReport repaired = repair_model(open_model(unrepaired), out, repair, progress);
   set_sizes(report, open_model(out));
-  report["repair"] = {{"points", to_json(repaired.points)}, {"step", repaired.step}};
+  report["repair"] = {{"rate", repaired.rate}, {"points", to_json(repaired.points)}, {"step", repaired.step}};
   return report;
 }
 

@@ -139,7 +139,7 @@ RepairSetting RepairSetting::from_json(const nlohmann::json& json, const nlohman
   RepairSetting setting;
   ConfigReader reader(json, where);
   setting.steps = static_cast<int>(reader.integer_or("steps", setting.steps, 1, 1000000));
-  setting.rate = reader.real_or("rate", setting.rate, 1e-9, 1);
+  if (reader.has("rate")) setting.rate = reader.real("rate", 1e-9, 1);
   setting.sequences_per_step = static_cast<std::size_t>(reader.integer_or("sequences_per_step", 1, 1, 1000000));
   if (reader.has("rounds")) throw Error({reader.where("rounds"), "rounds of a repair", "\"steps\"", ""});
   nlohmann::json texts = json;

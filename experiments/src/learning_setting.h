@@ -39,11 +39,11 @@ struct LearningSetting {
 
 // A repair after compression (lcomp/training/repair.h), as JSON:
 //   {"steps": 64, "rate": 0.002, "sequences_per_step": 1, "sequences": 48, ...}
-// and the keys above, but for "rounds". The sequences are used in turn.
+// and the keys above, but for "rounds". The sequences are used in turn. Without "rate" it follows from the cost.
 struct RepairSetting {
   LearningSetting texts;
   int steps = 64;
-  double rate = 0.002;
+  std::optional<double> rate;
   std::size_t sequences_per_step = 1;
 
   static RepairSetting from_json(const nlohmann::json& json, const nlohmann::json& calibration,

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <optional>
 
 #include "calibration/tiny_model.h"
@@ -95,6 +96,24 @@ TEST_F(SlowRepair, LowersTheCostAndKeepsTheCodes) {
   }
   EXPECT_GT(with_gains, 10U);
   EXPECT_TRUE(after.config().at("quantization_config").contains("repair"));
+}
+
+// Where no rate is given it goes with the root of the cost, up to a largest one.
+TEST_F(SlowRepair, FindsARateOfItsOwn) {
+  steps = 2;
+  const auto rate_of = [&](double bits) {
+    fs::remove_all(folder / "compressed");
+    compress({{"quantizer", "rate"}, {"target", {{"bits_per_weight", bits}}}});
+    RepairOptions repair = options();
+    repair.rate.reset();
+    repair.replace = true;
+    const RepairReport report = repair_model(open_model(folder / "compressed"), folder / "repaired", repair);
+    EXPECT_NEAR(report.rate, std::min(0.002, 0.0037 * std::sqrt(report.points.front().held_out_cost)), 1e-12);
+    return report.rate;
+  };
+  const double fine = rate_of(8), coarse = rate_of(4);
+  EXPECT_GT(fine, 0);
+  EXPECT_LT(fine, coarse);
 }
 
 TEST_F(SlowRepair, StaysWithinTheBudget) {

@@ -23,10 +23,14 @@ namespace fs = std::filesystem;
 
 constexpr int warmup_steps = 5;
 
-double rate_at(const RepairOptions& options, int step) {
-  if (step <= warmup_steps) return options.rate * step / warmup_steps;
+constexpr double largest_rate = 0.002;  // where none is asked for
+constexpr double rate_of_cost_root = 0.0037;
+
+// The share of the rate.
+double schedule(const RepairOptions& options, int step) {
+  if (step <= warmup_steps) return static_cast<double>(step) / warmup_steps;
   const double share = static_cast<double>(step - warmup_steps) / (options.steps - warmup_steps + 1);
-  return options.rate * 0.5 * (1 + std::cos(std::numbers::pi * share));
+  return 0.5 * (1 + std::cos(std::numbers::pi * share));
 }
 
 class GradientTaker : public GradientVisitor {
@@ -69,6 +73,8 @@ class Repair {
   RepairReport run(const fs::path& out) {
     int step = resume();
     if (report_.points.empty()) evaluate_point(0, 0);
+    const double cost = std::max(0.0, report_.points.front().held_out_cost);
+    report_.rate = options_.rate.value_or(std::min(largest_rate, rate_of_cost_root * std::sqrt(cost)));
     Progress progress(progress_, "repair", static_cast<std::uint64_t>(options_.steps));
     if (step > 0) progress.advance(static_cast<std::uint64_t>(step));
     double sum = 0;
@@ -102,7 +108,7 @@ class Repair {
       throw Error({fmt::format("repair, step {}: {}", step, error.parts().where), error.parts().found,
                    error.parts().expected, "a smaller rate may help"});
     }
-    tensors_->step(step, rate_at(options_, step));
+    tensors_->step(step, report_.rate * schedule(options_, step));
     return cost;
   }
 
@@ -122,7 +128,7 @@ class Repair {
 
   std::string key() const {
     return fmt::format("{}\n{}\n{} {} {}", options_.work_key, options_.description, options_.steps,
-                       options_.evaluate_every, options_.rate);
+                       options_.evaluate_every, options_.rate.value_or(0));
   }
 
   // Everything that the steps after this one depend on.
@@ -218,8 +224,10 @@ class Repair {
     const auto parameters = static_cast<double>(model_.parameters());
     description["bits_per_weight"] = 8 * static_cast<double>(report_.bytes) / parameters;
     description["ratio"] = 2 * parameters / static_cast<double>(report_.bytes);
-    description["repair"] = {
-        {"texts", options_.description}, {"points", to_json(report_.points)}, {"step", report_.step}};
+    description["repair"] = {{"texts", options_.description},
+                             {"rate", report_.rate},
+                             {"points", to_json(report_.points)},
+                             {"step", report_.step}};
     description.update(options_.record);
     for (const char* key : {"quant_method", "format_version"}) description.erase(key);
     config.erase("quantization_config");

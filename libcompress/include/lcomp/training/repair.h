@@ -21,8 +21,11 @@ struct RepairOptions {
   LearningTask held_out;
   std::string description;  // of the texts, for the record
   int steps = 64;
-  int evaluate_every = 16;                           // steps; and after the last
-  double rate = 0.002;                               // of Adam, relative to the mean magnitude of what is trained
+  int evaluate_every = 16;  // steps; and after the last
+  // Of Adam, relative to the mean magnitude of what is trained. Nothing: min(0.002, 0.0037 sqrt(cost on the held-out
+  // texts before)); a divergence goes with the square of what is wrong, and what a step overshoots by is to stay small
+  // beside that.
+  std::optional<double> rate;
   std::optional<std::uint64_t> budget;               // the most payload bytes that the result may have
   bool replace = false;                              // replace an existing model of that name
   std::filesystem::path work;                        // a folder for what a killed repair goes on with; empty: none
@@ -39,7 +42,8 @@ nlohmann::json to_json(const std::vector<RepairPoint>& points);
 
 struct RepairReport {
   std::vector<RepairPoint> points;
-  int step = 0;  // whose values are kept: those of the least cost on the held-out texts
+  int step = 0;     // whose values are kept: those of the least cost on the held-out texts
+  double rate = 0;  // that was used
   std::uint64_t bytes = 0;
 };
 
