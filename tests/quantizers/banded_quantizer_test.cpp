@@ -70,6 +70,7 @@ TEST(BandedQuantizerTest, ProfilesRiseInBytesAndFallInCost) {
 TEST(BandedQuantizerTest, CostsWhatItExpects) {
   const LayerStats stats = stats_of(layer());
   BandedOptions options;
+  options.shrinkage_weight = 1;
   options.damping = 1e-4;
   const BandedProblem problem(layer().weight.view(), &stats, options, "w");
   const auto& profiles = problem.profiles();
@@ -78,6 +79,27 @@ TEST(BandedQuantizerTest, CostsWhatItExpects) {
     EXPECT_GT(cost, 0.5 * profiles[k].cost) << profiles[k].bytes;
     EXPECT_LT(cost, 1.5 * profiles[k].cost) << profiles[k].bytes;
   }
+}
+
+// What columns left out cost counts shrinkage_weight times; so fewer are left out for the same bytes.
+TEST(BandedQuantizerTest, ColumnsLeftOutCountAsTheyAreWeighed) {
+  const LayerStats stats = stats_of(layer());
+  const auto problem_of = [&](double weight) {
+    BandedOptions options;
+    options.shrinkage_weight = weight;
+    return BandedProblem(layer().weight.view(), &stats, options, "w");
+  };
+  const BandedProblem once = problem_of(1), often = problem_of(1000);
+  EXPECT_NEAR(often.profiles().front().cost / once.profiles().front().cost, 1000, 1e-6);
+  const auto left_out = [](const BandedProblem& problem) {
+    std::size_t bands = 0;
+    for (const BandProfile& profile : problem.profiles()) {
+      if (profile.bytes > 192 * 96) break;  // two bits a weight
+      bands = static_cast<std::size_t>(std::ranges::count(profile.band_bits, 0));
+    }
+    return bands;
+  };
+  EXPECT_LT(left_out(often), left_out(once));
 }
 
 TEST(BandedQuantizerTest, WidthsByBandsBeatOneWidth) {
@@ -202,6 +224,8 @@ TEST(BandedQuantizerTest, RefusesTooFewBitsAndOptionsOutOfRange) {
   EXPECT_THAT(testing::message([] { make_quantizer("banded", "test"); }), HasSubstr("bits"));
   EXPECT_THAT(testing::message([] { make_quantizer("banded:bits=3,group=64", "test"); }), HasSubstr("group"));
   EXPECT_THAT(testing::message([] { make_quantizer("rotate+banded:bits=3", "test"); }), HasSubstr("transforms"));
+  EXPECT_THAT(testing::message([] { make_quantizer("banded:bits=3,shrinkage_weight=-1", "test"); }),
+              HasSubstr("shrinkage_weight"));
   EXPECT_THAT(testing::message([] { make_quantizer("banded:bits=3,min_bits=4,max_bits=2", "test"); }),
               HasSubstr("min_bits"));
 }

@@ -148,10 +148,12 @@ void BandedProblem::find_costs() {
   costs_.assign(bands, std::vector<double>(most_bits + 1, 0.0));
   if (irrelevant_) return;
   const std::vector<double> of_columns = removal_costs(sample_.view(), sample_shares_, hessian_.view(), component_);
-  for (std::size_t j = 0; j < of_columns.size(); ++j) costs_[j / band_columns][0] += cost_unit() * of_columns[j];
+  without_.assign(bands, 0.0);
+  for (std::size_t j = 0; j < of_columns.size(); ++j) without_[j / band_columns] += cost_unit() * of_columns[j];
+  for (std::size_t b = 0; b < bands; ++b) costs_[b][0] = without_[b];
   for (std::size_t bits = 1; bits <= most_measured_bits; ++bits) {
     const auto of_bands = measure(std::vector<std::uint8_t>(bands, static_cast<std::uint8_t>(bits)));
-    const double nothing = cost_unit() * std::accumulate(of_columns.begin(), of_columns.end(), 0.0);
+    const double nothing = std::accumulate(without_.begin(), without_.end(), 0.0);
     for (std::size_t b = 0; b < bands; ++b) costs_[b][bits] = of_bands ? (*of_bands)[b] : nothing;
   }
   const auto steps = [](std::size_t bits) { return static_cast<double>((1u << bits) - 1); };
@@ -159,6 +161,15 @@ void BandedProblem::find_costs() {
     const double finer = steps(most_measured_bits) / steps(bits);
     for (std::size_t b = 0; b < bands; ++b) costs_[b][bits] = costs_[b][most_measured_bits] * finer * finer;
   }
+  for (std::size_t b = 0; b < bands; ++b) {
+    for (double& cost : costs_[b]) cost = weighed(b, cost);
+  }
+}
+
+// With the part that shrinks the weight counted shrinkage_weight times.
+double BandedProblem::weighed(std::size_t band, double cost) const {
+  const double shrunk = cost < without_[band] ? cost / without_[band] : 1;
+  return cost * (1 + (options_.shrinkage_weight - 1) * shrunk);
 }
 
 // The columns that have bits, the others made up for, and the root of their Hessian.
@@ -298,8 +309,10 @@ void BandedProblem::correct_costs(std::vector<BandProfile>& profiles) const {
     const BandProfile& profile = profiles[nearest];
     const auto of_bands = measure(profile.band_bits);
     if (!of_bands) continue;
-    double cost = std::accumulate(of_bands->begin(), of_bands->end(), 0.0);
-    for (std::size_t b = 0; b < costs_.size(); ++b) cost += profile.band_bits[b] == 0 ? costs_[b][0] : 0;
+    double cost = 0;
+    for (std::size_t b = 0; b < costs_.size(); ++b) {
+      cost += profile.band_bits[b] == 0 ? costs_[b][0] : weighed(b, (*of_bands)[b]);
+    }
     if (cost > 0 && profile.cost > 0) ratios.emplace_back(bits_of(profile), std::log(cost / profile.cost));
   }
   if (ratios.empty()) return;

@@ -32,6 +32,7 @@ void check_banded(const BandedOptions& options, const std::string& where) {
   if (options.bits) check("bits", *options.bits, 0, most_payload_bits);
   check("damping", options.damping, 0, 1);
   check("embedding_weight", options.embedding_weight, 0, 1000);
+  check("shrinkage_weight", options.shrinkage_weight, 0, 1000);
   check("offset", options.precision_offset, -16, 16);
   check("min_bits", options.min_bits, 0, 16);
   check("max_bits", options.max_bits, 0, 16);
@@ -52,6 +53,7 @@ std::string name(const BandedOptions& options) {
     if (value != otherwise) text.add(key, value);
   };
   add("embedding_weight", options.embedding_weight, defaults.embedding_weight);
+  add("shrinkage_weight", options.shrinkage_weight, defaults.shrinkage_weight);
   add("damping", options.damping, defaults.damping);
   add("offset", options.precision_offset, defaults.precision_offset);
   add("min_bits", options.min_bits, defaults.min_bits);

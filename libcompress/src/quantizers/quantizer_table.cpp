@@ -201,6 +201,7 @@ BandedOptions read_banded_options(ConfigReader& reader) {
   options.equal_widths = reader.boolean_or("equal_widths", options.equal_widths);
   options.guided = !reader.boolean_or("plain", !options.guided);
   options.embedding_weight = reader.real_or("embedding_weight", options.embedding_weight, 0, 1000);
+  options.shrinkage_weight = reader.real_or("shrinkage_weight", options.shrinkage_weight, 0, 1000);
   options.damping = reader.real_or("damping", options.damping, 0, 1);
   options.precision_offset = reader.real_or("offset", options.precision_offset, -16, 16);
   options.min_bits = reader.real_or("min_bits", options.min_bits, 0, 16);

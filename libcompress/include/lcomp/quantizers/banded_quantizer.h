@@ -22,8 +22,11 @@ struct BandedOptions {
   GridFit grid = GridFit::mse;  // minmax or mse, squared errors weighted by R_jj^2 (hessian_factor.h)
   bool equal_widths = false;    // all bands as wide
   bool guided = true;  // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
-  double embedding_weight = 3;  // of the embedding's sensitivity; second order understates it
-  double damping = 0.01;        // as in GptqOptions
+  double embedding_weight = 1;  // of the embedding's sensitivity; rows have no widths of their own (rate-coded: 3)
+  // Of the part of errors that shrinks a weight instead of being independent of it: second order is right for each
+  // component alone, but such parts of many components add up.
+  double shrinkage_weight = 3;
+  double damping = 0.01;  // as in GptqOptions
   // The cost counts 4^precision_offset times for allocators: what learning found (learned_allocation.h).
   double precision_offset = 0;
   double min_bits = 0, max_bits = 16;  // bits per weight that an allocator stays between, everything counted
@@ -45,8 +48,10 @@ struct BandProfile {
 //   1/2 sum_j R_jj^2 sum_i rho_i e_ij^2
 // e_ij the error of weight ij at the time when it is rounded. A band's share of that is measured with all bands at 1,
 // 2, 3 and 4 bits, on at most 512 rows; wider ones cost less as their steps are smaller. Bands without bits are the
-// last ones, and together cost 1/2 sum_i rho_i w_i G w_i^T, G the Hessian of their columns. Sensitivities, embeddings
-// and the plain Hessian as in RateCodedProblem.
+// last ones, and together cost 1/2 sum_i rho_i w_i G w_i^T, G the Hessian of their columns, for which the others make
+// up. Levels that leave a share D of a band's cost without bits are the weights times 1 - D and noise, so that D^2 of
+// that cost comes from shrinking: a cost counts 1 + (shrinkage_weight - 1) D times. Sensitivities, embeddings and the
+// plain Hessian as in RateCodedProblem.
 class BandedProblem {
  public:
   // Keeps a view of `weight`. stats: null where nothing is known; all errors then cost the same. measured: whether
@@ -77,6 +82,7 @@ class BandedProblem {
   void take_sample();
   Kept keep(ConstMatrixView ordered, std::size_t kept) const;
   std::optional<std::vector<double>> measure(const std::vector<std::uint8_t>& band_bits) const;
+  double weighed(std::size_t band, double cost) const;
   void find_profiles();
   void correct_costs(std::vector<BandProfile>& profiles) const;
   double cost_unit() const;
@@ -97,7 +103,8 @@ class BandedProblem {
   std::vector<double> sample_shares_;
   Matrix hessian_;
   HessianFactor factor_;
-  std::vector<std::vector<double>> costs_;  // [bands][0 .. 8]
+  std::vector<double> without_;             // [bands], what it costs to leave a band out
+  std::vector<std::vector<double>> costs_;  // [bands][0 .. 8], weighed
   std::vector<BandProfile> profiles_;
 };
 
@@ -109,8 +116,8 @@ BandedIntegerWeight round_to_bands(ConstMatrixView weight, const BandedIntegerVi
 // Banded weights: uniform integers with a width of 0 to 8 bits for each band of 32 columns, for kernels that want fixed
 // widths; GPTQ's feedback. DESIGN.md, decision 7.
 //
-// Name: banded:bits=3.2,asym, then grid, equal_widths, plain, embedding_weight, damping, offset, min_bits, max_bits
-// where they differ from the defaults. The payload is at most `bits` a weight.
+// Name: banded:bits=3.2,asym, then grid, equal_widths, plain, embedding_weight, shrinkage_weight, damping, offset,
+// min_bits, max_bits where they differ from the defaults. The payload is at most `bits` a weight.
 //
 // Cost: GPTQ's, and ten times that of 512 rows to find out what widths cost.
 class BandedQuantizer : public Quantizer {

@@ -55,7 +55,7 @@ namespace lcomp {
 //       precision where neither is given; min_bits and max_bits bound what it gives to a component, offset is added to
 //       what it chooses. Needs calibration; no transforms
 //   {"method": "banded", "bits": 3.2, "symmetric": false, "grid": "mse", "equal_widths": false, "plain": false,
-//    "embedding_weight": 3, "damping": 0.01, "offset": 0, "min_bits": 0, "max_bits": 16}
+//    "embedding_weight": 1, "shrinkage_weight": 3, "damping": 0.01, "offset": 0, "min_bits": 0, "max_bits": 16}
 //       bits: a real number, what a weight takes at most, all in; an allocator chooses it where it is not given,
 //       between min_bits and max_bits. equal_widths: the same width for all bands. Needs calibration; no transforms
 //   {"method": "dense", "type": "f16"}          "f16", "bf16" or "f32"
