@@ -146,6 +146,8 @@ nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, cons
   }
   claim(options, job);
   if (!job.repairs()) return compress(job, model, out, options, progress);
+  CompressionJob learned = job;  // once
+  if (learned.learned.empty()) learned.learned = options.work / "learned.json";
   const fs::path unrepaired = options.work / "unrepaired", report_file = options.work / "unrepaired.json";
   nlohmann::json report;
   if (fs::exists(report_file) && fs::exists(unrepaired)) {
@@ -155,7 +157,7 @@ nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, cons
     first.replace = true;
     first.work = options.work / "compression";
     if (job.plan.target) first.reserved_bytes = expected_repair_bytes(model);
-    report = compress(job, model, unrepaired, first, progress);
+    report = compress(learned, model, unrepaired, first, progress);
     write_text_file(report_file, report.dump() + "\n");
     fs::remove_all(first.work);
   }
@@ -164,9 +166,23 @@ nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, cons
   repair.replace = options.replace;
   repair.work = options.work / "repair";
   repair.work_key = options.work_key;
+  // Statistics that come with the compressed blocks are gone.
+  const bool can_repeat = options.statistics == nullptr || options.statistics->in_any_order();
+  repair.write_unchanged = !job.plan.target || !can_repeat;
   const RepairReport repaired = repair_model(open_model(unrepaired), out, repair, progress);
-  set_sizes(report, open_model(out));
-  report["repair"] = {{"rate", repaired.rate}, {"points", to_json(repaired.points)}, {"step", repaired.step}};
+  const nlohmann::json record = {
+      {"rate", repaired.rate}, {"points", to_json(repaired.points)}, {"step", repaired.step}};
+  if (repaired.step == 0 && !repair.write_unchanged) {
+    // The room for factors that brought nothing goes to the codes.
+    CompressOptions whole = options;
+    whole.work = options.work / "whole";
+    whole.record["repair"] = record;
+    whole.record["repair"]["texts"] = repair.description;
+    report = compress(learned, model, out, whole, progress);
+  } else {
+    set_sizes(report, open_model(out));
+  }
+  report["repair"] = record;
   return report;
 }
 

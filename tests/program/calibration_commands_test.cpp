@@ -233,6 +233,30 @@ TEST_F(SlowLearningCommands, RepairStaysWithinTheTarget) {
   EXPECT_EQ(repaired.at("bytes"), bytes);
 }
 
+// The room that was left for factors goes back to the codes; what was learned is learned once.
+TEST_F(SlowLearningCommands, ARepairThatBringsNothingTakesNoBytes) {
+  const auto compressed = [&](const std::string& name, const nlohmann::json& repair) {
+    nlohmann::json setting = {{"quantizer", "rate"}};
+    if (!repair.is_null()) setting["repair"] = repair;
+    write_text_file(folder_ / (name + ".json"), setting.dump());
+    return succeed(compress(
+        name, {"--config", folder_ / (name + ".json"), "--allocator", "learned", "--rounds", "2", "--ratio", "5"}));
+  };
+  const auto plain = compressed("plain", nullptr);
+  const auto wild = compressed("wild", {{"steps", 2}, {"rate", 0.9}});
+  ASSERT_EQ(wild.at("repair").at("step"), 0);
+  EXPECT_GT(wild.at("repair").at("points").back().at("held_out_cost"),
+            wild.at("repair").at("points")[0].at("held_out_cost"));
+  EXPECT_EQ(wild.at("learning").at("rounds").size(), 2u);
+  EXPECT_NEAR(wild.at("bytes").get<double>() / plain.at("bytes").get<double>(), 1, 0.005);
+  EXPECT_EQ(SafetensorsFile(folder_ / "wild/model.safetensors").entries().size(),
+            SafetensorsFile(folder_ / "plain/model.safetensors").entries().size());
+  const auto config = parse_json_file(folder_ / "wild/config.json").at("quantization_config");
+  EXPECT_EQ(config.at("repair").at("points"), wild.at("repair").at("points"));
+  EXPECT_EQ(config.at("bytes"), wild.at("bytes"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "wild.unfinished"));
+}
+
 // By statistics of what was compressed; the same as by hand.
 TEST_F(SlowLearningCommands, RecalibratesOnWhatItCompressed) {
   const auto once = succeed(compress("once", {"--method", "rate", "--ratio", "6"}));

@@ -92,7 +92,7 @@ class Repair {
       }
     }
     tensors_->set_values(best_);
-    write(out);
+    if (report_.step > 0 || options_.write_unchanged) write(out);
     return report_;
   }
 

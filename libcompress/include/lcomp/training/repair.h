@@ -28,6 +28,7 @@ struct RepairOptions {
   std::optional<double> rate;
   std::optional<std::uint64_t> budget;               // the most payload bytes that the result may have
   bool replace = false;                              // replace an existing model of that name
+  bool write_unchanged = true;                       // where no step is better than none; else nothing is written
   std::filesystem::path work;                        // a folder for what a killed repair goes on with; empty: none
   std::string work_key;                              // what decides the result, beside the options above
   nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
