@@ -170,19 +170,17 @@ nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, cons
   const bool can_repeat = options.statistics == nullptr || options.statistics->in_any_order();
   repair.write_unchanged = !job.plan.target || !can_repeat;
   const RepairReport repaired = repair_model(open_model(unrepaired), out, repair, progress);
-  const nlohmann::json record = {
-      {"rate", repaired.rate}, {"points", to_json(repaired.points)}, {"step", repaired.step}};
   if (repaired.step == 0 && !repair.write_unchanged) {
     // The room for factors that brought nothing goes to the codes.
     CompressOptions whole = options;
     whole.work = options.work / "whole";
-    whole.record["repair"] = record;
+    whole.record["repair"] = to_json(repaired);
     whole.record["repair"]["texts"] = repair.description;
     report = compress(learned, model, out, whole, progress);
   } else {
     set_sizes(report, open_model(out));
   }
-  report["repair"] = record;
+  report["repair"] = to_json(repaired);
   return report;
 }
 

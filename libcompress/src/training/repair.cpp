@@ -224,10 +224,8 @@ class Repair {
     const auto parameters = static_cast<double>(model_.parameters());
     description["bits_per_weight"] = 8 * static_cast<double>(report_.bytes) / parameters;
     description["ratio"] = 2 * parameters / static_cast<double>(report_.bytes);
-    description["repair"] = {{"texts", options_.description},
-                             {"rate", report_.rate},
-                             {"points", to_json(report_.points)},
-                             {"step", report_.step}};
+    description["repair"] = to_json(report_);
+    description["repair"]["texts"] = options_.description;
     description.update(options_.record);
     for (const char* key : {"quant_method", "format_version"}) description.erase(key);
     config.erase("quantization_config");
@@ -253,13 +251,13 @@ class Repair {
 
 }  // namespace
 
-nlohmann::json to_json(const std::vector<RepairPoint>& points) {
-  nlohmann::json lines = nlohmann::json::array();
-  for (const RepairPoint& point : points) {
-    lines.push_back(
+nlohmann::json to_json(const RepairReport& report) {
+  nlohmann::json points = nlohmann::json::array();
+  for (const RepairPoint& point : report.points) {
+    points.push_back(
         {{"step", point.step}, {"training_cost", point.training_cost}, {"held_out_cost", point.held_out_cost}});
   }
-  return lines;
+  return {{"rate", report.rate}, {"points", std::move(points)}, {"step", report.step}};
 }
 
 RepairReport repair_model(const ModelFolder& compressed, const fs::path& out, const RepairOptions& options,

@@ -39,14 +39,14 @@ struct RepairPoint {
   double training_cost = 0;  // mean over the steps since the last point; 0 for step 0
   double held_out_cost = 0;
 };
-nlohmann::json to_json(const std::vector<RepairPoint>& points);
 
 struct RepairReport {
   std::vector<RepairPoint> points;
-  int step = 0;     // whose values are kept: those of the least cost on the held-out texts
-  double rate = 0;  // that was used
-  std::uint64_t bytes = 0;
+  int step = 0;             // whose values are kept: those of the least cost on the held-out texts
+  double rate = 0;          // that was used
+  std::uint64_t bytes = 0;  // 0 where nothing was written
 };
+nlohmann::json to_json(const RepairReport& report);  // rate, points and step
 
 // Trains the norms' gains and biases, other 16-bit vectors, and a factor for each row of every rate-coded linear
 // (rate_coded.h, row_gains; not of embedding and head, whose rows are tokens that few texts have), by Adam (Kingma and
