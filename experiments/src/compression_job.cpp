@@ -53,7 +53,7 @@ nlohmann::json compress_once(const CompressionJob& job, const ModelFolder& model
     json["learning"] = known.at("learning");
     return json;
   }
-  const LearningOptions learning = make_learning(learning_of(job), model, job.compute, job.data);
+  const LearningOptions learning = make_learning(learning_of(job), model, job.compute, job.data, progress);
   const LearnedCompression learned = compress_learned(model, job.plan, out, options, learning, progress);
   nlohmann::json json = to_json(learned.report);
   json["learning"] = {{"rounds", to_json(learned.rounds)}, {"round", learned.best}};
@@ -93,6 +93,11 @@ nlohmann::json compress(const CompressionJob& job, const ModelFolder& model, con
   nlohmann::json report = compress_once(job, model, out, pass, progress);
   report["recalibrations"] = job.recalibrations;
   return report;
+}
+
+// Deletes what finished compress() calls leave in the folder, but for what others with other bytes begin with.
+void forget_last(const CompressionJob& job, const fs::path& work) {
+  fs::remove_all(job.recalibrations == 0 ? work : work / "last");
 }
 
 // Makes sure that what lies in the folder is of this job.
@@ -148,38 +153,35 @@ nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, cons
   if (!job.repairs()) return compress(job, model, out, options, progress);
   CompressionJob learned = job;  // once
   if (learned.learned.empty()) learned.learned = options.work / "learned.json";
-  const fs::path unrepaired = options.work / "unrepaired", report_file = options.work / "unrepaired.json";
-  nlohmann::json report;
-  if (fs::exists(report_file) && fs::exists(unrepaired)) {
-    report = parse_json_file(report_file);
-  } else {
-    CompressOptions first = options;
-    first.replace = true;
-    first.work = options.work / "compression";
-    if (job.plan.target) first.reserved_bytes = expected_repair_bytes(model);
-    report = compress(learned, model, unrepaired, first, progress);
-    write_text_file(report_file, report.dump() + "\n");
-    fs::remove_all(first.work);
-  }
-  RepairOptions repair = make_repair(repair_of(job), model, job.compute, job.data);
+  CompressOptions made = options;
+  made.replace = true;
+  made.work = options.work / "compression";
+  const auto compress_into = [&](const std::string& name, std::uint64_t reserved_bytes) {
+    const fs::path folder = options.work / name, file = options.work / (name + ".json");
+    if (fs::exists(file) && fs::exists(folder)) return parse_json_file(file);
+    made.reserved_bytes = reserved_bytes;
+    nlohmann::json report = compress(learned, model, folder, made, progress);
+    write_text_file(file, report.dump() + "\n");
+    forget_last(learned, made.work);
+    return report;
+  };
+  nlohmann::json report = compress_into("unrepaired", job.plan.target ? expected_repair_bytes(model) : 0);
+  nlohmann::json report_again;
+  RepairOptions repair = make_repair(repair_of(job), model, job.compute, job.data, progress);
   if (job.plan.target) repair.budget = job.plan.target->budget(model.parameters());
+  // Statistics that come with the compressed blocks are gone.
+  if (options.statistics == nullptr || options.statistics->in_any_order()) {
+    repair.compress_again = [&](std::uint64_t reserved_bytes) {
+      report_again = compress_into("again", reserved_bytes);
+      return open_model(options.work / "again");
+    };
+  }
   repair.replace = options.replace;
   repair.work = options.work / "repair";
   repair.work_key = options.work_key;
-  // Statistics that come with the compressed blocks are gone.
-  const bool can_repeat = options.statistics == nullptr || options.statistics->in_any_order();
-  repair.write_unchanged = !job.plan.target || !can_repeat;
-  const RepairReport repaired = repair_model(open_model(unrepaired), out, repair, progress);
-  if (repaired.step == 0 && !repair.write_unchanged) {
-    // The room for factors that brought nothing goes to the codes.
-    CompressOptions whole = options;
-    whole.work = options.work / "whole";
-    whole.record["repair"] = to_json(repaired);
-    whole.record["repair"]["texts"] = repair.description;
-    report = compress(learned, model, out, whole, progress);
-  } else {
-    set_sizes(report, open_model(out));
-  }
+  const RepairReport repaired = repair_model(open_model(options.work / "unrepaired"), out, repair, progress);
+  if (repaired.recompressed) report = report_again;
+  set_sizes(report, open_model(out));
   report["repair"] = to_json(repaired);
   return report;
 }

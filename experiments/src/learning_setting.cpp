@@ -76,16 +76,21 @@ Tasks tasks_from_questions(const LearningSetting& setting, std::size_t each, con
 }
 
 Tasks tasks_of(const LearningSetting& setting, std::size_t each, const ModelFolder& model, ComputeType compute,
-               const std::string& data) {
+               const std::string& data, const ProgressCallback& callback) {
   if (setting.questions) return tasks_from_questions(setting, each, model, data);
   const CalibrationTexts texts = read_calibration_texts(setting.texts, *load_model_tokenizer(model));
   Decoder original(model, compute);
+  Progress progress(callback, "the original on the texts to learn from", setting.training + setting.held_out);
+  const auto next = [&](std::size_t first, std::size_t count) {
+    LearningTask task = text_task(setting, original, part(texts.batch, setting.skip + first, count));
+    progress.advance(count);
+    return task;
+  };
   Tasks tasks;
   for (std::size_t first = 0; first < setting.training; first += each) {
-    tasks.training.push_back(text_task(
-        setting, original, part(texts.batch, setting.skip + first, std::min(each, setting.training - first))));
+    tasks.training.push_back(next(first, std::min(each, setting.training - first)));
   }
-  tasks.held_out = text_task(setting, original, part(texts.batch, setting.skip + setting.training, setting.held_out));
+  tasks.held_out = next(setting.training, setting.held_out);
   tasks.description = fmt::format("{}, the last {} and {} of {}",
                                   setting.cost == LearningSetting::Cost::divergence ? "divergence" : "cross_entropy",
                                   setting.training, setting.held_out, texts.description);
@@ -150,8 +155,8 @@ RepairSetting RepairSetting::from_json(const nlohmann::json& json, const nlohman
 }
 
 RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
-                          const std::string& data) {
-  Tasks tasks = tasks_of(setting.texts, setting.sequences_per_step, model, compute, data);
+                          const std::string& data, const ProgressCallback& progress) {
+  Tasks tasks = tasks_of(setting.texts, setting.sequences_per_step, model, compute, data, progress);
   RepairOptions repair;
   repair.training = std::move(tasks.training);
   repair.held_out = std::move(tasks.held_out);
@@ -162,9 +167,9 @@ RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model
 }
 
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
-                              const std::string& data) {
+                              const std::string& data, const ProgressCallback& progress) {
   constexpr std::size_t parts = 4;
-  Tasks tasks = tasks_of(setting, divide_up(setting.training, parts), model, compute, data);
+  Tasks tasks = tasks_of(setting, divide_up(setting.training, parts), model, compute, data, progress);
   LearningOptions learning;
   learning.training = std::move(tasks.training);
   learning.held_out = std::move(tasks.held_out);

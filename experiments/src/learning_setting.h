@@ -7,6 +7,7 @@
 
 #include "calibration_setting.h"
 #include "lcomp/compression/learned_allocation.h"
+#include "lcomp/core/progress.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/models/decoder.h"
 #include "lcomp/models/model_folder.h"
@@ -51,10 +52,10 @@ struct RepairSetting {
 };
 // Without budget and folders.
 RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
-                          const std::string& data);
+                          const std::string& data, const ProgressCallback& progress);
 
 // Reads the texts and runs the original over them. `model` must outlive the result.
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
-                              const std::string& data);
+                              const std::string& data, const ProgressCallback& progress);
 
 }  // namespace lcomp

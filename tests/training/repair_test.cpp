@@ -34,16 +34,23 @@ struct SlowRepair : ::testing::Test {
     model = open_model(testing::tiny_model());
   }
 
-  void compress(const nlohmann::json& plan) {
+  std::uint64_t compress_to(const std::string& name, double bits) {
+    compress({{"quantizer", "rate"}, {"target", {{"bits_per_weight", bits}}}}, name);
+    return open_model(folder / name).stored_bytes();
+  }
+
+  void compress(const nlohmann::json& plan, const std::string& name = "compressed") {
     const TokenBatch tokens = testing::random_tokens(200, model.config.vocab_size);
     Decoder decoder(model);
-    calibrate(decoder, tokens, folder / "statistics");
-    add_sensitivities(decoder, tokens, folder / "statistics");
+    if (!fs::exists(folder / "statistics")) {
+      calibrate(decoder, tokens, folder / "statistics");
+      add_sensitivities(decoder, tokens, folder / "statistics");
+    }
     const auto known =
         archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
     CompressOptions options;
     options.statistics = known.get();
-    compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / "compressed", options);
+    compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / name, options);
   }
 
   RepairOptions options() const {
@@ -128,6 +135,61 @@ TEST_F(SlowRepair, StaysWithinTheBudget) {
     EXPECT_LE(repair_model(compressed, folder / out, repair).bytes, budget);
     EXPECT_LE(open_model(folder / out).stored_bytes(), budget);
   }
+}
+
+// The codes are made again where the factors leave much of the budget, and taken where they are better.
+TEST_F(SlowRepair, FillsTheBudget) {
+  compress(rate_coded);
+  const ModelFolder compressed = open_model(folder / "compressed");
+  RepairOptions repair = options();
+  const RepairReport plain = repair_model(compressed, folder / "plain", options());
+  const std::uint64_t before = compressed.stored_bytes();
+  std::vector<std::uint64_t> asked;
+  const auto refilled = [&](std::uint64_t budget, const char* codes) {
+    asked.clear();
+    repair.budget = budget;
+    repair.replace = true;
+    repair.compress_again = [&](std::uint64_t reserved) {
+      asked.push_back(reserved);
+      return open_model(folder / codes);
+    };
+    return repair_model(compressed, folder / "filled", repair);
+  };
+  EXPECT_FALSE(refilled(plain.bytes, "compressed").recompressed);
+  EXPECT_TRUE(asked.empty()) << "filled already";
+
+  const std::uint64_t spare = before / 10;
+  const RepairReport same = refilled(plain.bytes + spare, "compressed");
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_GE(asked[0], plain.bytes - before);
+  EXPECT_LE(asked[0], plain.bytes - before + 100);
+  EXPECT_TRUE(same.recompressed);
+  EXPECT_NEAR(*same.recompressed_cost, same.points.back().held_out_cost, 0.05 * same.points.back().held_out_cost);
+  EXPECT_EQ(to_json(same).at("recompressed_cost"), *same.recompressed_cost);
+  EXPECT_EQ(same.bytes, plain.bytes);
+
+  const std::uint64_t fine = compress_to("fine", 3.25), coarse = compress_to("coarse", 2.5);
+  const RepairReport better = refilled(fine + 2 * (plain.bytes - before), "fine");
+  EXPECT_TRUE(better.recompressed);
+  EXPECT_LT(cost("filled"), cost("plain"));
+  EXPECT_GT(better.bytes, fine);
+  EXPECT_EQ(better.bytes, open_model(folder / "filled").stored_bytes());
+  EXPECT_EQ(better.step, plain.step);
+
+  ASSERT_LT(coarse, before);
+  const RepairReport worse = refilled(plain.bytes + spare, "coarse");
+  EXPECT_FALSE(worse.recompressed);
+  EXPECT_GT(*worse.recompressed_cost, cost("plain"));
+  EXPECT_TRUE(read_text_file(folder / "filled" / "model.safetensors") ==
+              read_text_file(folder / "plain" / "model.safetensors"));
+
+  repair.rate = 0.9;  // no step is kept
+  repair.steps = 2;
+  const RepairReport unchanged = refilled(fine + 10, "fine");
+  EXPECT_EQ(unchanged.step, 0);
+  EXPECT_EQ(asked, std::vector<std::uint64_t>{0});
+  EXPECT_EQ(unchanged.bytes, fine);
+  EXPECT_FALSE(unchanged.recompressed_cost);
 }
 
 TEST_F(SlowRepair, TrainsVectorsAloneWhereCodesHaveNoFactors) {

@@ -26,6 +26,9 @@ constexpr int warmup_steps = 5;
 constexpr double largest_rate = 0.002;  // where none is asked for
 constexpr double rate_of_cost_root = 0.0037;
 
+constexpr double largest_unused_share = 0.001;  // of the budget
+constexpr std::size_t slack = 2;                // bytes of a matrix, for factors beside other steps
+
 // The share of the rate.
 double schedule(const RepairOptions& options, int step) {
   if (step <= warmup_steps) return static_cast<double>(step) / warmup_steps;
@@ -66,11 +69,12 @@ class Repair {
       if (scalable && component.kind == ComponentKind::linear) matrices.push_back(component.tensor);
     }
     live_ = compressed;
+    scaled_ = matrices.size();
     tensors_ = std::make_shared<TrainedTensors>(compressed.tensors, uncompressed_tensors(compressed), matrices);
     live_.tensors = tensors_;
   }
 
-  RepairReport run(const fs::path& out) {
+  void train() {
     int step = resume();
     if (report_.points.empty()) evaluate_point(0, 0);
     const double cost = std::max(0.0, report_.points.front().held_out_cost);
@@ -92,7 +96,51 @@ class Repair {
       }
     }
     tensors_->set_values(best_);
-    if (report_.step > 0 || options_.write_unchanged) write(out);
+    find_unit();
+  }
+
+  bool fills_budget() const {
+    return !options_.budget ||
+           static_cast<double>(bytes_) >= (1 - largest_unused_share) * static_cast<double>(*options_.budget);
+  }
+
+  // Writes what was trained; on codes that have the rest of the budget too, if these are better.
+  RepairReport write_refilled(const fs::path& out) {
+    const std::uint64_t before = stored_.payload_bytes();
+    const ModelFolder other = options_.compress_again(bytes_ > before ? bytes_ - before + slack * scaled_ : 0);
+    Repair on_other(other, options_, progress_);
+    on_other.best_ = best_;
+    on_other.tensors_->set_values(best_);
+    on_other.find_unit();
+    if (report_.step > 0) {
+      Decoder decoder(on_other.live_);
+      report_.recompressed_cost = evaluate(decoder, options_.held_out);
+    }
+    report_.recompressed =
+        on_other.is_within_budget() && !(report_.recompressed_cost && *report_.recompressed_cost > best_cost_);
+    if (!report_.recompressed) return write(out);
+    on_other.report_ = report_;
+    return on_other.write(out);
+  }
+
+  RepairReport write(const fs::path& out) {
+    CompressedFolderWriter writer(out, options_.replace);
+    for (const TensorInfo& info : stored_.tensors()) writer.add(info.name, info.shape, stored_form(info.name, unit_));
+    if (stored_.activations()) writer.set_activations(*stored_.activations());
+    writer.copy_companion_files(model_.path);
+    report_.bytes = writer.payload_bytes();
+    nlohmann::json config = stored_.config();
+    nlohmann::json description = config.at("quantization_config");
+    description["bytes"] = report_.bytes;
+    const auto parameters = static_cast<double>(model_.parameters());
+    description["bits_per_weight"] = 8 * static_cast<double>(report_.bytes) / parameters;
+    description["ratio"] = 2 * parameters / static_cast<double>(report_.bytes);
+    description["repair"] = to_json(report_);
+    description["repair"]["texts"] = options_.description;
+    description.update(options_.record);
+    for (const char* key : {"quant_method", "format_version"}) description.erase(key);
+    config.erase("quantization_config");
+    writer.finish(config, description);
     return report_;
   }
 
@@ -210,26 +258,11 @@ class Repair {
     return with_row_gains(std::move(std::get<RateCodedWeight>(weight)), std::move(gains), name);
   }
 
-  void write(const fs::path& out) {
-    int unit = 1;
-    while (options_.budget && unit <= largest_row_gain && bytes_with(unit) > *options_.budget) unit *= 2;
-    CompressedFolderWriter writer(out, options_.replace);
-    for (const TensorInfo& info : stored_.tensors()) writer.add(info.name, info.shape, stored_form(info.name, unit));
-    if (stored_.activations()) writer.set_activations(*stored_.activations());
-    writer.copy_companion_files(model_.path);
-    report_.bytes = writer.payload_bytes();
-    nlohmann::json config = stored_.config();
-    nlohmann::json description = config.at("quantization_config");
-    description["bytes"] = report_.bytes;
-    const auto parameters = static_cast<double>(model_.parameters());
-    description["bits_per_weight"] = 8 * static_cast<double>(report_.bytes) / parameters;
-    description["ratio"] = 2 * parameters / static_cast<double>(report_.bytes);
-    description["repair"] = to_json(report_);
-    description["repair"]["texts"] = options_.description;
-    description.update(options_.record);
-    for (const char* key : {"quant_method", "format_version"}) description.erase(key);
-    config.erase("quantization_config");
-    writer.finish(config, description);
+  bool is_within_budget() const { return !options_.budget || bytes_ <= *options_.budget; }
+  void find_unit() {
+    unit_ = 1;
+    bytes_ = bytes_with(unit_);
+    while (!is_within_budget() && unit_ <= largest_row_gain) bytes_ = bytes_with(unit_ *= 2);
   }
 
   std::uint64_t bytes_with(int unit) const {
@@ -247,6 +280,9 @@ class Repair {
   TrainedTensors::Values best_;
   double best_cost_ = std::numeric_limits<double>::infinity();
   RepairReport report_;
+  std::size_t scaled_ = 0;   // matrices
+  int unit_ = 1;             // of stored factors
+  std::uint64_t bytes_ = 0;  // with them
 };
 
 }  // namespace
@@ -257,12 +293,16 @@ nlohmann::json to_json(const RepairReport& report) {
     points.push_back(
         {{"step", point.step}, {"training_cost", point.training_cost}, {"held_out_cost", point.held_out_cost}});
   }
-  return {{"rate", report.rate}, {"points", std::move(points)}, {"step", report.step}};
+  nlohmann::json json = {{"rate", report.rate}, {"points", std::move(points)}, {"step", report.step}};
+  if (report.recompressed_cost) json["recompressed_cost"] = *report.recompressed_cost;
+  return json;
 }
 
 RepairReport repair_model(const ModelFolder& compressed, const fs::path& out, const RepairOptions& options,
                           const ProgressCallback& progress) {
-  return Repair(compressed, options, progress).run(out);
+  Repair repair(compressed, options, progress);
+  repair.train();
+  return repair.fills_budget() || !options.compress_again ? repair.write(out) : repair.write_refilled(out);
 }
 
 std::uint64_t expected_repair_bytes(const ModelFolder& original) {

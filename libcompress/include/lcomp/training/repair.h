@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,9 +27,10 @@ struct RepairOptions {
   // texts before)); a divergence goes with the square of what is wrong, and what a step overshoots by is to stay small
   // beside that.
   std::optional<double> rate;
-  std::optional<std::uint64_t> budget;               // the most payload bytes that the result may have
+  std::optional<std::uint64_t> budget;  // the most payload bytes that the result may have
+  // The original compressed again, so many bytes of the budget left free. Nothing: the codes stay as they are.
+  std::function<ModelFolder(std::uint64_t reserved_bytes)> compress_again;
   bool replace = false;                              // replace an existing model of that name
-  bool write_unchanged = true;                       // where no step is better than none; else nothing is written
   std::filesystem::path work;                        // a folder for what a killed repair goes on with; empty: none
   std::string work_key;                              // what decides the result, beside the options above
   nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
@@ -42,20 +44,25 @@ struct RepairPoint {
 
 struct RepairReport {
   std::vector<RepairPoint> points;
-  int step = 0;             // whose values are kept: those of the least cost on the held-out texts
-  double rate = 0;          // that was used
-  std::uint64_t bytes = 0;  // 0 where nothing was written
+  int step = 0;     // whose values are kept: those of the least cost on the held-out texts
+  double rate = 0;  // that was used
+  std::uint64_t bytes = 0;
+  bool recompressed = false;                // the result has the codes of compress_again
+  std::optional<double> recompressed_cost;  // on the held-out texts, of these with what was trained on the others
 };
-nlohmann::json to_json(const RepairReport& report);  // rate, points and step
+nlohmann::json to_json(const RepairReport& report);  // without bytes
 
 // Trains the norms' gains and biases, other 16-bit vectors, and a factor for each row of every rate-coded linear
 // (rate_coded.h, row_gains; not of embedding and head, whose rows are tokens that few texts have), by Adam (Kingma and
 // Ba, arXiv 1412.6980; betas 0.9 and 0.99) with a warmup of 5 steps and a cosine to 0, on the gradient of the tasks'
 // cost. What is trained is float32 meanwhile and stored as the vectors were, the factors in units of 1/1024; where the
-// bytes would exceed the budget, in units of 1/512, 1/256, ..., or not at all. Other formats keep their codes; only
-// vectors are trained there. With `work`, a killed repair goes on at the last evaluation, to the same bytes. Time:
-// gradients() of a task a step. Memory: that, and three numbers for each value that is trained. Throws Error for a
-// model that isn't compressed, no tasks, a cost that is not finite (naming the step), and as gradients().
+// bytes would exceed the budget, in units of 1/512, 1/256, ..., or not at all. Where they leave more than 0.1 % of it,
+// compress_again() makes codes that take that too, and the result has these where no step was kept, or where they cost
+// no more on the held-out texts with what was trained on the first ones. Other formats
+// keep their codes; only vectors are trained there. With `work`, a killed repair goes on at the last evaluation, to the
+// same bytes. Time: gradients() of a task a step. Memory: that, and three numbers for each value that is trained.
+// Throws Error for a model that isn't compressed, no tasks, a cost that is not finite (naming the step), and as
+// gradients().
 RepairReport repair_model(const ModelFolder& compressed, const std::filesystem::path& out, const RepairOptions& options,
                           const ProgressCallback& progress = {});
 
