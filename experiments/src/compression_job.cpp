@@ -12,6 +12,7 @@
 #include "lcomp/io/config_reader.h"
 #include "lcomp/training/repair.h"
 #include "learning_setting.h"
+#include "time_estimate.h"
 
 namespace lcomp {
 namespace {
@@ -141,6 +142,25 @@ void CompressionJob::check() const {
   if (learns()) learning_of(*this);
   if (repairs()) repair_of(*this);
   if (recalibrations > 0) recalibration_of(*this);
+}
+
+double CompressionJob::expected_seconds(const TimeEstimate& estimate, double once) const {
+  double seconds = (1 + recalibrations) * once;
+  if (learns() && (learned.empty() || !fs::exists(learned))) {
+    const LearningSetting setting = learning_of(*this);
+    const std::size_t training = setting.training_tokens(), held_out = setting.held_out_tokens();
+    seconds += estimate.forward(training + held_out, 1, training + held_out);  // the original
+    seconds += setting.rounds * (once + estimate.forward(held_out, 1, held_out) + estimate.gradients(training));
+  }
+  if (repairs()) {
+    const RepairSetting setting = repair_of(*this);
+    const std::size_t training = setting.texts.training_tokens(), held_out = setting.texts.held_out_tokens();
+    seconds += estimate.forward(training + held_out, 1, training + held_out);
+    seconds += setting.steps * estimate.gradients(setting.sequences_per_step * setting.texts.tokens_each());
+    seconds += (1 + setting.steps / RepairOptions().evaluate_every) * estimate.forward(held_out, 1, held_out);
+    if (plan.target) seconds += once;  // to fill the target
+  }
+  return seconds;
 }
 
 nlohmann::json run_job(const CompressionJob& job, const ModelFolder& model, const fs::path& out,

@@ -13,6 +13,8 @@
 
 namespace lcomp {
 
+class TimeEstimate;
+
 // What one model is made by, from the allocation to the repair; everything is checked when it is read.
 struct CompressionJob {
   CompressionPlan plan;
@@ -34,6 +36,8 @@ struct CompressionJob {
   void check() const;
   bool learns() const { return plan.allocator == "learned"; }
   bool repairs() const { return !repair.is_null(); }
+  // Seconds, of all of it but statistics that aren't its own; `once`: of one compression.
+  double expected_seconds(const TimeEstimate& estimate, double once) const;
 };
 
 // Compresses, recalibrating, learning the allocation and repairing the result where the job says so, into `out`.

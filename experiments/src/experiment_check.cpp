@@ -142,8 +142,9 @@ void require_files(const ExperimentConfig& config) {
 std::uint64_t disk_need(const ExperimentConfig& config, const ModelFolder& original) {
   const auto parameters = static_cast<double>(original.parameters());
   double largest = 0, kept = 0;
-  bool archive = false;
+  bool archive = false, repairs = false;
   for (const ExperimentMethod& method : config.methods) {
+    repairs = repairs || !method.repair.is_null();
     for (const ExperimentSize& size : method.sizes) {
       const double bytes = bytes_of(size, parameters);
       largest = std::max(largest, bytes);
@@ -151,8 +152,9 @@ std::uint64_t disk_need(const ExperimentConfig& config, const ModelFolder& origi
     }
     archive = archive || !method.calibration.is_null();
   }
-  // A model, the finished components that it is made of, and the file that they are assembled from.
-  double need = 3 * largest + (config.keep_models ? kept : 0);
+  // A model, the finished components that it is made of, and the file that they are assembled from; before a repair two
+  // such models.
+  double need = (repairs ? 5 : 3) * largest + (config.keep_models ? kept : 0);
   if (archive) {
     // A Hessian for each input: half of its float32 values, by symmetry. Linears of a block share two of four inputs.
     double hessians = 0, inputs = 0;

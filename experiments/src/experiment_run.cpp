@@ -149,13 +149,20 @@ class Experiment {
       ++cells;
       for (const Task* task : open) evaluation += scoring_time(*task, estimate);
       if (cell.method == nullptr) continue;
-      compression += (1 + cell.method->recalibrations) * estimate.compression(*cell.method, *cell.size);
+      const CompressionJob job =
+          job_of(*cell.method, CompressionPlan::from_json(cell.plan, cell.method->name), learned_by(cell));
+      const bool is_there = compressed && fs::exists(cell.folder / "model");
+      if (!is_there) compression += job.expected_seconds(estimate, estimate.compression(*cell.method, *cell.size));
       if (cell.calibration.is_null()) continue;
       const std::size_t tokens = calibration_tokens(*cell.method).texts.batch.tokens();
-      calibration += cell.method->recalibrations * estimate.calibration(tokens);
-      const bool shared = calibration_of(*cell.method).order == CalibrationSetting::Order::original;
-      if (shared && !calibrated.insert(cell.calibration.dump()).second) continue;
-      calibration += (shared ? 1 : 2) * estimate.calibration(tokens);
+      const CalibrationSetting setting = calibration_of(*cell.method);
+      const double once = estimate.calibration(tokens) + (setting.sensitivity ? estimate.gradients(tokens) : 0);
+      if (!is_there) calibration += cell.method->recalibrations * once;
+      const bool shared = setting.order == CalibrationSetting::Order::original;
+      if (shared && (fs::exists(archive_of(*cell.method)) || !calibrated.insert(cell.calibration.dump()).second)) {
+        continue;
+      }
+      calibration += (shared ? 1 : 2) * once;
     }
     if (cells == 0) return fmt::format("{}: everything is there already", config_.name);
     return fmt::format(
@@ -277,15 +284,19 @@ class Experiment {
     return calibration;
   }
 
+  fs::path archive_of(const ExperimentMethod& method) {
+    Hasher hasher;
+    hasher.update(calibration_tokens(method).token_hash);
+    hasher.update(name(config_.compute));
+    return config_.output / "calibration" / hasher.hex().substr(0, 16);
+  }
+
   // Statistics for a cell, null where its method uses none. Those of the original are kept for all cells.
   std::unique_ptr<StatisticsProvider> statistics(const Cell& cell) {
     if (cell.calibration.is_null()) return nullptr;
     const Calibration& calibration = calibration_tokens(*cell.method);
-    Hasher hasher;
-    hasher.update(calibration.token_hash);
-    hasher.update(name(config_.compute));
     StatisticsPlaces places;
-    places.archive = config_.output / "calibration" / hasher.hex().substr(0, 16);
+    places.archive = archive_of(*cell.method);
     places.work = {work_folder(cell) / "stream", cell.folder.filename().string()};
     fs::create_directories(places.archive.parent_path());
     return make_statistics(calibration_of(*cell.method), calibration.texts, original_, config_.compute, places,

@@ -33,6 +33,10 @@ struct LearningSetting {
   int rounds = 6;
   std::optional<ChoiceProtocol> questions;
 
+  std::size_t training_tokens() const { return training * tokens_each(); }  // about, of questions
+  std::size_t held_out_tokens() const { return held_out * tokens_each(); }
+  std::size_t tokens_each() const { return questions ? 128 : texts.tokens; }
+
   // calibration: the setting's, or null. Throws Error naming the key under `where`.
   static LearningSetting from_json(const nlohmann::json& json, const nlohmann::json& calibration,
                                    const std::string& where, const std::string& data);

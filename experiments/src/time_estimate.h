@@ -22,6 +22,8 @@ class TimeEstimate {
   double compression(const ExperimentMethod& method, const ExperimentSize& size) const;
   // Gathering Hessians over so many tokens; once for the original, or twice a model for those of the compressed blocks.
   double calibration(std::size_t tokens) const;
+  // Gradients of a cost on so many tokens.
+  double gradients(std::size_t tokens) const { return 3 * forward(tokens, 1, tokens); }
 
  private:
   Decoder& original_;
