@@ -415,6 +415,10 @@ class Experiment {
       if (known != nullptr || !cell.method->repair.is_null()) {
         options.work = work_folder(cell);
         options.work_key = cell.folder.filename().string();
+        if (!cell.calibration.is_null()) {
+          options.measured = config_.output / "costs" / archive_of(*cell.method).filename();
+          options.measured_key = fmt::format("{} {} {}", program_version(), model_hash_, cell.calibration.dump());
+        }
       }
       // One progress bar at a time: calibration as it goes has its own.
       const bool calibrates_meanwhile =

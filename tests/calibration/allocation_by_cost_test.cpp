@@ -11,6 +11,8 @@
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
+#include "lcomp/io/archive.h"
+#include "lcomp/io/atomic_file.h"
 #include "lcomp/quantizers/second_order_cost.h"
 #include "tiny_model.h"
 
@@ -37,11 +39,11 @@ struct AllocationByCost : ::testing::TestWithParam<std::string> {
     return archived_statistics(model, CalibrationArchive::open(folder / "statistics"), cost);
   }
 
-  CompressionReport compress(const std::string& out, const std::string& allocator, StatisticsProvider* known) const {
-    CompressOptions options;
+  CompressionReport compress(const std::string& out, const std::string& allocator, StatisticsProvider* known,
+                             CompressOptions options = {}, double bits = 5.0) const {
     options.statistics = known;
     const nlohmann::json plan = {
-        {"quantizer", GetParam()}, {"target", {{"bits_per_weight", 5.0}}}, {"allocator", allocator}};
+        {"quantizer", GetParam()}, {"target", {{"bits_per_weight", bits}}}, {"allocator", allocator}};
     return compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / out, options);
   }
 
@@ -73,6 +75,36 @@ TEST_P(SlowAllocationByCost, CostsLessThanOneWidth) {
       std::minmax_element(across.components.begin(), across.components.end(),
                           [](const auto& a, const auto& b) { return a.bits_per_weight < b.bits_per_weight; });
   EXPECT_GT(most->bits_per_weight, least->bits_per_weight + 0.9);
+}
+
+// What was measured for one target serves others, to the same bytes, unless it was of something else.
+TEST_P(SlowAllocationByCost, MeasuresOnce) {
+  const auto known = statistics();
+  const auto weights_of = [&](const std::string& out) { return read_text_file(folder / out / "model.safetensors"); };
+  CompressOptions options;
+  options.measured = folder / "costs";
+  options.measured_key = "one";
+  compress("five", "across", known.get(), options, 5.0);
+  const std::vector<std::string> measured = Archive::open(options.measured, "one").names();
+  EXPECT_EQ(measured.size(), 8 * model_components(model).size());
+  compress("four", "across", known.get(), options, 4.0);
+  EXPECT_EQ(Archive::open(options.measured, "one").names(), measured);
+  compress("four, alone", "across", known.get(), {}, 4.0);
+  EXPECT_TRUE(weights_of("four") == weights_of("four, alone"));
+
+  // Killed after some: goes on with them.
+  std::size_t number = 0;
+  for (const auto& file : std::filesystem::directory_iterator(options.measured)) {
+    if (file.path().extension() == ".h5" && ++number % 2 == 0) std::filesystem::remove(file.path());
+  }
+  EXPECT_LT(Archive::open(options.measured, "one").names().size(), measured.size());
+  compress("five again", "across", known.get(), options, 5.0);
+  EXPECT_TRUE(weights_of("five") == weights_of("five again"));
+  EXPECT_EQ(Archive::open(options.measured, "one").names(), measured);
+
+  options.measured_key = "another";
+  compress("five anew", "across", known.get(), options, 5.0);
+  EXPECT_EQ(Archive::open(options.measured, "another").names(), measured);
 }
 
 TEST_P(AllocationByCost, NeedsSensitivities) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -44,6 +46,42 @@ struct Example {
     return static_cast<double>(weight(i, j)) - static_cast<double>(decoded(i, j));
   }
 };
+
+TEST(ErrorCostTest, TellsWhatIsAlongTheWeight) {
+  Example example;
+  for (const bool embedding : {false, true}) {
+    example.sensitivity.embedding = embedding;
+    Matrix nothing(small_rows, small_cols), smaller(small_rows, small_cols);
+    nothing.fill(0);
+    for (std::size_t k = 0; k < smaller.size(); ++k) smaller.span()[k] = 0.7F * example.weight.span()[k];
+    const double without = second_order_cost(example.weight.view(), nothing.view(), example.sensitivity, "layer");
+    const ErrorCost of_smaller = error_cost(example.weight.view(), smaller.view(), example.sensitivity, "layer");
+    EXPECT_NEAR(of_smaller.cost, 0.09 * without, 1e-5 * without);
+    EXPECT_NEAR(of_smaller.along_weight, of_smaller.cost, 1e-5 * without);
+    EXPECT_NEAR(of_smaller.weighed(3), 3 * of_smaller.cost, 1e-5 * without);
+
+    // An error a W + F: what F has along the weight is taken off a.
+    const ErrorCost of_any = error_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer");
+    EXPECT_EQ(of_any.cost,
+              second_order_cost(example.weight.view(), example.decoded.view(), example.sensitivity, "layer"));
+    EXPECT_GT(of_any.along_weight, 0);
+    EXPECT_LT(of_any.along_weight, of_any.cost) << "Cauchy and Schwarz";
+    const double along = std::sqrt(of_any.along_weight / without);
+    double least = of_any.cost;
+    for (const double a : {-along, along}) {
+      Matrix freed(small_rows, small_cols);
+      for (std::size_t k = 0; k < freed.size(); ++k) {
+        freed.span()[k] = example.decoded.span()[k] - static_cast<float>(a) * example.weight.span()[k];
+      }
+      const ErrorCost rest = error_cost(example.weight.view(), freed.view(), example.sensitivity, "layer");
+      least = std::min(least, rest.along_weight);
+    }
+    EXPECT_NEAR(least, 0, 1e-6 * without);
+
+    const ErrorCost of_nothing = error_cost(nothing.view(), example.decoded.view(), example.sensitivity, "layer");
+    EXPECT_EQ(of_nothing.along_weight, 0);
+  }
+}
 
 TEST(SecondOrderCostTest, IsTheQuadraticFormOfTheGuidedHessian) {
   const Example example;

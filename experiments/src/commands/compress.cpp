@@ -221,6 +221,8 @@ nlohmann::json compress(const CompressCommand& command, const ModelFolder& model
   if (options.statistics != nullptr || job.learns() || job.repairs()) {
     options.work = work_folder(out);
     options.work_key = fmt::format("{} {} {}", program_version(), hash_model(command.model), statistics.key);
+    options.measured = work_folder(command.out) / "costs";  // of all sizes
+    options.measured_key = options.work_key;
   }
   nlohmann::json report =
       run_job(job, model, out, options, calibrates_meanwhile ? ProgressCallback() : context.progress());
@@ -274,6 +276,7 @@ void run(const CompressCommand& command, const CommandContext& context) {
     text += add_stage_times(report);  // of this and the sizes before
     results.push_back(std::move(report));
   }
+  std::filesystem::remove_all(work_folder(command.out));
   context.print(results.size() == 1 ? results.front() : results, text);
 }
 

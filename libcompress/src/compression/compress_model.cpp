@@ -26,6 +26,7 @@
 #include "lcomp/quantizers/second_order_cost.h"
 #include "lcomp/quantizers/squared_error.h"
 #include "rate_allocation.h"
+#include "width_costs.h"
 
 namespace lcomp {
 namespace {
@@ -330,7 +331,7 @@ class Compression {
   }
 
   // What the sensitivities say of the component at a width, as it will be quantized.
-  double cost_at(std::size_t i, int bits) const {
+  ErrorCost cost_at(std::size_t i, int bits) const {
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
     const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
@@ -340,7 +341,7 @@ class Compression {
                                             : quantizer->quantize_without_statistics(weight.view(), component.name);
     Matrix decoded(component.rows, component.cols);
     decode_rows(view(compressed), 0, component.rows, decoded.span());
-    return second_order_cost(weight.view(), decoded.view(), *known->sensitivity, component.name);
+    return error_cost(weight.view(), decoded.view(), *known->sensitivity, component.name);
   }
 
   void require_sensitivities(const std::vector<std::size_t>& components) const {
@@ -384,11 +385,18 @@ class Compression {
     }
     const bool by_cost = plan_.allocator != "fixed";
     if (by_cost) require_sensitivities(open);
+    WidthCosts costs(by_cost ? options_.measured : std::filesystem::path(), options_.measured_key);
     Progress progress(progress_, "allocating bits", (by_cost ? 8 : 2) * weights);
     const auto allocator = make_allocator(plan_.allocator);
     const std::vector<std::size_t> chosen = allocator->allocate(problem, [&](std::size_t index, std::size_t choice) {
       const int bits = problem.components[index].choices[choice].bits;
-      const double error = by_cost ? cost_at(open[index], bits) : squared_error_at(open[index], bits);
+      const auto weighed_cost = [&] {
+        nlohmann::json setting = settings_[open[index]].setting;
+        setting["bits"] = bits;
+        return costs.at(components_[open[index]].name, setting, [&] { return cost_at(open[index], bits); })
+            .weighed(default_shrinkage_weight);
+      };
+      const double error = by_cost ? weighed_cost() : squared_error_at(open[index], bits);
       progress.advance(components_[open[index]].parameters());
       return error;
     });

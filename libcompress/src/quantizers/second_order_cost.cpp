@@ -62,4 +62,18 @@ double second_order_cost(ConstMatrixView weight, ConstMatrixView decoded, const 
   return 0.25 * static_cast<double>(rows) * error;
 }
 
+ErrorCost error_cost(ConstMatrixView weight, ConstMatrixView decoded, const LayerSensitivity& sensitivity,
+                     const std::string& component) {
+  ErrorCost result;
+  result.cost = second_order_cost(weight, decoded, sensitivity, component);
+  Matrix nothing(weight.rows(), weight.cols());
+  nothing.fill(0);
+  const double without = second_order_cost(weight, nothing.view(), sensitivity, component);
+  if (!(without > 0)) return result;
+  const double of_decoded = second_order_cost(nothing.view(), decoded, sensitivity, component);
+  const double along = (of_decoded - result.cost - without) / (2 * without);  // W^ = W + E
+  result.along_weight = along * along * without;
+  return result;
+}
+
 }  // namespace lcomp

@@ -22,6 +22,10 @@ struct CompressOptions {
   // than the plan decides the result: the model's content, the calibration.
   std::filesystem::path work = {};
   std::string work_key = {};
+  // A folder where what allocator across measures of components at each width is kept, for other targets too.
+  // `measured_key` says what decides it beside the components' settings: the model's content, the statistics.
+  std::filesystem::path measured = {};
+  std::string measured_key = {};
   std::uint64_t reserved_bytes = 0;                  // of the target, for what is added to the model later
   nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
 };

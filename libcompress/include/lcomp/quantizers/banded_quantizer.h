@@ -12,6 +12,7 @@
 #include "lcomp/formats/banded_integer.h"
 #include "lcomp/quantizers/hessian_factor.h"
 #include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/second_order_cost.h"
 #include "lcomp/quantizers/uniform_grid.h"
 
 namespace lcomp {
@@ -23,9 +24,8 @@ struct BandedOptions {
   bool equal_widths = false;    // all bands as wide
   bool guided = true;  // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
   double embedding_weight = 1;  // of the embedding's sensitivity; rows have no widths of their own (rate-coded: 3)
-  // Of the part of errors that shrinks a weight instead of being independent of it: second order is right for each
-  // component alone, but such parts of many components add up.
-  double shrinkage_weight = 3;
+  // Of the part of errors that shrinks a weight (ErrorCost).
+  double shrinkage_weight = default_shrinkage_weight;
   double damping = 0.01;  // as in GptqOptions
   // The cost counts 4^precision_offset times for allocators: what learning found (learned_allocation.h).
   double precision_offset = 0;

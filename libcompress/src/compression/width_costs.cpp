@@ -1,0 +1,46 @@
+#include "width_costs.h"
+
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "lcomp/core/error.h"
+#include "lcomp/core/hash.h"
+
+namespace lcomp {
+namespace {
+
+Archive open_or_begin_anew(const std::filesystem::path& folder, const std::string& key) {
+  std::filesystem::create_directories(folder.parent_path());
+  try {
+    return Archive::open(folder, key, ArchiveCompression::none);
+  } catch (const Error&) {
+    std::filesystem::remove_all(folder);
+  }
+  return Archive::open(folder, key, ArchiveCompression::none);
+}
+
+}  // namespace
+
+WidthCosts::WidthCosts(const std::filesystem::path& folder, const std::string& key) {
+  if (folder.empty()) return;
+  archive_.emplace(open_or_begin_anew(folder, key));
+  archive_->lock();
+}
+
+ErrorCost WidthCosts::at(const std::string& component, const nlohmann::json& setting,
+                         const std::function<ErrorCost()>& measure) {
+  if (!archive_) return measure();
+  Hasher hasher;
+  hasher.update(setting.dump());
+  const std::string item = fmt::format("{}/{}", component, hasher.hex().substr(0, 16));
+  if (archive_->contains(item)) {
+    const std::vector<double> numbers = archive_->read_doubles(item);
+    if (numbers.size() == 2) return {numbers[0], numbers[1]};
+  }
+  const ErrorCost cost = measure();
+  archive_->write(item, std::vector<double>{cost.cost, cost.along_weight});
+  return cost;
+}
+
+}  // namespace lcomp

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "lcomp/io/archive.h"
+#include "lcomp/quantizers/second_order_cost.h"
+
+namespace lcomp {
+
+// What components cost at the widths that were tried, kept on disk: for other targets, and after kill -9.
+class WidthCosts {
+ public:
+  // folder empty: nothing is kept. What lies there under another key is thrown away.
+  WidthCosts(const std::filesystem::path& folder, const std::string& key);
+
+  // setting: the component's quantizer, its bits included.
+  ErrorCost at(const std::string& component, const nlohmann::json& setting, const std::function<ErrorCost()>& measure);
+
+ private:
+  std::optional<Archive> archive_;
+};
+
+}  // namespace lcomp
