@@ -14,11 +14,13 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/io/config_reader.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Components = std::vector<std::vector<KnapsackChoice>>;
 
@@ -136,13 +138,11 @@ TEST(KnapsackTest, TakesWhatHasRoomAfterTheRelaxationIsFull) {
 }
 
 TEST(KnapsackTest, RefusesWhatItCantDo) {
-  try {
-    solve_knapsack({{{10, 1.0}, {5, 2.0}}, {{7, 0.0}}}, 11);
-    FAIL() << "a budget that nothing fits in was accepted";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("11 bytes"));
-    EXPECT_THAT(error.what(), HasSubstr("at least 12 bytes"));
-  }
+  EXPECT_THAT(testing::message([&] {
+                solve_knapsack({{{10, 1.0}, {5, 2.0}}, {{7, 0.0}}}, 11);
+              }),
+              AllOf(HasSubstr("11 bytes"), HasSubstr("at least 12 bytes")))
+      << "a budget that nothing fits in was accepted";
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THROW(solve_knapsack({{{1, nan}}}, 10), Error);
 }

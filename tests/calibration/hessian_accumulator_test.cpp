@@ -6,16 +6,14 @@
 
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "support/matrices.h"
 #include "tiny_model.h"
 
 namespace lcomp {
 namespace {
 
 Matrix random_rows(std::size_t rows, std::size_t cols, std::uint64_t seed = 3) {
-  Rng rng(seed);
-  Matrix values(rows, cols);
-  for (float& v : values.span()) v = static_cast<float>(rng.normal());
-  return values;
+  return testing::random_matrix(rows, cols, seed);
 }
 
 bool equal(const Matrix& a, const Matrix& b) { return std::ranges::equal(a.span(), b.span()); }

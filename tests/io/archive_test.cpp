@@ -19,6 +19,7 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/io/atomic_file.h"
 #include "support/error_message.h"
+#include "support/matrices.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -27,14 +28,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
+using testing::random_matrix;
 using testing::TemporaryFolder;
-
-Matrix random_matrix(std::uint64_t seed, std::size_t rows, std::size_t cols) {
-  Rng rng(seed);
-  Matrix values(rows, cols);
-  for (float& value : values.span()) value = static_cast<float>(rng.normal());
-  return values;
-}
 
 class ArchiveTest : public ::testing::TestWithParam<ArchiveCompression> {
  protected:
@@ -42,7 +37,7 @@ class ArchiveTest : public ::testing::TestWithParam<ArchiveCompression> {
 };
 
 TEST_P(ArchiveTest, GivesBackWhatWasWritten) {
-  const Matrix values = random_matrix(1, 37, 1001);
+  const Matrix values = random_matrix(37, 1001, 1);
   const std::vector<double> doubles = {0.1, -1e300, 5e-324};
   const std::vector<std::byte> bytes = {std::byte{0}, std::byte{255}, std::byte{10}};
   {
@@ -86,7 +81,7 @@ TEST_P(ArchiveTest, LargeSmoothValuesAreCompressed) {
 }
 
 TEST_P(ArchiveTest, EveryDamagedByteIsNoticed) {
-  const Matrix values = random_matrix(2, 8, 9);
+  const Matrix values = random_matrix(8, 9, 2);
   Archive archive = Archive::open(folder_ / "a", "key", GetParam());
   archive.write("x", values.view(), {{"k", "v"}});
   const std::string intact = read_text_file(folder_ / "a" / "x.h5");
@@ -170,7 +165,7 @@ TEST(Archive, OneWriterAtATime) {
 
 TEST(Archive, HDF5ToolsReadGzipItems) {
   const TemporaryFolder folder;
-  const Matrix values = random_matrix(4, 5, 6);
+  const Matrix values = random_matrix(5, 6, 4);
   Archive::open(folder / "a", "key", ArchiveCompression::gzip).write("x", values.view());
   const hid_t file = H5Fopen((folder / "a" / "x.h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   ASSERT_GE(file, 0);
@@ -207,7 +202,7 @@ RC_GTEST_PROP(Archive, AnyNameAndBytesRoundTrip, ()) {
 }
 
 // What the child process of the next test writes as item i: sizes from nothing to 100 kB.
-Matrix item(std::uint64_t i) { return random_matrix(i, Rng(i).below(160), 160); }
+Matrix item(std::uint64_t i) { return random_matrix(Rng(i).below(160), 160, i); }
 
 std::string item_name(std::uint64_t i) { return "layer/" + std::to_string(i); }
 

@@ -10,6 +10,7 @@
 
 #include "io/file_size_limit.h"
 #include "lcomp/core/error.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -118,12 +119,8 @@ TEST(AtomicFile, SaysWhyAFileCannotBeMade) {
     EXPECT_EQ(error.kind(), ErrorKind::user);
     EXPECT_THAT(error.what(), AllOf(HasSubstr("absent/a.txt"), HasSubstr("No such file")));
   }
-  try {
-    AtomicFile file(folder.path());
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr(folder.path().string()), HasSubstr("is a folder")));
-  }
+  EXPECT_THAT(testing::message([&] { AtomicFile file(folder.path()); }),
+              AllOf(HasSubstr(folder.path().string()), HasSubstr("is a folder")));
 }
 
 TEST(AtomicFile, ReadingTellsWhyItFails) {
@@ -178,12 +175,8 @@ TEST(AtomicFolder, ReplacesOnlyWhenAsked) {
   const TemporaryFolder parent;
   std::filesystem::create_directory(parent / "out");
   write_text_file(parent / "out/old.txt", "old");
-  try {
-    const AtomicFolder folder(parent / "out", false);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr((parent / "out").string()), HasSubstr("exists")));
-  }
+  EXPECT_THAT(testing::message([&] { const AtomicFolder folder(parent / "out", false); }),
+              AllOf(HasSubstr((parent / "out").string()), HasSubstr("exists")));
   AtomicFolder folder(parent / "out", true);
   write_text_file(folder.path() / "new.txt", "new");
   EXPECT_EQ(read_text_file(parent / "out/old.txt"), "old");  // untouched so far

@@ -6,6 +6,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
+#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -89,12 +90,8 @@ TEST(StrictJson, ReadsFiles) {
   write_text_file(folder / "a.json", "{\"a\": 1}");
   EXPECT_EQ(parse_json_file(folder / "a.json").at("a"), 1);
   write_text_file(folder / "b.json", "{");
-  try {
-    parse_json_file(folder / "b.json");
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), StartsWith((folder / "b.json").string() + ": line 1, column 2"));
-  }
+  EXPECT_THAT(testing::message([&] { parse_json_file(folder / "b.json"); }),
+              StartsWith((folder / "b.json").string() + ": line 1, column 2"));
 }
 
 }  // namespace

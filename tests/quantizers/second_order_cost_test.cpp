@@ -8,29 +8,23 @@
 #include <vector>
 
 #include "lcomp/core/error.h"
-#include "lcomp/core/rng.h"
+#include "support/matrices.h"
 
 namespace lcomp {
 namespace {
 
 constexpr std::size_t small_rows = 5, small_cols = 4;
 
-Matrix random_matrix(std::size_t height, std::size_t width, Rng& rng) {
-  Matrix m(height, width);
-  for (float& value : m.span()) value = static_cast<float>(rng.normal());
-  return m;
-}
-
 struct Example {
-  Rng rng{11};
-  Matrix weight = random_matrix(small_rows, small_cols, rng), decoded = random_matrix(small_rows, small_cols, rng);
+  Matrix weight = testing::random_matrix(small_rows, small_cols, 11),
+         decoded = testing::random_matrix(small_rows, small_cols, 12);
   Matrix hessian{small_cols, small_cols};
   std::vector<float> outputs = {0.1F, 0.5F, 0.0F, 2.0F, 0.3F}, row_sums = {1, 2, 0, 4, 0.5F},
                      column_sums = {0.25F, 3, 0.5F, 1};
   LayerSensitivity sensitivity;
 
   Example() {
-    const Matrix root = random_matrix(7, small_cols, rng);
+    const Matrix root = testing::random_matrix(7, small_cols, 13);
     for (std::size_t a = 0; a < small_cols; ++a) {
       for (std::size_t b = 0; b < small_cols; ++b) {
         hessian(a, b) = 0;

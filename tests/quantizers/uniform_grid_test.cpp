@@ -12,6 +12,7 @@
 #include "lcomp/core/float16.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "support/error_message.h"
 
 namespace lcomp {
 namespace {
@@ -326,12 +327,8 @@ TEST(UniformGridTest, NamesTheFirstWeightThatIsNoNumber) {
       row[at] = bad;
       testing::for_each_instruction_set([&](const char* target) {
         SCOPED_TRACE(target);
-        try {
-          require_finite(row, "layer", 7);
-          ADD_FAILURE();
-        } catch (const Error& error) {
-          EXPECT_THAT(error.what(), HasSubstr("layer, row 7, column " + std::to_string(at)));
-        }
+        EXPECT_THAT(testing::message([&] { require_finite(row, "layer", 7); }),
+                    HasSubstr("layer, row 7, column " + std::to_string(at)));
       });
     }
   }
