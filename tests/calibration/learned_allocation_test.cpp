@@ -28,6 +28,8 @@ struct SlowLearnedAllocation : ::testing::Test {
   ModelFolder model;
   nlohmann::json plan = {{"quantizer", "rate"}, {"target", {{"bits_per_weight", 4}}}, {"allocator", "learned"}};
   int rounds = 4;
+  double rate = 0.7;
+  std::size_t words = 0;  // in the texts to learn from; 0: all
 
   void SetUp() override {
     LCOMP_REQUIRE(testing::tiny_model());
@@ -42,12 +44,13 @@ struct SlowLearnedAllocation : ::testing::Test {
     Decoder original(model);
     LearningOptions options;
     for (const std::uint64_t seed : {5, 7}) {
-      options.training.push_back(
-          divergence_task(original, testing::random_tokens(300, model.config.vocab_size, seed), 64));
+      options.training.push_back(divergence_task(
+          original, testing::random_tokens(300, words > 0 ? words : model.config.vocab_size, seed), 64));
     }
     options.held_out = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 6), 64);
     options.description = "random tokens";
     options.rounds = rounds;
+    options.rate = rate;
     return options;
   }
 
@@ -88,6 +91,51 @@ TEST_F(SlowLearnedAllocation, CostsLessThanItsStart) {
   EXPECT_NEAR(cost("learned"), learned.rounds[learned.best].held_out_cost, 1e-6) << "the best round is what is kept";
   EXPECT_LT(learned.plan.components.at("model.layers.0.self_attn.q_proj").at("offset").get<double>(), 1.5);
   EXPECT_GT(learned.plan.components.at("model.layers.0.mlp.down_proj").at("offset").get<double>(), -1.0);
+}
+
+// A step that was too far is halved, once; then learning ends.
+TEST_F(SlowLearnedAllocation, HalvesAStepThatMissed) {
+  rounds = 6;
+  rate = 6;
+  const LearnedCompression learned = compress("learned");
+  const std::vector<LearningRound>& of = learned.rounds;
+  ASSERT_GE(of.size(), 3U);
+  ASSERT_GT(of[1].held_out_cost, of[0].held_out_cost);
+  EXPECT_FALSE(of[1].price_spread);
+  double moved = 0;
+  for (const auto& [name, start] : of[0].steps) {
+    const LearnedSteps &far = of[1].steps.at(name), &half = of[2].steps.at(name);
+    EXPECT_NEAR(half.offset, 0.5 * (start.offset + far.offset), 1e-12) << name;
+    if (start.row_exponent) {
+      EXPECT_NEAR(*half.row_exponent, 0.5 * (*start.row_exponent + *far.row_exponent), 1e-12) << name;
+    }
+    moved = std::max(moved, std::abs(far.offset - start.offset));
+  }
+  EXPECT_GT(moved, 1);
+  if (of[2].held_out_cost >= of[0].held_out_cost) {
+    EXPECT_EQ(of.size(), 3U);
+    EXPECT_EQ(learned.best, 0U);
+  } else {
+    EXPECT_GT(of.size(), 3U);
+  }
+  EXPECT_LE(of.size() - 1 - learned.best, 2U);
+}
+
+// Half of a fifth of the vocabulary in the texts: half a step.
+TEST_F(SlowLearnedAllocation, AnEmbeddingMovesByWhatTheTextsKnowOfIt) {
+  rounds = 2;
+  const auto moved = [&](const std::string& out) {
+    const LearnedCompression learned = compress(out);
+    return learned.rounds[1].steps.at("model.embed_tokens").offset;
+  };
+  words = model.config.vocab_size / 5;
+  const double all = moved("all");
+  words = model.config.vocab_size / 10;
+  const double some = moved("some");
+  ASSERT_NE(all, 0);
+  // Texts of fewer words have another gradient, but not one of half the size.
+  EXPECT_GT(some / all, 0.2);
+  EXPECT_LT(some / all, 0.8);
 }
 
 TEST_F(SlowLearnedAllocation, ThePlanMakesTheSameModelAgain) {

@@ -26,7 +26,8 @@ constexpr std::size_t logit_rows = 256;  // at once
 constexpr double least_price = 0.1;      // of the mean: a negative or tiny one is mostly noise
 constexpr double longest_step = 0.7;     // octaves of steps, before the rate
 constexpr double longest_exponent_step = 0.25;
-constexpr double least_coverage = 0.2;  // of the vocabulary, for an embedding's price to be learned
+constexpr double enough_coverage = 0.2;   // of the vocabulary, for an embedding to move as others do
+constexpr std::size_t most_failures = 2;  // rounds one after the other that are no better
 
 // The share of the vocabulary that the texts have.
 double vocabulary_coverage(const std::vector<LearningTask>& tasks, std::size_t vocab_size) {
@@ -61,6 +62,15 @@ std::map<std::string, LearnedSteps> steps_from_json(const nlohmann::json& json) 
     if (entry.contains("row_exponent")) of.row_exponent = entry.at("row_exponent").get<double>();
     if (entry.contains("column_exponent")) of.column_exponent = entry.at("column_exponent").get<double>();
   }
+  return steps;
+}
+
+LearnedSteps half_way(const LearnedSteps& a, const LearnedSteps& b) {
+  const auto middle = [](double x, double y) { return 0.5 * (x + y); };
+  LearnedSteps steps;
+  steps.offset = middle(a.offset, b.offset);
+  if (a.row_exponent) steps.row_exponent = middle(*a.row_exponent, *b.row_exponent);
+  if (a.column_exponent) steps.column_exponent = middle(*a.column_exponent, *b.column_exponent);
   return steps;
 }
 
@@ -148,7 +158,7 @@ class Learning {
     if (learning.training.empty())
       throw Error({"allocator learned", "no texts to learn from", "one part at least", ""});
     components_ = model_components(model);
-    learns_embedding_ = vocabulary_coverage(learning.training, model.config.vocab_size) >= least_coverage;
+    embedding_share_ = std::min(1.0, vocabulary_coverage(learning.training, model.config.vocab_size) / enough_coverage);
     settings_ = resolve_plan(plan, components_);
     std::size_t learnable = 0;
     for (std::size_t i = 0; i < components_.size(); ++i) {
@@ -156,7 +166,7 @@ class Learning {
         throw Error({components_[i].name, "components of fixed width under allocator \"learned\"",
                      "rate-coded or banded components", "allocator across shares out widths"});
       }
-      if (!is_learnable(i, settings_[i])) continue;
+      if (!is_learnable(settings_[i])) continue;
       ++learnable;
       start_[components_[i].name] = start_of(settings_[i], components_[i].name);
     }
@@ -182,11 +192,13 @@ class Learning {
   }
 
  private:
-  // An embedding keeps the price that its sensitivity gives it where the texts have few of its rows: they say little of
-  // what errors of the others cost on other texts.
-  bool is_learnable(std::size_t component, const ComponentSetting& setting) const {
-    const bool open = setting.open_precision || setting.open_bands;
-    return open && (learns_embedding_ || components_[component].kind != ComponentKind::embedding);
+  static bool is_learnable(const ComponentSetting& setting) { return setting.open_precision || setting.open_bands; }
+
+  // The share of its step that a component moves by. Texts that have few of an embedding's rows say little of what
+  // errors of the others cost on other texts.
+  double share_of_step(const std::string& name) const {
+    const auto found = std::ranges::find(components_, name, &ModelComponent::name);
+    return found->kind == ComponentKind::embedding ? embedding_share_ : 1;
   }
 
   static LearnedSteps start_of(const ComponentSetting& setting, const std::string& name) {
@@ -260,16 +272,19 @@ class Learning {
     return static_cast<std::size_t>(least - rounds_.begin());
   }
 
+  std::size_t most_rounds() const { return static_cast<std::size_t>(std::max(1, learning_.rounds)); }
+  std::size_t failures() const { return rounds_.size() - 1 - best(); }  // since the best
+
   bool finished() const {
     if (rounds_.empty()) return false;
-    return rounds_.size() >= static_cast<std::size_t>(std::max(1, learning_.rounds)) || best() + 1 < rounds_.size();
+    return rounds_.size() >= most_rounds() || failures() >= most_failures;
   }
 
   CompressionPlan plan_with(const std::map<std::string, LearnedSteps>& steps) const {
     CompressionPlan plan = plan_;
     plan.allocator = "second_order";
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (!is_learnable(i, settings_[i])) continue;
+      if (!is_learnable(settings_[i])) continue;
       nlohmann::json setting = settings_[i].setting;
       setting.update(to_json(steps.at(components_[i].name)));
       plan.components[components_[i].name] = std::move(setting);
@@ -282,7 +297,7 @@ class Learning {
     const std::vector<ComponentSetting> settings = resolve_plan(plan, components_);
     std::map<std::string, ComponentSetting> found;
     for (std::size_t i = 0; i < components_.size(); ++i) {
-      if (is_learnable(i, settings[i])) found.emplace(components_[i].name, settings[i]);
+      if (is_learnable(settings[i])) found.emplace(components_[i].name, settings[i]);
     }
     return found;
   }
@@ -307,6 +322,10 @@ class Learning {
     round.bytes = report.bytes;
     measure(open_model(candidate), report, round, label);
     rounds_.push_back(std::move(round));
+    if (failures() > 0) {
+      const std::map<std::string, LearnedSteps>& from = rounds_[best()].steps;
+      for (auto& [name, steps] : next_) steps = half_way(from.at(name), rounds_.back().steps.at(name));
+    }
     store();
     fs::remove_all(candidate);
     for (std::size_t r = 0; r < rounds_.size(); ++r) {
@@ -324,9 +343,9 @@ class Learning {
     if (!std::isfinite(round.held_out_cost)) {
       throw Error({label, fmt::format("a cost of {} on the held-out texts", round.held_out_cost), "a finite one", ""});
     }
-    const bool is_last = rounds_.size() + 1 >= static_cast<std::size_t>(std::max(1, learning_.rounds)) ||
-                         (!rounds_.empty() && round.held_out_cost >= rounds_[best()].held_out_cost);
-    if (is_last) {
+    const bool needs_no_gradients = rounds_.size() + 1 >= most_rounds() ||
+                                    (!rounds_.empty() && round.held_out_cost >= rounds_[best()].held_out_cost);
+    if (needs_no_gradients) {
       forward.progress_label = "training texts";
       for (const LearningTask& part : learning_.training) round.training_cost += evaluate(decoder, part, forward);
       round.training_cost /= static_cast<double>(learning_.training.size());
@@ -371,15 +390,16 @@ class Learning {
       columns[place].add(price.mean.columns, price.mean.cost);
     }
     round.price_spread = std::sqrt(squares / static_cast<double>(prices.size()));
-    const auto move = [&](std::optional<double>& exponent, const ExponentStep& step) {
-      if (exponent) exponent = std::clamp(*exponent + step.change(learning_.rate), 0.0, largest_step_exponent);
+    const auto move = [&](std::optional<double>& exponent, const ExponentStep& step, double rate) {
+      if (exponent) exponent = std::clamp(*exponent + step.change(rate), 0.0, largest_step_exponent);
     };
     for (const auto& [place, of_place] : places) {
       for (const auto& [name, log2_price] : of_place.believed()) {
         LearnedSteps& steps = next_[name];
-        steps.offset += learning_.rate * std::clamp(0.5 * log2_price, -longest_step, longest_step);
-        move(steps.row_exponent, rows.at(place));
-        move(steps.column_exponent, columns.at(place));
+        const double rate = learning_.rate * share_of_step(name);
+        steps.offset += rate * std::clamp(0.5 * log2_price, -longest_step, longest_step);
+        move(steps.row_exponent, rows.at(place), rate);
+        move(steps.column_exponent, columns.at(place), rate);
       }
     }
   }
@@ -390,7 +410,7 @@ class Learning {
   const LearningOptions& learning_;
   ProgressCallback progress_;
   std::vector<ModelComponent> components_;
-  bool learns_embedding_ = false;
+  double embedding_share_ = 1;
   std::vector<ComponentSetting> settings_;     // as components_
   std::map<std::string, LearnedSteps> start_;  // of the plan
   std::map<std::string, LearnedSteps> next_;   // of the round to come

@@ -54,8 +54,8 @@ struct LearningRound {
   std::map<std::string, LearnedSteps> steps;  // by component
   std::uint64_t bytes = 0;
   double training_cost = 0, held_out_cost = 0;
-  // Root mean square of log2 of the components' prices over the mean: 0 at the optimum. Nothing for a round that none
-  // follows: gradients would serve nothing.
+  // Root mean square of log2 of the components' prices over the mean: 0 at the optimum. Nothing for a round that is no
+  // better than one before or that none follows: gradients would serve nothing.
   std::optional<double> price_spread;
 };
 // [{"bytes", "training_cost", "held_out_cost", "price_spread"}], without steps
@@ -74,11 +74,12 @@ nlohmann::json to_json(const std::vector<LearningRound>& rounds);
 //   exponent -= rate sum_c imbalance_c / (2 ln 2 sum_c D_c variance_c)   of rows and of columns (StepPrices), limited
 //                                                              to +-0.25; one for all layers, since the gradient of
 //                                                              some thousand tokens says little about one weight's
-// An embedding, tied or not, is learned only where the training texts have a fifth of the vocabulary: else its errors
-// cost them much less than they cost other texts. These are Newton's steps for errors that cost their square; the
+// Where the training texts have less than a fifth of the vocabulary, an embedding, tied or not, moves by as much less:
+// its errors cost them less than other texts. These are Newton's steps for errors that cost their square; the
 // common precision, the multiplier of the bytes, is found anew (RateBudget; of bands the knapsack, costs times
 // 4^offset). Each round compresses the whole model, with feedback and coding, so that nothing stands in for rounding.
-// Stops when the cost on the held-out texts has not fallen for a round, or when the rounds are used up, and keeps the
+// After a round that costs the held-out texts no less, the next goes half as far from the best; after two such rounds,
+// or when the rounds are used up, learning stops and keeps the
 // round with the least. The plan of the result is an ordinary one of allocator second_order with an "offset" and
 // exponents for each component, and makes the same model again. options.work is needed: finished rounds are kept there,
 // and after kill -9 the same call goes on within the round. Time: a compression and gradients() on the training texts a
