@@ -126,12 +126,18 @@ TEST_F(SlowLearnedAllocation, AnEmbeddingMovesByWhatTheTextsKnowOfIt) {
   rounds = 2;
   const auto moved = [&](const std::string& out) {
     const LearnedCompression learned = compress(out);
-    return learned.rounds[1].steps.at("model.embed_tokens").offset;
+    const LearnedSteps &before = learned.rounds[0].steps.at("model.embed_tokens"),
+                       &after = learned.rounds[1].steps.at("model.embed_tokens");
+    EXPECT_NE(after.column_exponent, before.column_exponent);
+    EXPECT_EQ(after.row_exponent == before.row_exponent, words > 0) << "of rows that the texts lack they say nothing";
+    return after.offset;
   };
+  const double of_all_words = moved("of all words");
   words = model.config.vocab_size / 5;
   const double all = moved("all");
   words = model.config.vocab_size / 10;
   const double some = moved("some");
+  ASSERT_NE(of_all_words, 0);
   ASSERT_NE(all, 0);
   // Texts of fewer words have another gradient, but not one of half the size.
   EXPECT_GT(some / all, 0.2);

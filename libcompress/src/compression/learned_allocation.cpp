@@ -195,7 +195,7 @@ class Learning {
   static bool is_learnable(const ComponentSetting& setting) { return setting.open_precision || setting.open_bands; }
 
   // The share of its step that a component moves by. Texts that have few of an embedding's rows say little of what
-  // errors of the others cost on other texts.
+  // errors of the others cost on other texts, and nothing of how much finer the rows that they have should be.
   double share_of_step(const std::string& name) const {
     const auto found = std::ranges::find(components_, name, &ModelComponent::name);
     return found->kind == ComponentKind::embedding ? embedding_share_ : 1;
@@ -396,9 +396,9 @@ class Learning {
     for (const auto& [place, of_place] : places) {
       for (const auto& [name, log2_price] : of_place.believed()) {
         LearnedSteps& steps = next_[name];
-        const double rate = learning_.rate * share_of_step(name);
+        const double share = share_of_step(name), rate = learning_.rate * share;
         steps.offset += rate * std::clamp(0.5 * log2_price, -longest_step, longest_step);
-        move(steps.row_exponent, rows.at(place), rate);
+        if (share == 1) move(steps.row_exponent, rows.at(place), rate);
         move(steps.column_exponent, columns.at(place), rate);
       }
     }

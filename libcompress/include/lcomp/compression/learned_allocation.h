@@ -74,8 +74,9 @@ nlohmann::json to_json(const std::vector<LearningRound>& rounds);
 //   exponent -= rate sum_c imbalance_c / (2 ln 2 sum_c D_c variance_c)   of rows and of columns (StepPrices), limited
 //                                                              to +-0.25; one for all layers, since the gradient of
 //                                                              some thousand tokens says little about one weight's
-// Where the training texts have less than a fifth of the vocabulary, an embedding, tied or not, moves by as much less:
-// its errors cost them less than other texts. These are Newton's steps for errors that cost their square; the
+// Where the training texts have less than a fifth of the vocabulary, an embedding, tied or not, moves by as much less,
+// and its row exponent not at all: errors of rows that these texts lack cost other texts. These are Newton's steps for
+// errors that cost their square; the
 // common precision, the multiplier of the bytes, is found anew (RateBudget; of bands the knapsack, costs times
 // 4^offset). Each round compresses the whole model, with feedback and coding, so that nothing stands in for rounding.
 // After a round that costs the held-out texts no less, the next goes half as far from the best; after two such rounds,
