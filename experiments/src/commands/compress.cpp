@@ -276,7 +276,7 @@ void run(const CompressCommand& command, const CommandContext& context) {
     text += add_stage_times(report);  // of this and the sizes before
     results.push_back(std::move(report));
   }
-  std::filesystem::remove_all(work_folder(command.out));
+  if (sizes.size() > 1) std::filesystem::remove_all(work_folder(command.out));
   context.print(results.size() == 1 ? results.front() : results, text);
 }
 

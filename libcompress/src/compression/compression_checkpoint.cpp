@@ -15,20 +15,6 @@ namespace {
 
 constexpr const char* description_attribute = "component";
 
-Archive open_archive(const std::filesystem::path& folder, const std::string& key, bool replace) {
-  std::filesystem::create_directories(folder.parent_path());
-  try {
-    return Archive::open(folder, key, ArchiveCompression::none);
-  } catch (const Error&) {
-    if (!replace) {
-      throw Error({folder.string(), "the unfinished work of another compression", "that of this model and setting",
-                   "delete the folder, choose another --out, or use --replace"});
-    }
-  }
-  std::filesystem::remove_all(folder);
-  return Archive::open(folder, key, ArchiveCompression::none);
-}
-
 std::string input_scales_item(const std::string& component) { return "input_scales/" + component; }
 
 nlohmann::json describe(const FinishedComponent& finished) {
@@ -45,8 +31,22 @@ nlohmann::json describe(const FinishedComponent& finished) {
 
 }  // namespace
 
+Archive open_work_archive(const std::filesystem::path& folder, const std::string& key, bool replace) {
+  std::filesystem::create_directories(folder.parent_path());
+  try {
+    return Archive::open(folder, key, ArchiveCompression::none);
+  } catch (const Error&) {
+    if (!replace) {
+      throw Error({folder.string(), "the unfinished work of another compression", "that of this model and setting",
+                   "delete the folder, choose another --out, or use --replace"});
+    }
+  }
+  std::filesystem::remove_all(folder);
+  return Archive::open(folder, key, ArchiveCompression::none);
+}
+
 CompressionCheckpoint::CompressionCheckpoint(const std::filesystem::path& folder, const std::string& key, bool replace)
-    : archive_(open_archive(folder, key, replace)) {
+    : archive_(open_work_archive(folder, key, replace)) {
   archive_.lock();
 }
 

@@ -4,27 +4,14 @@
 
 #include <fmt/format.h>
 
-#include "lcomp/core/error.h"
+#include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/core/hash.h"
 
 namespace lcomp {
-namespace {
-
-Archive open_or_begin_anew(const std::filesystem::path& folder, const std::string& key) {
-  std::filesystem::create_directories(folder.parent_path());
-  try {
-    return Archive::open(folder, key, ArchiveCompression::none);
-  } catch (const Error&) {
-    std::filesystem::remove_all(folder);
-  }
-  return Archive::open(folder, key, ArchiveCompression::none);
-}
-
-}  // namespace
 
 WidthCosts::WidthCosts(const std::filesystem::path& folder, const std::string& key) {
   if (folder.empty()) return;
-  archive_.emplace(open_or_begin_anew(folder, key));
+  archive_.emplace(open_work_archive(folder, key, true));
   archive_->lock();
 }
 

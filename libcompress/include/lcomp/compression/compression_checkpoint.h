@@ -12,6 +12,9 @@
 
 namespace lcomp {
 
+// An archive of unfinished work. One of another key is replaced, or without `replace` an Error.
+Archive open_work_archive(const std::filesystem::path& folder, const std::string& key, bool replace);
+
 // What a component became, and what can't be told from that.
 struct FinishedComponent {
   CompressedWeight weight;
