@@ -9,7 +9,7 @@
 #include "lcomp/calibration/hessian_accumulator.h"
 #include "lcomp/calibration/input_statistics.h"
 #include "lcomp/core/rng.h"
-#include "lcomp/models/residual_stream.h"
+#include "lcomp/forward/residual_stream.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include "kernels/integer_product.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "models/linear.h"
+#include "forward/linear.h"
 
 namespace {
 

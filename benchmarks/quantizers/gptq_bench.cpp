@@ -1,4 +1,4 @@
-#include "lcomp/quantizers/gptq.h"
+#include "quantizers/feedback/gptq.h"
 
 #include <benchmark/benchmark.h>
 
@@ -9,8 +9,8 @@
 
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/quantizers/hessian_factor.h"
-#include "lcomp/quantizers/proxy_error.h"
+#include "lcomp/quantizers/feedback/hessian_factor.h"
+#include "lcomp/quantizers/cost/proxy_error.h"
 
 // GPTQ of a layer and its parts, on all threads, next to a matrix product (oneDNN's) of the same size. gptq_per_product
 // is the measure that a busy machine spoils least: both are timed in turn, and the median of the ratios is what counts.

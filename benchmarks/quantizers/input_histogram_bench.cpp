@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "lcomp/core/rng.h"
-#include "lcomp/quantizers/input_histogram.h"
+#include "lcomp/quantizers/cost/input_histogram.h"
 
 namespace {
 

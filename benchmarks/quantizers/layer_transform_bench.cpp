@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "lcomp/core/rng.h"
-#include "lcomp/quantizers/layer_transform.h"
+#include "lcomp/quantizers/transforms/layer_transform.h"
 
 // Entries of a Hessian per second on all threads.
 namespace lcomp {

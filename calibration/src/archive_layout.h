@@ -8,7 +8,7 @@
 #include "input_groups.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/input_statistics.h"
-#include "lcomp/io/archive.h"
+#include "lcomp/archive/archive.h"
 
 // Names and contents of an archive's items, as calibration_archive.h describes them.
 namespace lcomp {

@@ -11,8 +11,8 @@
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
 #include "lcomp/core/progress.h"
-#include "lcomp/models/decoder.h"
-#include "lcomp/models/residual_stream.h"
+#include "lcomp/forward/decoder.h"
+#include "lcomp/forward/residual_stream.h"
 
 namespace lcomp {
 

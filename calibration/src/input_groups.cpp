@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <utility>
 
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 
 namespace lcomp {
 namespace {

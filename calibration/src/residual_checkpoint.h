@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "lcomp/models/residual_stream.h"
+#include "lcomp/forward/residual_stream.h"
 
 namespace lcomp {
 

@@ -10,7 +10,7 @@
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/calibration_archive.h"
 #include "lcomp/core/error.h"
-#include "lcomp/models/gradients.h"
+#include "lcomp/forward/gradients.h"
 #include "sensitivity_layout.h"
 #include "sensitivity_sums.h"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "lcomp/calibration/sensitivity.h"
-#include "lcomp/io/archive.h"
+#include "lcomp/archive/archive.h"
 #include "sensitivity_sums.h"
 
 // Names and contents of the archive's items that a backward pass adds, as calibration_archive.h describes them.

@@ -10,8 +10,8 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
-#include "lcomp/eval/csv.h"
-#include "lcomp/eval/mmlu_subjects.h"
+#include "csv.h"
+#include "mmlu_subjects.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 

@@ -1,4 +1,4 @@
-#include "lcomp/eval/mmlu_subjects.h"
+#include "mmlu_subjects.h"
 
 #include <fmt/format.h>
 

@@ -11,9 +11,9 @@
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
-#include "lcomp/io/archive.h"
+#include "lcomp/archive/archive.h"
 #include "lcomp/io/atomic_file.h"
-#include "lcomp/quantizers/second_order_cost.h"
+#include "lcomp/quantizers/cost/second_order_cost.h"
 #include "support/error_message.h"
 #include "tiny_model.h"
 

@@ -8,7 +8,7 @@
 
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/core/error.h"
-#include "lcomp/models/gradients.h"
+#include "lcomp/forward/gradients.h"
 #include "tiny_model.h"
 
 namespace lcomp {

@@ -14,7 +14,7 @@
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
 #include "lcomp/core/rng.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
 #include "support/reference_data.h"
 

@@ -9,7 +9,7 @@
 #include <limits>
 #include <set>
 
-#include "compression/plans.h"
+#include "plans.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_folder.h"

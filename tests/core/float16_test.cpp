@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "core/instruction_sets.h"
+#include "instruction_sets.h"
 #include "lcomp/core/rng.h"
 
 namespace lcomp {

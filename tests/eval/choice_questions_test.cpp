@@ -7,7 +7,7 @@
 #include <set>
 
 #include "lcomp/core/error.h"
-#include "lcomp/eval/mmlu_subjects.h"
+#include "mmlu_subjects.h"
 #include "lcomp/io/atomic_file.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"

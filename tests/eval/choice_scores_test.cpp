@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "eval/byte_tokenizer.h"
+#include "byte_tokenizer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/answer_file.h"

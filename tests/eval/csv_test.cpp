@@ -1,4 +1,4 @@
-#include "lcomp/eval/csv.h"
+#include "csv.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "eval/byte_tokenizer.h"
+#include "byte_tokenizer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/atomic_file.h"

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <string>
 
-#include "fuzz/memory_file.h"
+#include "memory_file.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_folder.h"

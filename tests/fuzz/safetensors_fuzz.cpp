@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "fuzz/memory_file.h"
+#include "memory_file.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/io/safetensors.h"

@@ -11,9 +11,9 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/tokenizer/sentencepiece.h"
+#include "tokenizer/sentencepiece.h"
 #include "lcomp/tokenizer/tokenizer.h"
-#include "lcomp/tokenizer/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace {
 

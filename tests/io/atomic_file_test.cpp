@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/file_size_limit.h"
+#include "file_size_limit.h"
 #include "lcomp/core/error.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"

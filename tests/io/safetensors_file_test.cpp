@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "io/tensor_values.h"
+#include "tensor_values.h"
 #include "lcomp/core/error.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"

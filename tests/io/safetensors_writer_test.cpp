@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "io/file_size_limit.h"
-#include "io/tensor_values.h"
+#include "file_size_limit.h"
+#include "tensor_values.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/io/atomic_file.h"

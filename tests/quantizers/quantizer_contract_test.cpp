@@ -12,9 +12,9 @@
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/quantizers/proxy_error.h"
+#include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "quantizers/same_bytes.h"
+#include "same_bytes.h"
 #include "support/error_message.h"
 
 // What every quantizer promises. A new one adds its names here.

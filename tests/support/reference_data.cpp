@@ -1,4 +1,4 @@
-#include "support/reference_data.h"
+#include "reference_data.h"
 
 #include <unistd.h>
 

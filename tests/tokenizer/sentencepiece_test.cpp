@@ -1,4 +1,4 @@
-#include "lcomp/tokenizer/sentencepiece.h"
+#include "tokenizer/sentencepiece.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/tokenizer/tokenizer.h"
-#include "lcomp/tokenizer/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace lcomp::testing {
 

@@ -1,4 +1,4 @@
-#include "lcomp/tokenizer/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

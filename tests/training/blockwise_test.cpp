@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "lcomp/core/error.h"
-#include "lcomp/models/block_gradients.h"
+#include "lcomp/forward/block_gradients.h"
 #include "lcomp/models/model_in_memory.h"
 #include "lcomp/training/train.h"
-#include "models/gradient_recorder.h"
-#include "training/small_texts.h"
+#include "forward/gradient_recorder.h"
+#include "small_texts.h"
 
 namespace lcomp {
 namespace {

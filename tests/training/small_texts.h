@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/io/atomic_file.h"
-#include "lcomp/tokenizer/tokenizer_json.h"
-#include "program/small_model.h"
+#include "tokenizer/tokenizer_json.h"
+#include "experiments/small_model.h"
 
 // Texts and a tokenizer with a token for each printable character, for trainings of milliseconds.
 namespace lcomp::testing {

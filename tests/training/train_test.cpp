@@ -5,17 +5,17 @@
 
 #include <cmath>
 
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "lcomp/training/parameter_gradients.h"
+#include "training/parameter_gradients.h"
 #include "lcomp/training/training_log.h"
-#include "lcomp/training/training_texts.h"
-#include "lcomp/training/window_stream.h"
-#include "training/small_texts.h"
+#include "training/training_texts.h"
+#include "training/window_stream.h"
+#include "small_texts.h"
 
 namespace lcomp {
 namespace {

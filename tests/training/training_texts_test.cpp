@@ -1,10 +1,10 @@
-#include "lcomp/training/training_texts.h"
+#include "training/training_texts.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "lcomp/core/error.h"
-#include "training/small_texts.h"
+#include "small_texts.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "lcomp/training/window_stream.h"
+#include "training/window_stream.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <set>
 
 #include "lcomp/core/error.h"
-#include "training/small_texts.h"
+#include "small_texts.h"
 
 namespace lcomp {
 namespace {

@@ -2,12 +2,12 @@
 
 #include <memory>
 
-#include "calibration_option.h"
-#include "command_context.h"
-#include "compute_option.h"
+#include "commands/calibration_option.h"
+#include "commands/command_context.h"
+#include "runner/compute_option.h"
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/sensitivity.h"
-#include "stage_report.h"
+#include "commands/stage_report.h"
 
 namespace lcomp {
 namespace {

@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <memory>
 
-#include "command_context.h"
+#include "commands/command_context.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
-#include "run_comparison.h"
+#include "report/run_comparison.h"
 
 namespace lcomp {
 namespace {

@@ -6,11 +6,11 @@
 #include <optional>
 #include <utility>
 
-#include "calibration_option.h"
-#include "command_context.h"
-#include "compression_job.h"
-#include "compute_option.h"
-#include "content_hash.h"
+#include "commands/calibration_option.h"
+#include "commands/command_context.h"
+#include "runner/compression_job.h"
+#include "runner/compute_option.h"
+#include "runner/content_hash.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/compression_statistics.h"
@@ -19,8 +19,8 @@
 #include "lcomp/core/hash.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "stage_report.h"
-#include "version.h"
+#include "commands/stage_report.h"
+#include "runner/version.h"
 
 namespace lcomp {
 namespace {

@@ -3,8 +3,8 @@
 #include <memory>
 #include <optional>
 
-#include "command_context.h"
-#include "lcomp/models/convert.h"
+#include "commands/command_context.h"
+#include "lcomp/compression/convert.h"
 
 namespace lcomp {
 namespace {

@@ -3,15 +3,15 @@
 #include <memory>
 #include <optional>
 
-#include "command_context.h"
-#include "compute_option.h"
-#include "content_hash.h"
-#include "eval_choices.h"
+#include "commands/command_context.h"
+#include "runner/compute_option.h"
+#include "runner/content_hash.h"
+#include "commands/eval_choices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
-#include "model_tokenizer.h"
+#include "runner/model_tokenizer.h"
 
 namespace lcomp {
 namespace {

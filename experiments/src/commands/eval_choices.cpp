@@ -1,13 +1,13 @@
-#include "eval_choices.h"
+#include "commands/eval_choices.h"
 
 #include <fmt/format.h>
 
-#include "compute_option.h"
-#include "content_hash.h"
+#include "runner/compute_option.h"
+#include "runner/content_hash.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/choice_scores.h"
-#include "model_tokenizer.h"
+#include "runner/model_tokenizer.h"
 
 namespace lcomp {
 namespace {

@@ -8,8 +8,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "command_context.h"
-#include "lcomp/models/decoder.h"
+#include "commands/command_context.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

@@ -6,13 +6,13 @@
 #include <memory>
 #include <optional>
 
-#include "command_context.h"
-#include "compute_option.h"
-#include "interrupt_signal.h"
+#include "commands/command_context.h"
+#include "runner/compute_option.h"
+#include "commands/interrupt_signal.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/models/generation.h"
-#include "model_tokenizer.h"
+#include "lcomp/forward/generation.h"
+#include "runner/model_tokenizer.h"
 
 namespace lcomp {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "command_context.h"
+#include "commands/command_context.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {

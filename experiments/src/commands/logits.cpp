@@ -4,14 +4,14 @@
 #include <memory>
 #include <optional>
 
-#include "command_context.h"
-#include "compute_option.h"
+#include "commands/command_context.h"
+#include "runner/compute_option.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/safetensors.h"
-#include "lcomp/models/cost.h"
-#include "lcomp/models/decoder.h"
-#include "lcomp/models/gradients.h"
-#include "model_tokenizer.h"
+#include "lcomp/forward/cost.h"
+#include "lcomp/forward/decoder.h"
+#include "lcomp/forward/gradients.h"
+#include "runner/model_tokenizer.h"
 
 namespace lcomp {
 namespace {

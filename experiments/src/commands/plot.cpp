@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <memory>
 
-#include "command_context.h"
-#include "gnuplot_figure.h"
+#include "commands/command_context.h"
+#include "report/gnuplot_figure.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
-#include "run_figures.h"
+#include "report/run_figures.h"
 
 namespace lcomp {
 namespace {

@@ -4,16 +4,16 @@
 #include <memory>
 #include <utility>
 
-#include "command_context.h"
+#include "commands/command_context.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/io/safetensors.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/quantizers/proxy_error.h"
+#include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "lcomp/quantizers/squared_error.h"
-#include "result_table.h"
+#include "lcomp/quantizers/cost/squared_error.h"
+#include "report/result_table.h"
 
 namespace lcomp {
 namespace {

@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <memory>
 
-#include "command_context.h"
+#include "commands/command_context.h"
 #include "lcomp/io/atomic_file.h"
-#include "run_report.h"
+#include "report/run_report.h"
 
 namespace lcomp {
 namespace {

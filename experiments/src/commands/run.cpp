@@ -2,8 +2,8 @@
 
 #include <memory>
 
-#include "command_context.h"
-#include "experiment_run.h"
+#include "commands/command_context.h"
+#include "runner/experiment_run.h"
 
 namespace lcomp {
 namespace {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <sstream>
 
-#include "command_context.h"
+#include "commands/command_context.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/tokenizer/tokenizer.h"

@@ -2,15 +2,15 @@
 
 #include <memory>
 
-#include "command_context.h"
-#include "config_setting.h"
-#include "content_hash.h"
-#include "gnuplot_figure.h"
+#include "commands/command_context.h"
+#include "runner/config_setting.h"
+#include "runner/content_hash.h"
+#include "report/gnuplot_figure.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/training/train.h"
 #include "lcomp/training/training_log.h"
-#include "training_figure.h"
-#include "version.h"
+#include "report/training_figure.h"
+#include "runner/version.h"
 
 namespace lcomp {
 namespace {

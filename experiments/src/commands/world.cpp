@@ -3,7 +3,7 @@
 #include <memory>
 #include <optional>
 
-#include "command_context.h"
+#include "commands/command_context.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/world/write_world.h"
 

@@ -1,4 +1,4 @@
-#include "lcomp/allocators/across_allocator.h"
+#include "allocators/across_allocator.h"
 
 #include "lcomp/allocators/knapsack.h"
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "lcomp/allocators/across_allocator.h"
+#include "allocators/across_allocator.h"
 #include "lcomp/allocators/fixed_allocator.h"
 #include "lcomp/core/error.h"
 

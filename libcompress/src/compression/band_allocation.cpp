@@ -1,4 +1,4 @@
-#include "band_allocation.h"
+#include "compression/band_allocation.h"
 
 #include <fmt/format.h>
 

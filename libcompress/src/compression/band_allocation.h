@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/compression/statistics_provider.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/io/tensor_source.h"
-#include "lcomp/quantizers/banded_quantizer.h"
+#include "lcomp/quantizers/banded/banded_quantizer.h"
 
 namespace lcomp {
 

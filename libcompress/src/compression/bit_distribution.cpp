@@ -8,7 +8,7 @@
 #include <numeric>
 #include <variant>
 
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/column_permutation.h"

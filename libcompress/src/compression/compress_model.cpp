@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "band_allocation.h"
-#include "input_folding.h"
+#include "compression/band_allocation.h"
+#include "compression/input_folding.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/core/error.h"
@@ -18,15 +18,15 @@
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/io/gguf.h"
-#include "lcomp/io/gguf_tokenizer_json.h"
+#include "lcomp/interchange/gguf.h"
+#include "lcomp/interchange/gguf_tokenizer_json.h"
 #include "lcomp/kernels/integer_matmul.h"
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "lcomp/quantizers/second_order_cost.h"
-#include "lcomp/quantizers/squared_error.h"
-#include "rate_allocation.h"
-#include "width_costs.h"
+#include "lcomp/quantizers/cost/second_order_cost.h"
+#include "lcomp/quantizers/cost/squared_error.h"
+#include "compression/rate_allocation.h"
+#include "compression/width_costs.h"
 
 namespace lcomp {
 namespace {

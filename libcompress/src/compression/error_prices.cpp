@@ -1,4 +1,4 @@
-#include "error_prices.h"
+#include "compression/error_prices.h"
 
 #include <memory>
 #include <numeric>

@@ -5,10 +5,10 @@
 
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/compression/model_components.h"
-#include "lcomp/models/gradients.h"
+#include "lcomp/models/model_components.h"
+#include "lcomp/forward/gradients.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/quantizers/rate_coded_quantizer.h"
+#include "lcomp/quantizers/rate/rate_coded_quantizer.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "input_folding.h"
+#include "compression/input_folding.h"
 
 #include <fmt/format.h>
 
@@ -11,10 +11,10 @@
 #include "lcomp/core/error.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/quantizers/layer_transform.h"
-#include "lcomp/quantizers/proxy_error.h"
+#include "lcomp/quantizers/transforms/layer_transform.h"
+#include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "rescaled_tensors.h"
+#include "compression/rescaled_tensors.h"
 
 namespace lcomp {
 namespace {

@@ -13,7 +13,7 @@
 #include "lcomp/core/progress.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/models/scalable_inputs.h"
-#include "lcomp/quantizers/input_scaling.h"
+#include "lcomp/quantizers/transforms/input_scaling.h"
 
 namespace lcomp {
 

@@ -9,12 +9,12 @@
 
 #include <fmt/format.h>
 
-#include "error_prices.h"
+#include "compression/error_prices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/models/gradients.h"
+#include "lcomp/forward/gradients.h"
 #include "lcomp/quantizers/quantizer_table.h"
 
 namespace lcomp {

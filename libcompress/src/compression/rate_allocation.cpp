@@ -1,4 +1,4 @@
-#include "rate_allocation.h"
+#include "compression/rate_allocation.h"
 
 #include <fmt/format.h>
 

@@ -10,11 +10,11 @@
 
 #include "lcomp/allocators/rate_budget.h"
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/compression/statistics_provider.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/io/tensor_source.h"
-#include "lcomp/quantizers/rate_coded_quantizer.h"
+#include "lcomp/quantizers/rate/rate_coded_quantizer.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "rescaled_tensors.h"
+#include "compression/rescaled_tensors.h"
 
 #include "lcomp/formats/dense.h"
 

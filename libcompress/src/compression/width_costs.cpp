@@ -1,4 +1,4 @@
-#include "width_costs.h"
+#include "compression/width_costs.h"
 
 #include <vector>
 

@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/io/archive.h"
-#include "lcomp/quantizers/second_order_cost.h"
+#include "lcomp/archive/archive.h"
+#include "lcomp/quantizers/cost/second_order_cost.h"
 
 namespace lcomp {
 

@@ -1,6 +1,6 @@
 // Compiled once per instruction set by Highway's foreach_target; the scalar forms below are the definition.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "float16.cpp"
+#define HWY_TARGET_INCLUDE "core/float16.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>

@@ -1,6 +1,6 @@
 // Compiled once per instruction set by Highway's foreach_target.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "value_range.cpp"
+#define HWY_TARGET_INCLUDE "core/value_range.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>

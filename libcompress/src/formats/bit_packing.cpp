@@ -1,4 +1,4 @@
-#include "lcomp/formats/bit_packing.h"
+#include "formats/bit_packing.h"
 
 #include <array>
 #include <bit>

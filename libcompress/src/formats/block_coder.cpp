@@ -1,12 +1,12 @@
-#include "block_coder.h"
+#include "formats/block_coder.h"
 
 #include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstring>
 
-#include "block_encoder.h"
-#include "trellis_kernels.h"
+#include "formats/block_encoder.h"
+#include "formats/trellis_kernels.h"
 
 namespace lcomp {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "code_distribution.h"
+#include "formats/code_distribution.h"
 #include "lcomp/formats/trellis.h"
 
 namespace lcomp {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "block_reader.h"
+#include "formats/block_reader.h"
 
 namespace lcomp {
 namespace {

@@ -1,13 +1,13 @@
 // Compiled once per instruction set by Highway's foreach_target. Every target computes the same integers and the same
 // float32 products.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "block_decoder_kernels.cpp"
+#define HWY_TARGET_INCLUDE "formats/block_decoder_kernels.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "code_vectors-inl.h"
-#include "coder_cursor.h"
+#include "formats/code_vectors-inl.h"
+#include "formats/coder_cursor.h"
 
 #include <bit>
 #include <limits>

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "block_coder.h"
+#include "formats/block_coder.h"
 
 namespace lcomp {
 

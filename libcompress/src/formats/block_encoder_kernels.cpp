@@ -1,12 +1,12 @@
 // Compiled once per instruction set by Highway's foreach_target. Every target computes the same integers.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "block_encoder_kernels.cpp"
+#define HWY_TARGET_INCLUDE "formats/block_encoder_kernels.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "block_encoder.h"
-#include "code_vectors-inl.h"
+#include "formats/block_encoder.h"
+#include "formats/code_vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lcomp::HWY_NAMESPACE {

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "block_coder.h"
-#include "coder_cursor.h"
+#include "formats/block_coder.h"
+#include "formats/coder_cursor.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "code_distribution.h"
+#include "formats/code_distribution.h"
 
 #include <array>
 #include <cmath>

@@ -1,9 +1,9 @@
-#include "lcomp/formats/code_matrix.h"
+#include "formats/code_matrix.h"
 
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
-#include "lcomp/formats/bit_packing.h"
+#include "formats/bit_packing.h"
 
 namespace lcomp {
 

@@ -4,7 +4,7 @@
 
 #include <hwy/highway.h>
 
-#include "code_distribution.h"
+#include "formats/code_distribution.h"
 #include "lcomp/formats/trellis.h"
 
 #if defined(LCOMP_CODE_VECTORS_INL_H) == defined(HWY_TARGET_TOGGLE)

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "block_coder.h"
-#include "step_table.h"
+#include "formats/block_coder.h"
+#include "formats/step_table.h"
 
 namespace lcomp {
 

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "container_metadata.h"
+#include "formats/container_metadata.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/format.h"

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "container_metadata.h"
+#include "formats/container_metadata.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/format.h"

@@ -1,4 +1,4 @@
-#include "container_metadata.h"
+#include "formats/container_metadata.h"
 
 #include <limits>
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "lcomp/formats/code_matrix.h"
+#include "formats/code_matrix.h"
 #include "lcomp/formats/column_permutation.h"
 
 namespace lcomp {

@@ -1,12 +1,12 @@
 // Compiled once per instruction set by Highway's foreach_target. Every target computes the same float32 operations, so
 // that results don't depend on the machine.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "grouped_integer_decode.cpp"
+#define HWY_TARGET_INCLUDE "formats/grouped_integer_decode.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "grouped_integer_decode.h"
+#include "formats/grouped_integer_decode.h"
 
 #include <algorithm>
 #include <cassert>

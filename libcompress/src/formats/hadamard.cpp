@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "hadamard_kernels.h"
+#include "formats/hadamard_kernels.h"
 
 namespace lcomp {
 namespace {

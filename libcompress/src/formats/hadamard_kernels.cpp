@@ -1,11 +1,11 @@
 // Compiled once per instruction set by Highway's foreach_target.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "hadamard_kernels.cpp"
+#define HWY_TARGET_INCLUDE "formats/hadamard_kernels.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "hadamard_kernels.h"
+#include "formats/hadamard_kernels.h"
 
 #include <algorithm>
 

@@ -6,10 +6,10 @@
 #include <span>
 #include <string>
 
-#include "block_coder.h"
+#include "formats/block_coder.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_weight.h"
-#include "side_information.h"
+#include "formats/side_information.h"
 
 namespace lcomp {
 

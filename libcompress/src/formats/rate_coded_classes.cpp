@@ -1,4 +1,4 @@
-#include "rate_coded_classes.h"
+#include "formats/rate_coded_classes.h"
 
 #include <algorithm>
 #include <array>
@@ -10,9 +10,9 @@
 #include <mutex>
 #include <span>
 
-#include "block_coder.h"
+#include "formats/block_coder.h"
 #include "lcomp/core/parallel.h"
-#include "trellis_kernels.h"
+#include "formats/trellis_kernels.h"
 
 namespace lcomp {
 namespace {

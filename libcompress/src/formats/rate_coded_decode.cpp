@@ -5,12 +5,12 @@
 #include <span>
 #include <vector>
 
-#include "block_reader.h"
+#include "formats/block_reader.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/rate_coded.h"
-#include "rate_coded_blocks.h"
-#include "side_information.h"
-#include "step_table.h"
+#include "formats/rate_coded_blocks.h"
+#include "formats/side_information.h"
+#include "formats/step_table.h"
 
 namespace lcomp {
 namespace {

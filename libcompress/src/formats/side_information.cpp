@@ -1,10 +1,10 @@
-#include "side_information.h"
+#include "formats/side_information.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
 
-#include "block_coder.h"
+#include "formats/block_coder.h"
 #include "lcomp/formats/rate_coded.h"
 
 namespace lcomp {

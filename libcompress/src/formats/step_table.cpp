@@ -1,4 +1,4 @@
-#include "step_table.h"
+#include "formats/step_table.h"
 
 namespace lcomp {
 

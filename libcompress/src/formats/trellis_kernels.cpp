@@ -1,12 +1,12 @@
 // Compiled once per instruction set by Highway's foreach_target. Every target computes the same integers.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "trellis_kernels.cpp"
+#define HWY_TARGET_INCLUDE "formats/trellis_kernels.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "code_vectors-inl.h"
-#include "trellis_kernels.h"
+#include "formats/code_vectors-inl.h"
+#include "formats/trellis_kernels.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
-#include "temporary_name.h"
+#include "lcomp/io/temporary_name.h"
 
 namespace lcomp {
 namespace {

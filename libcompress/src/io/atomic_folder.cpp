@@ -11,7 +11,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
-#include "temporary_name.h"
+#include "lcomp/io/temporary_name.h"
 
 namespace lcomp {
 namespace {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
-#include "nearest_name.h"
-#include "quoted_text.h"
+#include "io/nearest_name.h"
+#include "lcomp/io/quoted_text.h"
 
 namespace lcomp {
 namespace {

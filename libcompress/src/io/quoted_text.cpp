@@ -1,4 +1,4 @@
-#include "quoted_text.h"
+#include "lcomp/io/quoted_text.h"
 
 namespace lcomp {
 

@@ -10,7 +10,7 @@
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/mapped_file.h"
 #include "lcomp/io/safetensors.h"
-#include "quoted_text.h"
+#include "lcomp/io/quoted_text.h"
 
 namespace lcomp {
 namespace {

@@ -13,7 +13,7 @@
 #include "lcomp/core/sizes.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/safetensors.h"
-#include "quoted_text.h"
+#include "lcomp/io/quoted_text.h"
 
 namespace lcomp {
 namespace {

@@ -11,7 +11,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
-#include "quoted_text.h"
+#include "lcomp/io/quoted_text.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "temporary_name.h"
+#include "lcomp/io/temporary_name.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

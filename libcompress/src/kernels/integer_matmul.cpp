@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "integer_product.h"
+#include "kernels/integer_product.h"
 #include "lcomp/core/parallel.h"
 
 namespace lcomp {

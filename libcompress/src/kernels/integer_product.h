@@ -1,6 +1,6 @@
 #pragma once
 
-#include "integer_tile.h"
+#include "kernels/integer_tile.h"
 #include "lcomp/kernels/integer_matmul.h"
 
 namespace lcomp {

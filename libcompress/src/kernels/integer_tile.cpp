@@ -1,11 +1,11 @@
 // Compiled once per instruction set by Highway's foreach_target. Integers throughout: every target computes the same.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "integer_tile.cpp"
+#define HWY_TARGET_INCLUDE "kernels/integer_tile.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "integer_tile.h"
+#include "kernels/integer_tile.h"
 
 #include <algorithm>
 #include <cstring>

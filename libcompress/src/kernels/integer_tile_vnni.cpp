@@ -1,5 +1,5 @@
 // Plain intrinsics: Highway 1.0 has no operation for the dot product of bytes.
-#include "integer_tile.h"
+#include "kernels/integer_tile.h"
 
 #include <cassert>
 #include <cstring>

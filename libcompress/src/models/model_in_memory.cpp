@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <map>
 
-#include "assemble_model.h"
-#include "families/families.h"
+#include "models/assemble_model.h"
+#include "models/families/families.h"
 #include "lcomp/io/config_reader.h"
-#include "tensor_check.h"
+#include "lcomp/models/tensor_check.h"
 
 namespace lcomp {
 

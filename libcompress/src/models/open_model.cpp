@@ -4,15 +4,15 @@
 #include <map>
 #include <set>
 
-#include "assemble_model.h"
+#include "models/assemble_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
-#include "lcomp/models/gguf_model.h"
+#include "lcomp/interchange/gguf_model.h"
 #include "lcomp/models/model_folder.h"
-#include "tensor_check.h"
-#include "text_part.h"
+#include "lcomp/models/tensor_check.h"
+#include "models/text_part.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "tensor_check.h"
+#include "lcomp/models/tensor_check.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

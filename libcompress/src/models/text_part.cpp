@@ -1,4 +1,4 @@
-#include "text_part.h"
+#include "models/text_part.h"
 
 #include <map>
 #include <optional>

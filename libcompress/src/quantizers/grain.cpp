@@ -1,4 +1,4 @@
-#include "lcomp/quantizers/grain.h"
+#include "quantizers/grain.h"
 
 namespace lcomp {
 

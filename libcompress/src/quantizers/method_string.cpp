@@ -1,4 +1,4 @@
-#include "method_string.h"
+#include "quantizers/method_string.h"
 
 #include <charconv>
 #include <vector>

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/formats/compressed_weight.h"
-#include "lcomp/quantizers/feedback_setting.h"
-#include "lcomp/quantizers/grain.h"
-#include "lcomp/quantizers/uniform_grid.h"
+#include "quantizers/feedback/feedback_setting.h"
+#include "quantizers/grain.h"
+#include "lcomp/quantizers/uniform/uniform_grid.h"
 
 namespace lcomp {
 

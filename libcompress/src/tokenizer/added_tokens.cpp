@@ -1,8 +1,8 @@
-#include "added_tokens.h"
+#include "tokenizer/added_tokens.h"
 
 #include <algorithm>
 
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "lcomp/tokenizer/tokenizer.h"
-#include "text_pattern.h"
+#include "tokenizer/text_pattern.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "byte_alphabet.h"
+#include "tokenizer/byte_alphabet.h"
 
 #include <array>
 #include <cstddef>

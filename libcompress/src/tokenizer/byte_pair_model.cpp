@@ -1,4 +1,4 @@
-#include "byte_pair_model.h"
+#include "tokenizer/byte_pair_model.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "lcomp/tokenizer/tokenizer.h"
-#include "merge_table.h"
-#include "vocabulary.h"
-#include "word_cache.h"
+#include "tokenizer/merge_table.h"
+#include "tokenizer/vocabulary.h"
+#include "tokenizer/word_cache.h"
 
 namespace lcomp {
 

@@ -4,12 +4,12 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/io/gguf.h"
-#include "lcomp/io/gguf_tokenizer_json.h"
+#include "lcomp/interchange/gguf.h"
+#include "lcomp/interchange/gguf_tokenizer_json.h"
 #include "lcomp/io/mapped_file.h"
-#include "lcomp/tokenizer/sentencepiece.h"
+#include "tokenizer/sentencepiece.h"
 #include "lcomp/tokenizer/tokenizer.h"
-#include "lcomp/tokenizer/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace lcomp {
 namespace {

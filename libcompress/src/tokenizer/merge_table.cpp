@@ -1,4 +1,4 @@
-#include "merge_table.h"
+#include "tokenizer/merge_table.h"
 
 #include <algorithm>
 #include <cassert>

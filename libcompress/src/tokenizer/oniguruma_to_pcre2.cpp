@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "lcomp/core/error.h"
-#include "text_pattern.h"
-#include "unicode.h"
+#include "tokenizer/text_pattern.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

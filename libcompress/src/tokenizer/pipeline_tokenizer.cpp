@@ -1,4 +1,4 @@
-#include "pipeline_tokenizer.h"
+#include "tokenizer/pipeline_tokenizer.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
-#include "scratch_pool.h"
-#include "unicode.h"
+#include "tokenizer/scratch_pool.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -3,12 +3,12 @@
 #include <memory>
 #include <vector>
 
-#include "added_tokens.h"
-#include "byte_pair_model.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/byte_pair_model.h"
 #include "lcomp/tokenizer/tokenizer.h"
-#include "pre_tokenizer.h"
-#include "text_normalizer.h"
-#include "token_decoder.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/text_normalizer.h"
+#include "tokenizer/token_decoder.h"
 
 namespace lcomp {
 

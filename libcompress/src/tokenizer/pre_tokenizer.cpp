@@ -1,10 +1,10 @@
-#include "pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "byte_alphabet.h"
-#include "unicode.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "text_pattern.h"
+#include "tokenizer/text_pattern.h"
 
 namespace lcomp {
 

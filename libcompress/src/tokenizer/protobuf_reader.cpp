@@ -1,4 +1,4 @@
-#include "protobuf_reader.h"
+#include "tokenizer/protobuf_reader.h"
 
 #include <fmt/format.h>
 

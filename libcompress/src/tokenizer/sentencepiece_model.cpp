@@ -6,9 +6,9 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
-#include "lcomp/tokenizer/sentencepiece.h"
-#include "protobuf_reader.h"
-#include "unicode.h"
+#include "tokenizer/sentencepiece.h"
+#include "tokenizer/protobuf_reader.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -5,13 +5,13 @@
 #include <unordered_map>
 #include <utility>
 
-#include "added_tokens.h"
-#include "byte_pair_model.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/byte_pair_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
-#include "lcomp/tokenizer/sentencepiece.h"
-#include "scratch_pool.h"
-#include "unicode.h"
+#include "tokenizer/sentencepiece.h"
+#include "tokenizer/scratch_pool.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "text_normalizer.h"
+#include "tokenizer/text_normalizer.h"
 
 namespace lcomp {
 namespace {

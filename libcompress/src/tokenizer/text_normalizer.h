@@ -5,8 +5,8 @@
 #include <variant>
 #include <vector>
 
-#include "text_pattern.h"
-#include "unicode.h"
+#include "tokenizer/text_pattern.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 

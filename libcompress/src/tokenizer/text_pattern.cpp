@@ -1,4 +1,4 @@
-#include "text_pattern.h"
+#include "tokenizer/text_pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "token_decoder.h"
+#include "tokenizer/token_decoder.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -6,10 +6,10 @@
 #include <optional>
 #include <utility>
 
-#include "byte_alphabet.h"
-#include "byte_pair_model.h"
-#include "text_normalizer.h"
-#include "unicode.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/byte_pair_model.h"
+#include "tokenizer/text_normalizer.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

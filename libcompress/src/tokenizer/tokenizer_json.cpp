@@ -1,4 +1,4 @@
-#include "lcomp/tokenizer/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
-#include "pipeline_tokenizer.h"
-#include "tokenizer_json_parts.h"
-#include "unicode.h"
+#include "tokenizer/pipeline_tokenizer.h"
+#include "tokenizer/tokenizer_json_parts.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "lcomp/io/config_reader.h"
-#include "pipeline_tokenizer.h"
+#include "tokenizer/pipeline_tokenizer.h"
 
 namespace lcomp {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "lcomp/core/error.h"
-#include "tokenizer_json_parts.h"
-#include "unicode.h"
+#include "tokenizer/tokenizer_json_parts.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "lcomp/core/error.h"
-#include "tokenizer_json_parts.h"
-#include "unicode.h"
+#include "tokenizer/tokenizer_json_parts.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/sizes.h"
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "word_cache.h"
+#include "tokenizer/word_cache.h"
 
 #include <cassert>
 #include <utility>

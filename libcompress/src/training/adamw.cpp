@@ -6,7 +6,7 @@
 
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
-#include "training_kernels.h"
+#include "training/training_kernels.h"
 
 namespace lcomp {
 

@@ -7,13 +7,13 @@
 #include <set>
 
 #include "lcomp/compression/compression_checkpoint.h"
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/io/atomic_file.h"
-#include "lcomp/models/block_gradients.h"
+#include "lcomp/forward/block_gradients.h"
 
 namespace lcomp {
 namespace {

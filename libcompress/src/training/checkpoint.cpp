@@ -1,4 +1,4 @@
-#include "lcomp/training/checkpoint.h"
+#include "training/checkpoint.h"
 
 #include <fmt/format.h>
 

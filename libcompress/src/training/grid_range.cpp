@@ -1,4 +1,4 @@
-#include "grid_range.h"
+#include "training/grid_range.h"
 
 #include <algorithm>
 #include <cassert>

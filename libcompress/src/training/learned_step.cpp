@@ -1,4 +1,4 @@
-#include "learned_step.h"
+#include "training/learned_step.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/group_scales.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "training_kernels.h"
+#include "training/training_kernels.h"
 
 namespace lcomp {
 namespace {

@@ -4,8 +4,8 @@
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/training/train.h"
-#include "lcomp/training/training_texts.h"
-#include "lcomp/training/window_stream.h"
+#include "training/training_texts.h"
+#include "training/window_stream.h"
 
 namespace lcomp {
 

@@ -1,4 +1,4 @@
-#include "lcomp/training/parameter_gradients.h"
+#include "training/parameter_gradients.h"
 
 #include <algorithm>
 #include <memory>
@@ -6,7 +6,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
-#include "lcomp/models/gradients.h"
+#include "lcomp/forward/gradients.h"
 
 namespace lcomp {
 namespace {

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <map>
 
-#include "grid_range.h"
-#include "lcomp/compression/model_components.h"
+#include "training/grid_range.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/banded_integer.h"
@@ -20,7 +20,7 @@
 #include "lcomp/io/config_reader.h"
 #include "lcomp/models/model_in_memory.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "learned_step.h"
+#include "training/learned_step.h"
 
 namespace lcomp {
 namespace {

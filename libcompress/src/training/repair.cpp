@@ -13,8 +13,8 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/rate_coded.h"
-#include "lcomp/models/gradients.h"
-#include "trained_vectors.h"
+#include "lcomp/forward/gradients.h"
+#include "training/trained_vectors.h"
 
 namespace lcomp {
 namespace {

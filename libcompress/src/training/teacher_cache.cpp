@@ -1,4 +1,4 @@
-#include "lcomp/training/teacher_cache.h"
+#include "training/teacher_cache.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -13,13 +13,13 @@
 #include "lcomp/core/hash.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/training/checkpoint.h"
-#include "lcomp/training/parameter_gradients.h"
+#include "training/checkpoint.h"
+#include "training/parameter_gradients.h"
 #include "lcomp/training/projected_weights.h"
-#include "lcomp/training/trained_model.h"
+#include "training/trained_model.h"
 #include "lcomp/training/training_log.h"
-#include "lcomp/training/training_texts.h"
-#include "lcomp/training/window_stream.h"
+#include "training/training_texts.h"
+#include "training/window_stream.h"
 
 namespace lcomp {
 namespace {

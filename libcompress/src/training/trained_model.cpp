@@ -1,4 +1,4 @@
-#include "lcomp/training/trained_model.h"
+#include "training/trained_model.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "trained_vectors.h"
+#include "training/trained_vectors.h"
 
 #include <algorithm>
 #include <cmath>

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/io/archive.h"
+#include "lcomp/archive/archive.h"
 #include "lcomp/io/tensor_source.h"
-#include "lcomp/models/gradients.h"
+#include "lcomp/forward/gradients.h"
 
 namespace lcomp {
 

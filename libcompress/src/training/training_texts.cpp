@@ -1,4 +1,4 @@
-#include "lcomp/training/training_texts.h"
+#include "training/training_texts.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "lcomp/training/window_stream.h"
+#include "training/window_stream.h"
 
 #include <fmt/format.h>
 

@@ -4,7 +4,7 @@
 
 #include "lcomp/calibration/calibration_archive.h"
 #include "lcomp/calibration/calibration_options.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

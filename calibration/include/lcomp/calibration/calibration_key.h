@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {

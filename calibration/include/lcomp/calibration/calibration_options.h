@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "lcomp/core/progress.h"
-#include "lcomp/models/residual_stream.h"
+#include "lcomp/forward/residual_stream.h"
 
 namespace lcomp {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/tokenizer/tokenizer.h"
 
 namespace lcomp {

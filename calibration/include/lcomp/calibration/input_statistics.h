@@ -8,7 +8,7 @@
 
 #include "lcomp/calibration/hessian_accumulator.h"
 #include "lcomp/core/matrix.h"
-#include "lcomp/quantizers/input_histogram.h"
+#include "lcomp/quantizers/cost/input_histogram.h"
 #include "lcomp/quantizers/quantizer.h"
 
 namespace lcomp {

@@ -10,8 +10,8 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/core/progress.h"
-#include "lcomp/models/cost.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/cost.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

@@ -10,7 +10,7 @@
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
 #include "lcomp/io/tensor_source.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

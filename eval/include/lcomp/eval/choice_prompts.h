@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "lcomp/eval/choice_protocol.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/tokenizer/tokenizer.h"
 
 namespace lcomp {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "lcomp/eval/choice_answers.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/io/config_reader.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/tokenizer/tokenizer.h"
 
 namespace lcomp {

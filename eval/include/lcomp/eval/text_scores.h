@@ -9,7 +9,7 @@
 #include "lcomp/core/progress.h"
 #include "lcomp/eval/text_protocol.h"
 #include "lcomp/eval/token_metrics.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "lcomp/quantizers/rate_curve.h"
+#include "lcomp/quantizers/rate/rate_curve.h"
 
 namespace lcomp {
 

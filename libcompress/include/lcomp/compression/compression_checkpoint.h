@@ -8,7 +8,7 @@
 
 #include "lcomp/formats/activation_quantization.h"
 #include "lcomp/formats/compressed_weight.h"
-#include "lcomp/io/archive.h"
+#include "lcomp/archive/archive.h"
 
 namespace lcomp {
 

@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/formats/activation_quantization.h"
 
 namespace lcomp {

@@ -13,8 +13,8 @@
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/compression/compression_plan.h"
 #include "lcomp/core/progress.h"
-#include "lcomp/models/cost.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/cost.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/compression/model_components.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/formats/compressed_weight.h"
 #include "lcomp/quantizers/quantizer.h"
 

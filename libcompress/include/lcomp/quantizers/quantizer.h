@@ -11,7 +11,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
-#include "lcomp/quantizers/input_histogram.h"
+#include "lcomp/quantizers/cost/input_histogram.h"
 
 namespace lcomp {
 

@@ -8,10 +8,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/quantizers/banded_quantizer.h"
-#include "lcomp/quantizers/input_scaling.h"
+#include "lcomp/quantizers/banded/banded_quantizer.h"
+#include "lcomp/quantizers/transforms/input_scaling.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "lcomp/quantizers/rate_coded_quantizer.h"
+#include "lcomp/quantizers/rate/rate_coded_quantizer.h"
 
 namespace lcomp {
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/core/progress.h"
-#include "lcomp/models/decoder.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/training/projected_weights.h"
 

@@ -1,4 +1,4 @@
-#include "config_fields.h"
+#include "models/families/config_fields.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "families.h"
+#include "models/families/families.h"
 
 #include <fmt/format.h>
 

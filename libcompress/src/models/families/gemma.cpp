@@ -4,9 +4,9 @@
 // 2503.19786.
 #include <cmath>
 
-#include "config_fields.h"
-#include "families.h"
-#include "standard_layout.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 namespace {

@@ -1,8 +1,8 @@
 // Llama 1, 2, 3 and the many models published under its name (SmolLM2, TinyLlama, Yi, ...): RMS norm, rotary embedding,
 // grouped heads, gated SiLU. Source: transformers, models/llama.
-#include "config_fields.h"
-#include "families.h"
-#include "standard_layout.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 

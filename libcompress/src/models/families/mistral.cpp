@@ -1,8 +1,8 @@
 // Mistral 7B and its relatives: Llama with a sliding window in every layer. Source: transformers, models/mistral; arXiv
 // 2310.06825.
-#include "config_fields.h"
-#include "families.h"
-#include "standard_layout.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 

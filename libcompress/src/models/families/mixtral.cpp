@@ -2,10 +2,10 @@
 // arXiv 2401.04088.
 #include <fmt/format.h>
 
-#include "config_fields.h"
-#include "families.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
 #include "lcomp/core/error.h"
-#include "standard_layout.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 

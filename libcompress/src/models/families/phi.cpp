@@ -1,8 +1,8 @@
 // Phi-1, 1.5 and 2: attention and MLP side by side after one LayerNorm, biases everywhere, a part of each head rotated,
 // plain MLP. Source: transformers, models/phi.
-#include "config_fields.h"
-#include "families.h"
-#include "standard_layout.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 

@@ -1,8 +1,8 @@
 // Phi-3 and 3.5 (dense), Phi-4: Llama with fused tensors and longrope scaling. Source: transformers, models/phi3; arXiv
 // 2402.13753.
-#include "config_fields.h"
-#include "families.h"
-#include "standard_layout.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 

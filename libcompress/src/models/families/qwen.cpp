@@ -1,8 +1,8 @@
 // Qwen 2, 2.5 and 3 (dense): Llama with biases on q, k and v (2) or norms on q and k (3). Source: transformers,
 // models/qwen2, qwen3; arXiv 2407.10671, 2505.09388.
-#include "config_fields.h"
-#include "families.h"
-#include "standard_layout.h"
+#include "models/families/config_fields.h"
+#include "models/families/families.h"
+#include "models/families/standard_layout.h"
 
 namespace lcomp {
 namespace {

@@ -1,4 +1,4 @@
-#include "standard_layout.h"
+#include "models/families/standard_layout.h"
 
 #include <fmt/format.h>
 

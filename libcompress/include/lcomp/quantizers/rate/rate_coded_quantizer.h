@@ -1,0 +1,134 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lcomp/core/matrix.h"
+#include "lcomp/formats/rate_coded.h"
+#include "lcomp/quantizers/feedback/hessian_factor.h"
+#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/rate/rate_curve.h"
+
+namespace lcomp {
+
+inline constexpr double largest_step_exponent = 1.5;
+
+struct RateCodedOptions {
+  // How fine the steps are: raised by 1, all are halved, and a weight takes about one more bit. Steps are in units in
+  // which an error of one step costs 4^-precision, so that components of equal precision exchange bits for cost at the
+  // same price. Left out where `bits` says how many bits a weight of the component shall take, all in.
+  std::optional<double> precision;
+  std::optional<double> bits;
+  // Added to the precision, given or chosen by an allocator: what learning found the component to deserve beyond what
+  // its sensitivity says (learned_allocation.h).
+  double precision_offset = 0;
+  bool row_steps = true, column_steps = true;  // false: one step for all of them, the geometric mean
+  bool guided = true;      // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
+  int trellis_memory = 3;  // formats/trellis.h; 0: plain rounding
+  // Of bits against errors when codes are chosen: 1 is their price at the margin, 0: none. Less than 1 is better: what
+  // is saved shrinks weights, and feedback doesn't see what that does to outputs together.
+  double rate_weight = 0.6;
+  double row_exponent = 0.6;    // of the rows' shares, which few tokens tell exactly; 1: as they are
+  double column_exponent = 1;   // of d_j
+  double embedding_weight = 3;  // of the embedding's sensitivity; second order understates it
+  double damping = 0.01;        // as in GptqOptions
+  // Bits per weight that an allocator stays between, the payload of the component counted.
+  double min_bits = 0, max_bits = 16;
+};
+// Throws Error naming `where` for options out of range, and unless one of precision and bits is set.
+void check_rate_coded(const RateCodedOptions& options, const std::string& where);
+// The method string; without precision and bits where neither is set.
+std::string name(const RateCodedOptions& options);
+
+// How a cost C and the bits of one weight change with its steps. With N = E R the rounding errors before they are fed
+// back (R of hessian_factor.h, E = W^ - W), which are proportional to their steps, and Z = dC/dW^ R^-T:
+//   D_ij = N_ij Z_ij = dC / d ln step_ij,   R_ij = - d bits / d log2 step_ij, by RateCurve
+// An exponent changes the log2 steps of rows (columns) around their mean by its own change times their spread r_i, the
+// log2 steps that an exponent of 1 gives.
+struct StepPrices {
+  struct Spread {
+    double imbalance = 0;  // sum_i (r_i - r) D_i, r = sum R_i r_i / R: 0 where every row's bits buy the same
+    double variance = 0;   // sum_i R_i (r_i - r)^2 / R
+  };
+  double cost = 0, bits = 0;  // D and R of the whole weight
+  Spread rows, columns;
+};
+
+// What is known of a weight before its codes are chosen: steps and the root of its Hessian. Made once, it quantizes at
+// any precision.
+//   step_ij^2 = 4^-precision / (rho_i^a d_j^b),   rho_i = share of row i in the cost,   d_j = R_jj^2 (hessian_factor.h)
+// (the exponents a and b, row_exponent and column_exponent, are applied around the geometric mean)
+// where the cost of errors E is, to second order, 1/2 sum_i rho_i e_i G e_i^T. With sensitivities G is the sum over all
+// outputs of the guided Hessian, rho_i = outputs[i] / sum of outputs; of an embedding, tied or not, G is diagonal, its
+// sensitivity by columns, and rho_i that by rows; errors are then not fed back. Without sensitivities G is the plain
+// Hessian and rho_i equal. Steps are then rounded to quarter octaves (rate_coded.h).
+// After feedback the expected error of weight ij is step_ij^2 rho_i d_j times a constant: the same for every weight of
+// every component, which is the least cost for a given number of bits (reverse water-filling). A weight below its step
+// takes hardly any bits.
+class RateCodedProblem {
+ public:
+  // Keeps a view of `weight`. Throws as quantize() below.
+  RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
+                   const std::string& component);
+
+  RateCodedWeight quantize(double precision) const;
+  // How many bits the codes take by precision, about; row and column steps come to that.
+  const RateCurve& curve() const { return curve_; }
+  // No token depends on the component: codes are all zero, whatever the precision.
+  bool is_irrelevant() const { return irrelevant_; }
+
+  // What a compressed weight W^ says of the steps that it was made with. gradient: dC / dW^, error: W^ - W, both
+  // [rows, cols]; precision: that of W^. 4 rows cols^2 operations.
+  StepPrices step_prices(ConstMatrixView gradient, ConstMatrixView error, double precision) const;
+
+ private:
+  void find_shares(const LayerStats& stats);
+  void find_magnitudes();
+
+  ConstMatrixView weight_;
+  RateCodedOptions options_;
+  std::string component_;
+  HessianFactor factor_;
+  bool irrelevant_ = false;
+  std::vector<double> row_spread_, col_spread_;          // of exponent 1, around their means
+  std::vector<double> row_steps_, col_steps_;            // log2 of the steps at precision 0: their sum
+  std::vector<double> row_magnitudes_, col_magnitudes_;  // log2 of the mean |w_ij|: their sum
+  RateCurve curve_;
+};
+
+// The weight at the highest precision found whose payload is at most `bytes`, and at least (1 - tolerance) times that
+// where precision goes so finely; mostly two or three attempts. Throws Error when even a weight of zeros takes more.
+RateCodedWeight quantize_to_bytes(const RateCodedProblem& problem, std::uint64_t bytes, double tolerance,
+                                  const std::string& component);
+
+// Rate-coded weights: integer levels on a grid with a step a row and a column, with GPTQ's feedback, chosen by a
+// trellis with a price on their bits, written by an entropy coder. The project's own method; DESIGN.md, decision 6.
+//
+// Name: rate:precision=12.5 or rate:bits=3.2, then one_step, rows=false, columns=false, plain, trellis, rate_weight,
+// damping where they differ from the defaults.
+// With bits, the precision is searched: the payload is at most `bits` a weight, and at most 0.3 % below where the
+// weight has 100,000 weights or more.
+//
+// Cost: as GPTQ, plus 2^(trellis + 1) operations a weight; with bits, two to five times.
+class RateCodedQuantizer : public Quantizer {
+ public:
+  explicit RateCodedQuantizer(const RateCodedOptions& options);  // throws Error for options out of range
+
+  // Throws Error naming `component`: neither sensitivity nor Hessian in `stats`; one of another size or not finite; a
+  // Hessian that stays singular; NaN or infinity in the weight; more bits asked for than codes can have.
+  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                            const std::string& component) const override;
+  // Equal steps; needs `bits`.
+  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;  // nothing
+  bool uses_statistics() const override { return true; }
+  std::string name() const override;
+
+ private:
+  RateCodedOptions options_;
+};
+
+}  // namespace lcomp

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "quantizers/grain.h"
+#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/uniform/uniform_grid.h"
+
+namespace lcomp {
+
+struct GptqOptions {
+  int bits = 4;  // 1 .. 8
+  bool symmetric = false;
+  Grain grain;                     // groups or channels; not the tensor
+  GridFit grid = GridFit::minmax;  // mse: squared errors weighted by R_jj^2 (hessian_factor.h)
+  ScaleStorage scale_storage = ScaleStorage::f16;
+  ZeroStorage zero_storage = ZeroStorage::integer;
+  bool act_order = false;        // columns by decreasing diagonal of H
+  bool static_groups = false;    // grids fitted beforehand, to the original weights of consecutive columns
+  double damping = 0.01;         // share of the mean diagonal of H that is added to it, 0 .. 1
+  std::size_t block_size = 128;  // columns between updates of all later ones; group grids see finished blocks
+};
+
+// How a weight of this shape is stored under these options. With act_order and groups that are not static, columns are
+// stored in the order of visit, with a permutation.
+GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols);
+
+// GPTQ: rounds column by column, each time changing the columns to come so that they make up for the error in
+//   tr((W - W^) H (W - W^)^T),   H = LayerStats::hessian
+// Grids are fitted to the original row (channel), to the original groups of consecutive columns (static groups), or to
+// each group as it begins, with the errors of the finished blocks made up for.
+//
+// Source: arXiv 2210.17323 and its reference code, with its dead columns (diagonal 0: taken for 1, weights for 0),
+// damping, act-order, groups and static groups. Equal to it up to float32 rounding, but for symmetric groups without
+// negative values (uniform_grid.h), and for the damping, which is raised when it is not enough (LayerStats::warnings
+// then says so). The search for a range and u8 scales are not part of it.
+//
+// Name: gptq:bits=4,group=128,asym, then grid, scales, act_order, static_groups, damping, block_size where they differ
+// from the defaults. The result does not depend on the number of threads; error_feedback.h says what differs
+// between machines.
+//
+// Cost: cols^3 / 3 operations in double and rows * cols^2 in float32; memory 12 cols^2 bytes and, a thread, 2.5 KB for
+// each column.
+class GptqQuantizer : public Quantizer {
+ public:
+  explicit GptqQuantizer(const GptqOptions& options);  // throws Error for options out of range
+
+  // Throws Error naming `component`: no Hessian in `stats`, or one of another size, not finite, or singular whatever
+  // the damping; NaN or infinity in the weight (naming row and column); a scale that overflows its storage.
+  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                            const std::string& component) const override;
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  // Round to nearest with the same options; columns are stored in their own order, in act-order's layout too.
+  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  bool uses_statistics() const override { return true; }
+  std::string name() const override;
+
+ private:
+  GptqOptions options_;
+};
+
+}  // namespace lcomp

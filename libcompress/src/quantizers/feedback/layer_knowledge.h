@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lcomp/core/matrix.h"
+#include "quantizers/feedback/feedback_setting.h"
+#include "lcomp/quantizers/feedback/hessian_factor.h"
+#include "lcomp/quantizers/quantizer.h"
+
+namespace lcomp {
+
+// Throws Error naming `component` when the statistics have no Hessian, which `method` needs, or one of another size.
+void require_hessian(ConstMatrixView weight, const LayerStats& stats, const std::string& method,
+                     const std::string& component);
+
+// What a quantizer to tables of levels takes from a layer's statistics.
+struct LayerKnowledge {
+  std::optional<HessianFactor> factor;  // set: errors are fed back
+  // What an error of each column costs, in the weight's own order; empty: all the same. With feedback R_jj^2, what is
+  // left of it after all that later columns can do (hessian_factor.h); without, the damped diagonal of H.
+  std::vector<float> column_weights;
+};
+
+// Throws Error naming `component`: NaN or infinity in the weight (with row and column); feedback without a Hessian; a
+// Hessian of another size or with NaN, infinity or a negative diagonal. Where calibration saw no token (all of the
+// Hessian's diagonal is zero) the result is empty and a warning says so.
+LayerKnowledge learn_from_statistics(ConstMatrixView weight, const LayerStats& stats, const FeedbackSetting& feedback,
+                                     const std::string& method, const std::string& component);
+
+}  // namespace lcomp

@@ -1,0 +1,118 @@
+#include "quantizers/tables/normal_float.h"
+
+#include <cmath>
+
+#include "lcomp/core/float16.h"
+#include "lcomp/formats/codebook.h"
+#include "lcomp/formats/format.h"
+#include "lcomp/quantizers/uniform/uniform_grid.h"
+#include "quantizers/tables/level_rounding.h"
+#include "quantizers/method_string.h"
+#include "quantizers/tables/scaled_table_groups.h"
+
+namespace lcomp {
+namespace {
+
+// Phi^-1(p) for 1/2 < p < 1, by bisection.
+double normal_quantile(double p) {
+  double low = 0;
+  double high = 10;
+  for (int step = 0; step < 80; ++step) {
+    const double middle = (low + high) / 2;
+    (1 - std::erfc(middle / std::sqrt(2.0)) / 2 < p ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+// `count` quantiles, from that of offset on down to that of 1/2, which is not included.
+std::vector<double> positive_quantiles(double offset, std::size_t count) {
+  std::vector<double> quantiles;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double share = static_cast<double>(i) / static_cast<double>(count);
+    quantiles.push_back(normal_quantile(offset + (0.5 - offset) * share));
+  }
+  return quantiles;
+}
+
+std::vector<float> stored_levels(int bits) {
+  std::vector<float> levels = normal_float_levels(bits);
+  for (float& level : levels) level = half_to_float(float_to_half(level));
+  return levels;
+}
+
+TableFit fit_of(const NormalFloatOptions& options) { return options.bits == 1 ? TableFit::mse : options.fit; }
+
+CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& knowledge,
+                              const NormalFloatOptions& options, const std::string& component) {
+  CodebookWeight out = make_codebook(layout_of(options, weight.rows(), weight.cols()), component);
+  const LevelTable table = make_level_table(stored_levels(options.bits));
+  set_levels(out, 0, table.levels);
+  ScaledTableGroups<CodebookWeight> groups(table, fit_of(options), options.scale_storage, options.feedback.enabled, out,
+                                           component);
+  const auto stored =
+      round_to_levels(weight, knowledge, options.feedback, options.bits, options.grain, groups, component);
+  if (out.permuted) set_permutation(out, stored);
+  return out;
+}
+
+}  // namespace
+
+std::vector<float> normal_float_levels(int bits) {
+  if (bits == 1) return {-1, 1};
+  const std::size_t half = std::size_t{1} << (bits - 1);
+  const double count = static_cast<double>(2 * half);
+  const double offset = 1 - (1 / (2 * count) + 1 / (2 * (count - 1))) / 2;
+  const std::vector<double> positive = positive_quantiles(offset, half);
+  const std::vector<double> negative = positive_quantiles(offset, half - 1);
+  std::vector<float> levels;
+  for (const double quantile : negative) levels.push_back(static_cast<float>(-quantile / positive[0]));
+  levels.push_back(0);
+  for (std::size_t i = half; i > 0; --i) levels.push_back(static_cast<float>(positive[i - 1] / positive[0]));
+  return levels;
+}
+
+CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, std::size_t cols) {
+  CodebookLayout layout;
+  layout.rows = rows;
+  layout.cols = cols;
+  layout.bits = options.bits;
+  layout.group_size = columns_per_group(options.grain, cols);
+  layout.scale_storage = options.scale_storage;
+  layout.permuted = permutes_columns(options.feedback, options.grain, cols);
+  return layout;
+}
+
+NormalFloatQuantizer::NormalFloatQuantizer(const NormalFloatOptions& options) : options_(options) {
+  check_levels(options.bits, options.grain, "nf");
+  check_feedback(options.feedback, "nf");
+}
+
+CompressedWeight NormalFloatQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                                const std::string& component) const {
+  return round_weight(weight, learn_from_statistics(weight, stats, options_.feedback, "nf with feedback", component),
+                      options_, component);
+}
+
+bool NormalFloatQuantizer::uses_statistics() const {
+  return options_.feedback.enabled || fit_of(options_) == TableFit::mse;
+}
+
+CompressedWeight NormalFloatQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                   const std::string& component) const {
+  require_finite(weight, component);
+  return round_weight(weight, {}, options_, component);
+}
+
+std::optional<std::uint64_t> NormalFloatQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+  return payload_bytes(layout_of(options_, rows, cols));
+}
+
+std::string NormalFloatQuantizer::name() const {
+  MethodString text("nf");
+  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.grain));
+  if (options_.fit == TableFit::mse) text.add("grid", "mse");
+  if (options_.scale_storage != ScaleStorage::f16) text.add("scales", lcomp::name(options_.scale_storage));
+  return text.add_feedback(options_.feedback).text();
+}
+
+}  // namespace lcomp

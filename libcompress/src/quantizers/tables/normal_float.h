@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "quantizers/feedback/feedback_setting.h"
+#include "quantizers/grain.h"
+#include "lcomp/quantizers/quantizer.h"
+#include "quantizers/tables/scaled_table.h"
+
+namespace lcomp {
+
+// The levels of NF-k, 2^bits of them, ascending from -1 to 1: quantiles of the normal distribution, 2^(bits-1) positive
+// ones, 0, and 2^(bits-1) - 1 negative ones. With offset = 1 - (1 / 2^(bits+1) + 1 / (2^(bits+1) - 2)) / 2 they are
+//   Phi^-1(p) / Phi^-1(offset),    p evenly spaced from offset (included) to 1/2 (not included)
+// and the same for the negative ones. For 4 bits the published NF4, to float32 rounding. One bit has the levels -1 and
+// 1. Source: arXiv 2305.14314, appendix E, and its reference code.
+std::vector<float> normal_float_levels(int bits);
+
+struct NormalFloatOptions {
+  int bits = 4;                     // 1 .. 8
+  Grain grain;                      // groups or channels; not the tensor
+  TableFit fit = TableFit::absmax;  // one bit: always mse
+  ScaleStorage scale_storage = ScaleStorage::f16;
+  FeedbackSetting feedback;
+};
+
+CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, std::size_t cols);
+
+// NF-k: weights as levels that are quantiles of the normal distribution, times a scale per group. Stored as a shared
+// codebook, so that levels are rounded to f16 first. The search for scales (mse) weighs columns by the diagonal of H
+// where the statistics have one; with feedback by R_jj^2 (hessian_factor.h).
+//
+// Name: "nf:bits=4,group=64", then "grid=mse", "scales=u8", "feedback", "act_order", "static_groups", "damping=0.05",
+// "block_size=64" where they differ from the defaults. The result does not depend on the number of threads. O(rows *
+// cols) for absmax, about 100 times that for mse; feedback as in error_feedback.h.
+class NormalFloatQuantizer : public Quantizer {
+ public:
+  explicit NormalFloatQuantizer(const NormalFloatOptions& options);  // throws Error for options out of range
+
+  // Throws Error naming `component`: NaN or infinity in the weight (naming row and column); a scale that overflows its
+  // storage; a Hessian of another size or not finite; with feedback, no Hessian.
+  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                            const std::string& component) const override;
+  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  // Not for absmax without feedback.
+  bool uses_statistics() const override;
+  bool requires_statistics() const override { return options_.feedback.enabled; }
+  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::string name() const override;
+
+ private:
+  NormalFloatOptions options_;
+};
+
+}  // namespace lcomp
