@@ -23,6 +23,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 MODEL = os.path.join(ROOT, "demo", "model")
 THREADS = ["--threads", "2", "--quiet"]
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # threads that wait spin otherwise, beside other programs
 VOLATILE = {"seconds", "stage_seconds", "stage_cpu_seconds", "cpu_seconds", "out", "elapsed_seconds", "seconds_per_step"}
 
 
@@ -54,7 +55,7 @@ class Net:
         return self.only is None or self.only in name
 
     def run(self, arguments):
-        return subprocess.run([self.lcomp] + arguments, cwd=self.work, capture_output=True, text=True)
+        return subprocess.run([self.lcomp] + arguments, cwd=self.work, capture_output=True, text=True, env=ENVIRONMENT)
 
     def make(self, arguments):
         result = self.run(arguments)
@@ -98,7 +99,8 @@ class Net:
         command = [self.lcomp, "compress", MODEL, "--out", "out", "--json"] + THREADS + arguments
         kills = 0
         for wait in seconds:
-            child = subprocess.Popen(command, cwd=self.work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            child = subprocess.Popen(command, cwd=self.work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     env=ENVIRONMENT)
             try:
                 child.wait(wait)
                 break
