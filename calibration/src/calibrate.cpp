@@ -7,6 +7,7 @@
 
 #include "archive_layout.h"
 #include "block_pass.h"
+#include "lcomp/models/model_identity.h"
 #include "residual_checkpoint.h"
 
 namespace lcomp {
@@ -90,7 +91,7 @@ class Calibration {
 CalibrationKey calibration_key(const ModelFolder& model, ComputeType compute, const TokenBatch& batch,
                                const CalibrationOptions& options) {
   CalibrationKey key;
-  key.model = hash_model_content(model);
+  key.model = model_identity(model);
   key.texts = hash_tokens(batch);
   key.options =
       fmt::format("storage {}, compute {}, {} tokens at once, version {}", name(options.storage),

@@ -9,6 +9,7 @@
 
 #include "archive_layout.h"
 #include "lcomp/core/error.h"
+#include "lcomp/models/model_identity.h"
 #include "sensitivity_layout.h"
 
 namespace lcomp {
@@ -89,7 +90,7 @@ const CalibrationKey& CalibrationArchive::key() const { return state_->key; }
 
 void CalibrationArchive::require_model(const ModelFolder& model) const {
   CalibrationKey expected = state_->key;
-  expected.model = hash_model_content(model);
+  expected.model = model_identity(model);
   require_same(state_->key, expected, state_->path.string());
 }
 

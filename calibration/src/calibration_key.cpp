@@ -2,51 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
-#include <set>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
-#include "lcomp/core/matrix.h"
-#include "lcomp/core/parallel.h"
 
 namespace lcomp {
 namespace {
 
 constexpr std::array<std::string_view, 3> labels = {"model ", "; texts ", "; options "};
-
-class TensorNames {
- public:
-  void add(const TensorSlice& slice) {
-    if (!slice.tensor.empty()) names_.insert(slice.tensor);
-  }
-  void add(const LinearSlices& linear) { add(linear.weight), add(linear.bias); }
-  void add(const NormSlices& norm) { add(norm.gain), add(norm.bias); }
-  void add(const MlpSlices& mlp) { add(mlp.gate), add(mlp.up), add(mlp.down); }
-  void add(const BlockSlices& block) {
-    for (const NormSlices* norm : {&block.input_norm, &block.post_attention_norm, &block.pre_mlp_norm,
-                                   &block.post_mlp_norm, &block.query_norm, &block.key_norm}) {
-      add(*norm);
-    }
-    for (const LinearSlices* linear : {&block.query, &block.key, &block.value, &block.output, &block.router})
-      add(*linear);
-    add(block.mlp);
-    for (const MlpSlices& expert : block.experts) add(expert);
-  }
-  const std::set<std::string>& names() const { return names_; }
-
- private:
-  std::set<std::string> names_;
-};
-
-struct Piece {
-  const TensorInfo* tensor;
-  std::size_t first_row, rows;
-};
 
 }  // namespace
 
@@ -63,45 +29,6 @@ std::optional<CalibrationKey> CalibrationKey::parse(std::string_view text) {
   key.texts = text.substr(texts + labels[1].size(), options - texts - labels[1].size());
   key.options = text.substr(options + labels[2].size());
   return key;
-}
-
-std::string hash_model_content(const ModelFolder& model) {
-  TensorNames used;
-  used.add(model.slices.embedding);
-  for (const BlockSlices& block : model.slices.blocks) used.add(block);
-  used.add(model.slices.final_norm);
-  used.add(model.slices.head);
-
-  constexpr std::size_t values_per_piece = std::size_t{1} << 20, row_multiple = 64;
-  std::vector<Piece> pieces;
-  for (const std::string& name : used.names()) {
-    const TensorInfo& tensor = model.tensors->info(name);
-    const std::size_t step = std::max(
-        row_multiple, values_per_piece / std::max<std::size_t>(1, tensor.cols()) / row_multiple * row_multiple);
-    for (std::size_t row = 0; row < tensor.rows(); row += step) {
-      pieces.push_back({&tensor, row, std::min(step, tensor.rows() - row)});
-    }
-  }
-  std::vector<std::string> hashes(pieces.size());
-  parallel_for(0, pieces.size(), [&](std::size_t p) {
-    const Piece& piece = pieces[p];
-    AlignedBuffer<float> values(piece.rows * piece.tensor->cols());
-    model.tensors->read_rows(piece.tensor->name, piece.first_row, piece.rows, values.span());
-    Hasher hasher;
-    hasher.update(fmt::format("{} {} {}", piece.tensor->name, piece.tensor->rows(), piece.tensor->cols()));
-    hasher.update(std::as_bytes(values.span()));
-    hashes[p] = hasher.hex();
-  });
-  Hasher hasher;
-  hasher.update(model.config_json.dump());
-  if (model.activations) {
-    hasher.update(to_json(model.activations->setting).dump());
-    for (const auto& [tensor, grid] : model.activations->inputs) {
-      hasher.update(fmt::format("{} {} {}", tensor, grid.scale, grid.zero_point));
-    }
-  }
-  for (const std::string& hash : hashes) hasher.update(hash);
-  return hasher.hex();
 }
 
 std::string hash_tokens(const TokenBatch& batch) {

@@ -102,7 +102,7 @@ void require_same_components(const ModelFolder& found, const ModelFolder& expect
 class SequentialStatistics : public StatisticsProvider {
  public:
   SequentialStatistics(const ModelFolder& model, CalibrationTexts texts, BlockOrder order,
-                       const CalibrationOptions& options, ComputeType compute, SequentialWork work)
+                       const CalibrationOptions& options, ComputeType compute, Workspace work)
       : model_(model),
         texts_(std::move(texts)),
         order_(order),
@@ -184,11 +184,11 @@ class SequentialStatistics : public StatisticsProvider {
       model.tensors = tensors_;
       model.activations.reset();  // of the model that is compressed: the result's are not chosen yet
       decoder_.emplace(std::move(model), compute_);
-      if (work_.folder.empty()) {
-        calibration_.emplace(*decoder_, texts_.batch, order_, options_);
+      if (work_) {
+        calibration_.emplace(*decoder_, texts_.batch, order_, options_,
+                             calibration_key(model_, compute_, texts_.batch, options_), work_);
       } else {
-        calibration_.emplace(*decoder_, texts_.batch, order_, options_, work_.folder,
-                             calibration_key(model_, compute_, texts_.batch, options_), work_.key);
+        calibration_.emplace(*decoder_, texts_.batch, order_, options_);
       }
       for (std::size_t layer = 0; layer < calibration_->layer(); ++layer) forget(layer);
     }
@@ -198,7 +198,7 @@ class SequentialStatistics : public StatisticsProvider {
   // All components of the layers before are compressed: their outputs are known.
   void advance_to(std::size_t layer) {
     if (calibration().layer() > layer) {
-      throw Error({work_.folder.string(), fmt::format("unfinished work at layer {}", calibration().layer()),
+      throw Error({work_.folder().string(), fmt::format("unfinished work at layer {}", calibration().layer()),
                    fmt::format("at most layer {}, whose weights are not compressed", layer), "delete the folder"});
     }
     while (calibration().layer() < layer) {
@@ -220,7 +220,7 @@ class SequentialStatistics : public StatisticsProvider {
   BlockOrder order_;
   CalibrationOptions options_;
   ComputeType compute_;
-  SequentialWork work_;
+  Workspace work_;
   std::shared_ptr<CompressedTensors> tensors_;
   std::map<std::size_t, std::vector<std::string>> replaced_;  // tensors by layer
   std::map<std::string, Place> places_;
@@ -243,7 +243,7 @@ std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model
 
 std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
                                                           BlockOrder order, const CalibrationOptions& options,
-                                                          ComputeType compute, SequentialWork work) {
+                                                          ComputeType compute, Workspace work) {
   return std::make_unique<SequentialStatistics>(model, std::move(texts), order, options, compute, std::move(work));
 }
 

@@ -4,44 +4,13 @@
 #include <cassert>
 
 #include <optional>
-#include <system_error>
 #include <utility>
 
-#include "archive_layout.h"
 #include "block_pass.h"
 #include "lcomp/core/error.h"
-#include "lcomp/io/atomic_file.h"
-#include "lcomp/io/config_reader.h"
 #include "residual_checkpoint.h"
 
 namespace lcomp {
-namespace {
-
-constexpr const char* description_file = "sequential.json";
-
-// Writes what the folder is for, or checks that it is for the same.
-void claim_folder(const std::filesystem::path& folder, const CalibrationKey& key) {
-  std::error_code failure;
-  std::filesystem::create_directories(folder, failure);
-  if (failure) {
-    throw Error(ErrorKind::system, {folder.string(), "can't be made: " + failure.message(), "a folder", ""});
-  }
-  const std::filesystem::path file = folder / description_file;
-  if (!std::filesystem::exists(file)) {
-    write_text_file(file, nlohmann::json({{"format", "lcomp-sequential"}, {"key", key.text()}}).dump(1) + "\n");
-    return;
-  }
-  const nlohmann::json json = parse_json_file(file);
-  ConfigReader reader(json, file.string());
-  reader.one_of("format", {"lcomp-sequential"});
-  const std::string text = reader.string("key");
-  reader.finish();
-  const auto found = CalibrationKey::parse(text);
-  if (!found) throw Error({file.string(), "a key that can't be read", "", "delete the folder, or choose another"});
-  require_same(*found, key, folder.string());
-}
-
-}  // namespace
 
 struct SequentialCalibration::State {
   State(Decoder& model_decoder, TokenBatch tokens, BlockOrder block_order, const CalibrationOptions& options,
@@ -83,12 +52,13 @@ SequentialCalibration::SequentialCalibration(Decoder& decoder, TokenBatch batch,
 }
 
 SequentialCalibration::SequentialCalibration(Decoder& decoder, TokenBatch batch, BlockOrder order,
-                                             const CalibrationOptions& options, const std::filesystem::path& folder,
-                                             CalibrationKey key, const std::string& work) {
-  key.options += fmt::format(", {}, {}", order == BlockOrder::by_stage ? "by stage" : "whole block", work);
-  claim_folder(folder, key);
-  state_ = std::make_unique<State>(decoder, std::move(batch), order, options, folder);
-  state_->checkpoint.emplace(folder, key.text());
+                                             const CalibrationOptions& options, CalibrationKey key,
+                                             const Workspace& work) {
+  key.options += order == BlockOrder::by_stage ? ", by stage" : ", whole block";
+  const Workspace stream = work.with_key(fmt::format("{}\n{}", work.key(), key.text()));
+  stream.claim();
+  state_ = std::make_unique<State>(decoder, std::move(batch), order, options, stream.folder());
+  state_->checkpoint.emplace(stream.folder(), stream.key());
   const auto found = state_->checkpoint->load_last(state_->layers(), state_->pass.stream());
   state_->layer = found.value_or(0);
   state_->begin_progress();

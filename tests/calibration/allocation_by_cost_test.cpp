@@ -83,29 +83,28 @@ TEST_P(SlowAllocationByCost, MeasuresOnce) {
   const auto known = statistics();
   const auto weights_of = [&](const std::string& out) { return read_text_file(folder / out / "model.safetensors"); };
   CompressOptions options;
-  options.measured = folder / "costs";
-  options.measured_key = "one";
+  options.costs = Workspace(folder / "costs", "one");
   compress("five", "across", known.get(), options, 5.0);
-  const std::vector<std::string> measured = Archive::open(options.measured, "one").names();
+  const std::vector<std::string> measured = Archive::open(options.costs.folder(), "one").names();
   EXPECT_EQ(measured.size(), 8 * model_components(model).size());
   compress("four", "across", known.get(), options, 4.0);
-  EXPECT_EQ(Archive::open(options.measured, "one").names(), measured);
+  EXPECT_EQ(Archive::open(options.costs.folder(), "one").names(), measured);
   compress("four, alone", "across", known.get(), {}, 4.0);
   EXPECT_TRUE(weights_of("four") == weights_of("four, alone"));
 
   // Killed after some: goes on with them.
   std::size_t number = 0;
-  for (const auto& file : std::filesystem::directory_iterator(options.measured)) {
+  for (const auto& file : std::filesystem::directory_iterator(options.costs.folder())) {
     if (file.path().extension() == ".h5" && ++number % 2 == 0) std::filesystem::remove(file.path());
   }
-  EXPECT_LT(Archive::open(options.measured, "one").names().size(), measured.size());
+  EXPECT_LT(Archive::open(options.costs.folder(), "one").names().size(), measured.size());
   compress("five again", "across", known.get(), options, 5.0);
   EXPECT_TRUE(weights_of("five") == weights_of("five again"));
-  EXPECT_EQ(Archive::open(options.measured, "one").names(), measured);
+  EXPECT_EQ(Archive::open(options.costs.folder(), "one").names(), measured);
 
-  options.measured_key = "another";
+  options.costs = Workspace(folder / "costs", "another");
   compress("five anew", "across", known.get(), options, 5.0);
-  EXPECT_EQ(Archive::open(options.measured, "another").names(), measured);
+  EXPECT_EQ(Archive::open(options.costs.folder(), "another").names(), measured);
 }
 
 TEST_P(AllocationByCost, NeedsSensitivities) {

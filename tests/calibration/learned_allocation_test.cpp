@@ -60,8 +60,7 @@ struct SlowLearnedAllocation : ::testing::Test {
         archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
     CompressOptions options;
     options.statistics = known.get();
-    options.work = folder / (out + ".work");
-    options.work_key = "key";
+    options.work = Workspace(folder / (out + ".work"), "key", replace ? OtherWork::discard : OtherWork::refuse);
     options.replace = replace;
     std::size_t events = 0;
     return compress_learned(model, CompressionPlan::from_json(plan, "plan"), folder / out, options, learning(),
@@ -176,7 +175,7 @@ TEST_F(SlowLearnedAllocation, RoundsOfOtherArgumentsAreRefusedOrReplaced) {
   rounds = 1;
   compress("out");
   plan["target"] = {{"bits_per_weight", 5}};
-  EXPECT_THAT(testing::message([&] { compress("out"); }), HasSubstr("another learning"));
+  EXPECT_THAT(testing::message([&] { compress("out"); }), HasSubstr("unfinished work of another"));
   EXPECT_GT(compress("out", {}, true).report.bits_per_weight, 4.5);
 }
 

@@ -66,15 +66,15 @@ struct ResumedCompression : ::testing::TestWithParam<BlockOrder> {
   // Returns how many statistics were asked for.
   std::size_t compress(const std::string& out, std::size_t components, const fs::path& work,
                        const std::string& key = "key", bool replace = false) {
-    SequentialWork sequential;
-    if (!work.empty()) sequential = {work / "stream", key};
-    Ending statistics(sequential_statistics(model, texts, GetParam(), {}, ComputeType::float32, sequential),
-                      components);
+    Workspace workspace;
+    if (!work.empty()) workspace = Workspace(work, key, replace ? OtherWork::discard : OtherWork::refuse);
+    Ending statistics(
+        sequential_statistics(model, texts, GetParam(), {}, ComputeType::float32, workspace.part("stream")),
+        components);
     CompressOptions options;
     options.replace = replace;
     options.statistics = &statistics;
-    options.work = work;
-    options.work_key = key;
+    options.work = workspace;
     const CompressionReport report = compress_model(model, plan, folder / out, options);
     reports[out] = to_json(report);
     return statistics.asked;
@@ -119,7 +119,6 @@ TEST_P(ResumedCompression, OtherWorkIsRefusedOrReplaced) {
     EXPECT_THAT(error.parts().advice, HasSubstr("--replace"));
   }
   EXPECT_THROW(compress("out", 1, folder / "work", "one"), KilledCompression) << "the refusal deletes nothing";
-  fs::remove_all(folder / "work" / "stream");
   EXPECT_GT(compress("out", never, folder / "work", "other", true), 5U);
 }
 
@@ -162,8 +161,7 @@ struct RateCodedCompression : ::testing::TestWithParam<std::string> {
                       components);
     CompressOptions options;
     options.statistics = &statistics;
-    options.work = work;
-    options.work_key = "key";
+    options.work = Workspace(work, "key");
     plan["allocator"] = GetParam();
     reports[out] = compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / out, options);
     return statistics.asked;

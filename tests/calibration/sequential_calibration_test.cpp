@@ -94,9 +94,9 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
   testing::ReplacedTensors weights(model.tensors);
   weights.replace("model.layers.0.mlp.up_proj.weight",
                   testing::scaled_weight(model, "model.layers.0.mlp.up_proj", 0.9F));
-  const auto work = folder / "work";
+  const Workspace work(folder / "work", "plan 1");
   {
-    SequentialCalibration calibration(decoder, batch, GetParam(), options, work, key(decoder), "plan 1");
+    SequentialCalibration calibration(decoder, batch, GetParam(), options, key(decoder), work);
     EXPECT_EQ(calibration.layer(), 0U);
     finish_block(calibration, weights);
     finish_block(calibration, weights);
@@ -105,7 +105,7 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
   SequentialCalibration whole(decoder, batch, GetParam(), options);
   whole.advance(weights);
   whole.advance(weights);
-  SequentialCalibration resumed(decoder, batch, GetParam(), options, work, key(decoder), "plan 1");
+  SequentialCalibration resumed(decoder, batch, GetParam(), options, key(decoder), work);
   EXPECT_EQ(resumed.layer(), 2U);
   while (!resumed.finished()) {
     const auto a = whole.collect(0, weights), b = resumed.collect(0, weights);
@@ -114,23 +114,23 @@ TEST_P(SequentialCalibrationTest, GoesOnWhereItStopped) {
     resumed.advance(weights);
   }
   EXPECT_TRUE(testing::same(whole.collect_head(), resumed.collect_head()));
-  SequentialCalibration done(decoder, batch, GetParam(), options, work, key(decoder), "plan 1");
+  SequentialCalibration done(decoder, batch, GetParam(), options, key(decoder), work);
   EXPECT_TRUE(done.finished());
   done.discard_checkpoint();
-  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), options, work, key(decoder), "plan 1").layer(), 0U);
+  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), options, key(decoder), work).layer(), 0U);
 }
 
 TEST_P(SequentialCalibrationTest, OtherWorkIsRefused) {
   Decoder decoder(model);
-  SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", key(decoder), "plan 1");
+  SequentialCalibration(decoder, batch, GetParam(), options, key(decoder), Workspace(folder / "work", "plan 1"));
   try {
-    SequentialCalibration(decoder, batch, GetParam(), options, folder / "work", key(decoder), "plan 2");
+    SequentialCalibration(decoder, batch, GetParam(), options, key(decoder), Workspace(folder / "work", "plan 2"));
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.parts().found, ::testing::HasSubstr("other options"));
-    EXPECT_THAT(error.parts().found, ::testing::HasSubstr("plan 1"));
-    EXPECT_THAT(error.parts().expected, ::testing::HasSubstr("plan 2"));
+    EXPECT_THAT(error.parts().found, ::testing::HasSubstr("unfinished work of another"));
   }
+  const Workspace anew(folder / "work", "plan 2", OtherWork::discard);
+  EXPECT_EQ(SequentialCalibration(decoder, batch, GetParam(), options, key(decoder), anew).layer(), 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Orders, SequentialCalibrationTest,

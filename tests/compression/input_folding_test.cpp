@@ -267,7 +267,7 @@ TEST_P(LlamaFoldingTest, KilledAnywhereItEndsWithTheSameBytes) {
     RecordedHessians killed(model), resumed(model);
     killed.left = end;
     CompressOptions options;
-    options.work = folder / (out + ".work");
+    options.work = Workspace(folder / (out + ".work"), "");
     options.statistics = &killed;
     EXPECT_THROW(compress_model(model, plan, folder / out, options), Killed);
     options.statistics = &resumed;

@@ -47,7 +47,7 @@ TEST_F(BlockwiseTest, OutputsComeCloserAndTheResultIsTheSameTwice) {
     EXPECT_LT(report.blocks[0].error, 0.7 * report.blocks[0].error_before) << qat;
     EXPECT_LE(report.blocks[1].error, report.blocks[1].error_before) << qat;
     const std::string first = read_text_file(folder_ / "matched/model/model.safetensors");
-    EXPECT_EQ(open_model(folder_ / "matched/model").stored_bytes(), report.bytes);
+    EXPECT_EQ(open_model(folder_ / "matched/model").stored_bytes(), report.size.bytes);
     match(qat);
     EXPECT_EQ(read_text_file(folder_ / "matched/model/model.safetensors"), first) << qat;
   }

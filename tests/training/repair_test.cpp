@@ -207,7 +207,7 @@ TEST_F(SlowRepair, KilledItGoesOnToTheSameBytes) {
   repair_model(compressed, folder / "whole", options());
   for (const std::size_t end : {0U, 3U, 7U}) {
     RepairOptions repair = options();
-    repair.work = folder / ("work" + std::to_string(end));
+    repair.work = Workspace(folder / ("work" + std::to_string(end)), "");
     const std::string out = "out" + std::to_string(end);
     std::size_t events = 0;
     EXPECT_THROW(repair_model(compressed, folder / out, repair,

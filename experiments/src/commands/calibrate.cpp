@@ -4,7 +4,7 @@
 
 #include "commands/calibration_option.h"
 #include "commands/command_context.h"
-#include "runner/compute_option.h"
+#include "commands/compute_option.h"
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/sensitivity.h"
 #include "commands/stage_report.h"

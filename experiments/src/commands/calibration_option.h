@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runner/calibration_setting.h"
+#include "lcomp/pipeline/calibration_setting.h"
 #include "commands/command_context.h"
 
 namespace lcomp {

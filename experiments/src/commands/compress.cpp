@@ -8,19 +8,14 @@
 
 #include "commands/calibration_option.h"
 #include "commands/command_context.h"
-#include "runner/compression_job.h"
-#include "runner/compute_option.h"
-#include "runner/content_hash.h"
-#include "lcomp/allocators/bit_allocator.h"
-#include "lcomp/calibration/calibration_key.h"
-#include "lcomp/calibration/compression_statistics.h"
-#include "lcomp/compression/compress_model.h"
-#include "lcomp/core/error.h"
-#include "lcomp/core/hash.h"
-#include "lcomp/io/config_reader.h"
-#include "lcomp/quantizers/quantizer_table.h"
 #include "commands/stage_report.h"
-#include "runner/version.h"
+#include "lcomp/allocators/bit_allocator.h"
+#include "lcomp/calibration/calibration_archive.h"
+#include "lcomp/core/error.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/pipeline/run_job.h"
+#include "lcomp/quantizers/quantizer_table.h"
+#include "commands/compute_option.h"
 
 namespace lcomp {
 namespace {
@@ -121,50 +116,50 @@ std::vector<Size> sizes_of(const CompressCommand& command) {
   return sizes;
 }
 
-// A part of a setting that is not the plan's: taken out of it.
-nlohmann::json take(nlohmann::json& setting, const char* key) {
-  if (!setting.contains(key)) return nlohmann::json::object();
-  nlohmann::json part = std::move(setting[key]);
-  setting.erase(key);
-  return part;
-}
-
-// The options of the learned allocation, over what --config says.
-nlohmann::json learning_of(const CompressCommand& command, nlohmann::json base) {
-  if (command.rounds) base["rounds"] = *command.rounds;
-  if (command.learning_sequences) base["sequences"] = *command.learning_sequences;
-  if (command.held_out) base["held_out"] = *command.held_out;
-  return base;
-}
-
-// What an interrupted compression goes on with; deleted when it is done.
-std::filesystem::path work_folder(const std::string& folder) {
-  std::filesystem::path out = std::filesystem::path(folder).lexically_normal();
-  if (!out.has_filename()) out = out.parent_path();
-  return out.string() + ".unfinished";
-}
-
-// Whose sensitivities in --statistics are used.
-std::optional<SensitivityCost> cost_of(const CompressCommand& command, const CalibrationArchive& archive) {
-  std::optional<SensitivityCost> cost;
-  for (const SensitivityCost known : {SensitivityCost::cross_entropy, SensitivityCost::divergence}) {
-    if (archive.has_sensitivities(known) && (command.cost.empty() || command.cost == name(known))) cost = known;
+// The job's setting: that of the command line over --config, and --statistics with what is to be recalibrated.
+nlohmann::json job_setting(const CompressCommand& command) {
+  nlohmann::json setting = setting_of(command);
+  const auto part = [&](const char* key) -> nlohmann::json& {
+    if (!setting.contains(key)) setting[key] = nlohmann::json::object();
+    return setting[key];
+  };
+  setting["calibration"] = command.calibration.json(part("calibration"));
+  const auto set = [](nlohmann::json& in, const char* key, const std::optional<std::int64_t>& value) {
+    if (value) in[key] = *value;
+  };
+  nlohmann::json& learning = part("learning");
+  set(learning, "rounds", command.rounds);
+  set(learning, "sequences", command.learning_sequences);
+  set(learning, "held_out", command.held_out);
+  if (setting.contains("repair") || command.repair || command.repair_steps) {
+    nlohmann::json& repair = part("repair");
+    set(repair, "steps", command.repair_steps);
+    set(repair, "sequences", command.learning_sequences);
+    set(repair, "held_out", command.held_out);
   }
-  if (!command.cost.empty() && !cost) {
-    throw Error(
-        {command.statistics, "no sensitivities of " + command.cost, "those of lcomp calibrate --sensitivity", ""});
+  set(setting, "recalibrations", command.recalibrations);
+  return setting;
+}
+
+std::optional<StatisticsArchive> statistics_archive(const CompressCommand& command) {
+  if (command.statistics.empty()) return std::nullopt;
+  StatisticsArchive archive;
+  archive.folder = command.statistics;
+  archive.measured = command.statistics_of;
+  if (!command.cost.empty()) {
+    archive.cost = command.cost == "divergence" ? SensitivityCost::divergence : SensitivityCost::cross_entropy;
   }
-  return cost;
+  return archive;
 }
 
 // Statistics of later passes are to be of the kind of the first one's.
-void recalibrate_like(const CompressCommand& command, nlohmann::json& calibration) {
-  const CalibrationArchive archive = CalibrationArchive::open(command.statistics);
+void recalibrate_like(const StatisticsArchive& statistics, nlohmann::json& calibration) {
   calibration["order"] = "original";
-  const std::optional<SensitivityCost> cost = cost_of(command, archive);
+  const std::optional<SensitivityCost> cost = cost_of(statistics);
   if (!cost) return;
   calibration["sensitivity"] = name(*cost);
   if (calibration.contains("row_groups")) return;
+  const CalibrationArchive archive = CalibrationArchive::open(statistics.folder);
   std::size_t groups = 1;
   for (const std::string& component : archive.sensitive_components(*cost)) {
     groups = std::max(groups, archive.guided_groups(*cost, component));
@@ -172,111 +167,60 @@ void recalibrate_like(const CompressCommand& command, nlohmann::json& calibratio
   calibration["row_groups"] = groups;
 }
 
-struct Statistics {
-  std::unique_ptr<StatisticsProvider> provider;
-  std::string key;  // of all that decides them
-};
-
-// Statistics for the plan: of --statistics, or of the calibration texts; null where it needs none,
-// or can do without and there are no texts.
-Statistics statistics_of(const CompressCommand& command, const CompressionPlan& plan, const nlohmann::json& calibration,
-                         const std::string& where, const ModelFolder& model, const std::string& out,
-                         const CommandContext& context) {
-  if (!uses_statistics(plan)) return {};
-  if (!command.statistics.empty()) {
-    CalibrationArchive archive = CalibrationArchive::open(command.statistics);
-    const std::string key = archive.key().text();
-    const std::optional<SensitivityCost> cost = cost_of(command, archive);
-    std::optional<ModelFolder> measured;
-    if (!command.statistics_of.empty()) measured = open_model(command.statistics_of);
-    return {archived_statistics(model, std::move(archive), cost, measured ? &*measured : nullptr),
-            cost ? fmt::format("{} {}", key, name(*cost)) : key};
+// A job for each size, all checked before the first begins.
+std::vector<CompressionJob> jobs_of(const CompressCommand& command, const std::vector<Size>& sizes,
+                                    const CommandContext& context) {
+  const std::string where = command.config.empty() ? "command line" : command.config;
+  nlohmann::json setting = job_setting(command);
+  const std::optional<StatisticsArchive> statistics = statistics_archive(command);
+  if (statistics && setting.value("recalibrations", nlohmann::json(0)) != 0) {
+    recalibrate_like(*statistics, setting["calibration"]);
   }
-  if (calibration.empty()) return {};  // compress_model() says which component lacks them
-  const auto setting = CalibrationSetting::from_json(calibration, where, context.data);
-  if (setting.order == CalibrationSetting::Order::original) {
-    throw Error({where, "order original", "block or stage",
-                 "for the original's statistics use lcomp calibrate, then --statistics"});
+  std::vector<CompressionJob> jobs;
+  for (const Size& size : sizes) {
+    if (!size.target.is_null()) setting["target"] = size.target;
+    jobs.push_back(CompressionJob::from_json(setting, where, context.data, command.compute, statistics));
+    const CompressionJob& job = jobs.back();
+    if (!job.statistics && job.calibration && job.calibration->order == CalibrationSetting::Order::original) {
+      throw Error({where + ": calibration", "order original", "block or stage",
+                   "for the original's statistics use lcomp calibrate, then --statistics"});
+    }
   }
-  const CalibrationTexts texts = calibration_texts(setting, model);
-  Hasher hasher;
-  hasher.update(hash_tokens(texts.batch));
-  hasher.update(calibration.dump());
-  hasher.update(name(command.compute));
-  Hasher work;
-  work.update(to_json(plan).dump());
-  const StatisticsPlaces places = {{}, {work_folder(out) / "stream", work.hex()}};
-  return {make_statistics(setting, texts, model, command.compute, places, context.progress()), hasher.hex()};
+  return jobs;
 }
 
-nlohmann::json compress(const CompressCommand& command, const ModelFolder& model, const CompressionJob& job,
-                        const std::string& out, const CommandContext& context) {
-  const Statistics statistics =
-      statistics_of(command, job.plan, job.calibration, job.where + ": calibration", model, out, context);
-  const bool calibrates_meanwhile =
-      statistics.provider != nullptr && command.statistics.empty();  // with its own progress
-  CompressOptions options;
-  options.replace = command.replace;
-  options.statistics = statistics.provider.get();
-  if (options.statistics != nullptr || job.learns() || job.repairs()) {
-    options.work = work_folder(out);
-    options.work_key = fmt::format("{} {} {}", program_version(), hash_model(command.model), statistics.key);
-    options.measured = work_folder(command.out) / "costs";  // of all sizes
-    options.measured_key = options.work_key;
-  }
-  nlohmann::json report =
-      run_job(job, model, out, options, calibrates_meanwhile ? ProgressCallback() : context.progress());
-  if (!options.work.empty()) std::filesystem::remove_all(options.work);
-  return report;
+// What an interrupted compression of all sizes goes on with.
+std::filesystem::path unfinished_folder(const std::string& out) {
+  std::filesystem::path folder = std::filesystem::path(out).lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();
+  return folder.string() + ".unfinished";
 }
 
 void run(const CompressCommand& command, const CommandContext& context) {
-  CompressionJob job;
-  job.where = command.config.empty() ? "command line" : command.config;
-  job.data = context.data;
-  job.compute = command.compute;
-  nlohmann::json setting = setting_of(command);
-  job.calibration = command.calibration.json(take(setting, "calibration"));
-  job.learning = learning_of(command, take(setting, "learning"));
-  const bool repairs = setting.contains("repair") || command.repair || command.repair_steps;
-  nlohmann::json repair = take(setting, "repair");
-  if (command.repair_steps) repair["steps"] = *command.repair_steps;
-  if (command.learning_sequences) repair["sequences"] = *command.learning_sequences;
-  if (command.held_out) repair["held_out"] = *command.held_out;
-  if (repairs) job.repair = std::move(repair);
-  const std::int64_t passes = ConfigReader(setting, job.where).integer_or("recalibrations", 0, 0, 8);
-  setting.erase("recalibrations");
-  job.recalibrations = static_cast<int>(command.recalibrations.value_or(passes));
-  if (job.recalibrations > 0 && !command.statistics.empty()) recalibrate_like(command, job.calibration);
   const std::vector<Size> sizes = sizes_of(command);
-  std::vector<CompressionPlan> plans;
-  for (const Size& size : sizes) {
-    if (!size.target.is_null()) setting["target"] = size.target;
-    plans.push_back(CompressionPlan::from_json(setting, job.where));
-    job.plan = plans.back();
-    job.check();
-  }
+  const std::vector<CompressionJob> jobs = jobs_of(command, sizes, context);
   const ModelFolder model = open_model(command.model);
+  if (sizes.size() > 1) std::filesystem::create_directories(command.out);
   nlohmann::json results = nlohmann::json::array();
   std::string text;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    const std::string& out = sizes[i].out;
-    if (sizes.size() > 1) std::filesystem::create_directories(command.out);
-    job.plan = plans[i];
-    nlohmann::json report = compress(command, model, job, out, context);
-    for (const nlohmann::json& line : report.at("components")) {
-      for (const nlohmann::json& warning : line.value("warnings", nlohmann::json::array())) {
-        text += fmt::format("warning: {}: {}\n", line.at("name").get<std::string>(), warning.get<std::string>());
-      }
+    JobPlaces places;
+    places.out = sizes[i].out;
+    places.replace = command.replace;
+    places.costs = unfinished_folder(command.out) / "costs";  // of all sizes
+    const JobOutcome outcome = run_job(jobs[i], model, places, context.progress());
+    outcome.unfinished.clear();
+    for (const ComponentReport& line : outcome.report.components) {
+      for (const std::string& warning : line.warnings) text += fmt::format("warning: {}: {}\n", line.name, warning);
     }
-    text += fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", out,
-                        report.at("bytes").get<std::uint64_t>(), report.at("bits_per_weight").get<double>(),
-                        report.at("ratio").get<double>());
-    report["out"] = out;
+    text += fmt::format("{}: {} bytes, {:.4f} bits per weight, ratio {:.3f}\n", sizes[i].out, outcome.report.bytes,
+                        outcome.report.bits_per_weight, outcome.report.ratio);
+    nlohmann::json report = to_json(outcome);
+    report["out"] = sizes[i].out;
     text += add_stage_times(report);  // of this and the sizes before
     results.push_back(std::move(report));
   }
-  if (sizes.size() > 1) std::filesystem::remove_all(work_folder(command.out));
+  if (sizes.size() > 1) std::filesystem::remove_all(unfinished_folder(command.out));
   context.print(results.size() == 1 ? results.front() : results, text);
 }
 

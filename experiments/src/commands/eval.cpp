@@ -4,14 +4,14 @@
 #include <optional>
 
 #include "commands/command_context.h"
-#include "runner/compute_option.h"
-#include "runner/content_hash.h"
+#include "commands/compute_option.h"
+#include "lcomp/models/model_identity.h"
 #include "commands/eval_choices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
 namespace {
@@ -83,7 +83,7 @@ void run(const CLI::App& command, const EvalOptions& options, const CommandConte
     original_states =
         options.cache.empty()
             ? scored_states(*original, batch, forward)
-            : cached_states(reference_file(options.cache, hash_model(options.reference), options.compute, batch),
+            : cached_states(reference_file(options.cache, model_identity(original->model()), options.compute, batch),
                             *original, batch, forward);
     reference = {&*original, &original_states};
   }

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include "runner/compute_option.h"
-#include "runner/content_hash.h"
+#include "commands/compute_option.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/choice_scores.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/forward/compute_type.h"
+#include "lcomp/models/model_identity.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
 namespace {
@@ -90,7 +91,7 @@ void run_choice_task(const std::string& model, const std::string& task_name, con
   const nlohmann::json header = {{"protocol", protocol.to_json()},
                                  {"description", task.description},
                                  {"key", task.key},
-                                 {"model", options.answers.empty() ? model : hash_model(model)},
+                                 {"model", options.answers.empty() ? model : model_identity(decoder.model())},
                                  {"compute", name(compute)},
                                  {"shared", !options.unshared}};
   ChoiceScoreOptions score;

@@ -7,12 +7,12 @@
 #include <optional>
 
 #include "commands/command_context.h"
-#include "runner/compute_option.h"
+#include "commands/compute_option.h"
 #include "commands/interrupt_signal.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/forward/generation.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
 namespace {

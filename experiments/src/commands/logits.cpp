@@ -5,13 +5,13 @@
 #include <optional>
 
 #include "commands/command_context.h"
-#include "runner/compute_option.h"
+#include "commands/compute_option.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/safetensors.h"
 #include "lcomp/forward/cost.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/forward/gradients.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
 namespace {

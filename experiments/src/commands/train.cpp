@@ -4,7 +4,6 @@
 
 #include "commands/command_context.h"
 #include "runner/config_setting.h"
-#include "runner/content_hash.h"
 #include "report/gnuplot_figure.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/training/train.h"
@@ -30,9 +29,7 @@ void draw(const std::filesystem::path& out) {
   run_gnuplot(gnuplot_script(figure, PictureFormat::svg, (out / (figure.name + ".svg")).string()));
 }
 
-void match(const TrainingConfig& config, TrainingOptions options, const CommandContext& context) {
-  options.model_hash = hash_model(config.model);
-  if (!config.qat->start.empty()) options.model_hash += " " + hash_model(config.qat->start);
+void match(const TrainingConfig& config, const TrainingOptions& options, const CommandContext& context) {
   const BlockwiseReport report = match_blocks(config, options);
   nlohmann::json printed = to_json(report);
   printed["out"] = (config.out / "model").string();
@@ -41,8 +38,8 @@ void match(const TrainingConfig& config, TrainingOptions options, const CommandC
     text += fmt::format("block {}: error of the output {:.3e}, before training {:.3e}\n", block.layer, block.error,
                         block.error_before);
   }
-  text += fmt::format("{}: {} bytes, {:.4f} bits per weight\n", (config.out / "model").string(), report.bytes,
-                      8 * static_cast<double>(report.bytes) / static_cast<double>(report.parameters));
+  text += fmt::format("{}: {} bytes, {:.4f} bits per weight\n", (config.out / "model").string(),
+                      report.size.bytes, report.size.bits_per_weight());
   context.print(printed, text);
 }
 

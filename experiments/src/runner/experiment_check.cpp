@@ -7,7 +7,7 @@
 #include <set>
 #include <system_error>
 
-#include "runner/calibration_setting.h"
+#include "lcomp/pipeline/calibration_setting.h"
 #include "lcomp/compression/compression_plan.h"
 #include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"

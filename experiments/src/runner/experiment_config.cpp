@@ -5,7 +5,7 @@
 #include <limits>
 #include <set>
 
-#include "runner/compute_option.h"
+#include "lcomp/forward/compute_type.h"
 #include "runner/config_setting.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/core/error.h"
@@ -48,6 +48,23 @@ std::string ExperimentSize::name() const {
   if (key == "ratio") return fmt::format("ratio {}", value.get<double>());
   if (key == "bits_per_weight") return fmt::format("{} bits per weight", value.get<double>());
   return fmt::format("{} {}", value.get<std::int64_t>(), key);
+}
+
+nlohmann::json ExperimentMethod::plan_record(const ExperimentSize& size) const {
+  nlohmann::json plan = setting;
+  if (size.json.contains("bits")) {
+    plan["quantizer"]["bits"] = size.json.at("bits");
+  } else {
+    plan["target"] = size.json;
+  }
+  return plan;
+}
+
+nlohmann::json ExperimentMethod::job_parts() const {
+  nlohmann::json parts = {{"learning", learning}, {"recalibrations", recalibrations}};
+  if (!calibration.is_null()) parts["calibration"] = calibration;
+  if (!repair.is_null()) parts["repair"] = repair;
+  return parts;
 }
 
 ExperimentConfig read_experiment(const std::filesystem::path& path, const std::vector<std::string>& settings) {
@@ -105,6 +122,9 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     if (!names.insert(method.name).second) {
       throw Error(
           {entry.where("name"), fmt::format("\"{}\" for a second method", method.name), "a name of its own", ""});
+    }
+    for (const ExperimentSize& size : method.sizes) {
+      method.plans.push_back(CompressionPlan::from_json(method.plan_record(size), method.name));
     }
     config.methods.push_back(std::move(method));
   });

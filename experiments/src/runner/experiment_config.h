@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/compression/compression_plan.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/text_protocol.h"
 #include "lcomp/forward/decoder.h"
@@ -21,16 +22,22 @@ struct ExperimentSize {
   std::string name() const;  // "4 bits", "ratio 5", "3.2 bits per weight", "50000000 bytes"
 };
 
-// One way to compress, before its size is chosen. `setting` is the JSON of a compression plan (docs/cli.md,
-// "compression settings").
+// One way to compress, at some sizes. What it is besides the plans of its sizes is kept as it was written: jobs are made
+// of it when the data folder is known, and records and the names of cells hold it (docs/cli.md, "compression settings").
 struct ExperimentMethod {
   std::string name;
-  nlohmann::json setting;
+  nlohmann::json setting;                              // a compression plan without its size
   nlohmann::json calibration;                          // of CalibrationSetting; null: none
   nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
   nlohmann::json repair;                               // of RepairSetting; null: none
   int recalibrations = 0;                              // of CompressionJob
   std::vector<ExperimentSize> sizes;
+  std::vector<CompressionPlan> plans;  // as sizes
+
+  // The plan at a size as it was written.
+  nlohmann::json plan_record(const ExperimentSize& size) const;
+  // The other keys of a job.
+  nlohmann::json job_parts() const;
 };
 
 struct ExperimentTask {

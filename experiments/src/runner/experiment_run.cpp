@@ -14,26 +14,25 @@
 #include <utility>
 #include <vector>
 
-#include "runner/calibration_setting.h"
-#include "runner/compression_job.h"
-#include "runner/compute_option.h"
-#include "runner/content_hash.h"
+#include "lcomp/pipeline/calibration_setting.h"
+#include "lcomp/models/model_identity.h"
+#include "lcomp/pipeline/run_job.h"
+#include "lcomp/version.h"
+#include "lcomp/forward/compute_type.h"
 #include "runner/environment.h"
 #include "runner/experiment_check.h"
 #include "report/experiment_table.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/compression/bit_distribution.h"
-#include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
 #include "lcomp/io/atomic_file.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 #include "report/run_report.h"
 #include "runner/time_estimate.h"
-#include "runner/version.h"
 
 namespace lcomp {
 namespace {
@@ -61,22 +60,11 @@ class FolderLock {
   int descriptor_;
 };
 
-// The setting of one cell as a compression plan: the method's, with the size's bits or target.
-nlohmann::json plan_json(const ExperimentMethod& method, const ExperimentSize& size) {
-  nlohmann::json plan = method.setting;
-  if (size.json.contains("bits")) {
-    plan["quantizer"]["bits"] = size.json.at("bits");
-  } else {
-    plan["target"] = size.json;
-  }
-  return plan;
-}
-
 struct Cell {
   const ExperimentMethod* method = nullptr;  // null: the original
   const ExperimentSize* size = nullptr;
-  nlohmann::json plan;
-  nlohmann::json calibration;  // null: the method uses no statistics
+  nlohmann::json plan;  // as it was written
+  std::optional<CompressionJob> job;
   fs::path folder;
   std::string label;
   std::string compression;  // the folder's name if nothing were repaired
@@ -99,19 +87,7 @@ class Experiment {
  public:
   Experiment(const ExperimentConfig& config, ProgressCallback progress)
       : config_(config), progress_(std::move(progress)), original_(open_checked(config)) {
-    for (const auto& method : config.methods) {
-      for (const auto& size : method.sizes) {
-        // A wrong setting is found before any work.
-        const auto plan = CompressionPlan::from_json(plan_json(method, size), method.name);
-        job_of(method, plan).check();
-        if (!uses_statistics(plan)) continue;
-        if (method.calibration.is_null()) {
-          throw Error({method.name, "a method that uses statistics, without \"calibration\"", "calibration texts",
-                       "add \"calibration\": {\"texts\": ...} to the experiment or the method"});
-        }
-        calibration_of(method);
-      }
-    }
+    make_cells();  // a wrong setting is found before any work
     require_disk_space(config, original_);
     const auto tokenizer = load_model_tokenizer(original_);
     for (const auto& setting : config.tasks) {
@@ -130,7 +106,7 @@ class Experiment {
       task.id = hasher.hex().substr(0, 16);
       tasks_.push_back(std::move(task));
     }
-    make_cells();
+    name_cells();
   }
 
   // What is left to do, and for how long.
@@ -149,17 +125,18 @@ class Experiment {
       ++cells;
       for (const Task* task : open) evaluation += scoring_time(*task, estimate);
       if (cell.method == nullptr) continue;
-      const CompressionJob job =
-          job_of(*cell.method, CompressionPlan::from_json(cell.plan, cell.method->name), learned_by(cell));
       const bool is_there = compressed && fs::exists(cell.folder / "model");
-      if (!is_there) compression += job.expected_seconds(estimate, estimate.compression(*cell.method, *cell.size));
-      if (cell.calibration.is_null()) continue;
-      const std::size_t tokens = calibration_tokens(*cell.method).texts.batch.tokens();
-      const CalibrationSetting setting = calibration_of(*cell.method);
+      if (!is_there) {
+        const double once = estimate.compression(*cell.method, *cell.size);
+        compression += estimate.job(*cell.job, once, fs::exists(learned_by(cell)));
+      }
+      if (!cell.job->calibration) continue;
+      const CalibrationSetting& setting = *cell.job->calibration;
+      const std::size_t tokens = calibration_tokens(cell).texts.batch.tokens();
       const double once = estimate.calibration(tokens) + (setting.sensitivity ? estimate.gradients(tokens) : 0);
       if (!is_there) calibration += cell.method->recalibrations * once;
       const bool shared = setting.order == CalibrationSetting::Order::original;
-      if (shared && (fs::exists(archive_of(*cell.method)) || !calibrated.insert(cell.calibration.dump()).second)) {
+      if (shared && (fs::exists(archive_of(cell)) || !calibrated.insert(archive_of(cell).string()).second)) {
         continue;
       }
       calibration += (shared ? 1 : 2) * once;
@@ -196,9 +173,6 @@ class Experiment {
 
  private:
   static ModelFolder open_checked(const ExperimentConfig& config) {
-    for (const auto& method : config.methods) {
-      for (const auto& size : method.sizes) CompressionPlan::from_json(plan_json(method, size), method.name);
-    }
     require_files(config);
     return open_model(config.model);
   }
@@ -220,53 +194,56 @@ class Experiment {
   }
 
   void make_cells() {
-    model_hash_ = hash_model(config_.model);
-    const auto folder = [&](const nlohmann::json& setting) {
-      Hasher hasher;
-      hasher.update(fmt::format("{} {}", kCellVersion, program_version()));
-      hasher.update(model_hash_);
-      hasher.update(setting.dump());
-      return config_.output / "cells" / hasher.hex().substr(0, 16);
-    };
-    cells_.push_back({nullptr, nullptr, {}, {}, folder("original"), "original", {}});
+    Cell original;
+    original.label = "original";
+    cells_.push_back(std::move(original));
     for (const auto& method : config_.methods) {
-      for (const auto& size : method.sizes) {
-        const nlohmann::json plan = plan_json(method, size);
-        Cell cell = {&method, &size, plan, {}, {}, method.name + ", " + size.name(), {}};
-        nlohmann::json identity = plan;
-        if (uses_statistics(CompressionPlan::from_json(plan, method.name))) {
-          cell.calibration = method.calibration;
-          identity = {
-              {"plan", plan}, {"calibration", method.calibration}, {"texts", calibration_tokens(method).token_hash}};
-          if (plan.value("allocator", "") == "learned") identity["learning"] = method.learning;
+      for (std::size_t i = 0; i < method.sizes.size(); ++i) {
+        Cell cell;
+        cell.method = &method;
+        cell.size = &method.sizes[i];
+        cell.plan = method.plan_record(*cell.size);
+        cell.job = CompressionJob::from_parts(method.plans[i], method.job_parts(), method.name, config_.data,
+                                              config_.compute);
+        if (cell.job->uses_calibration() && !cell.job->calibration) {
+          throw Error({method.name, "a method that uses statistics, without \"calibration\"", "calibration texts",
+                       "add \"calibration\": {\"texts\": ...} to the experiment or the method"});
         }
-        if (method.recalibrations > 0) {
-          identity = {{"compression", identity}, {"recalibrations", method.recalibrations}};
-        }
-        cell.compression = folder(identity).filename().string();
-        if (!method.repair.is_null()) identity = {{"compression", identity}, {"repair", method.repair}};
-        cell.folder = folder(identity);
+        cell.label = method.name + ", " + cell.size->name();
         cells_.push_back(std::move(cell));
       }
     }
   }
 
-  CalibrationSetting calibration_of(const ExperimentMethod& method) const {
-    return CalibrationSetting::from_json(method.calibration, method.name + ": calibration", config_.data);
-  }
-
-  CompressionJob job_of(const ExperimentMethod& method, const CompressionPlan& plan,
-                        const fs::path& learned = {}) const {
-    const nlohmann::json none = nlohmann::json::object();
-    return {plan,
-            method.calibration.is_null() ? none : method.calibration,
-            method.learning,
-            method.repair,
-            method.recalibrations,
-            learned,
-            method.name,
-            config_.data,
-            config_.compute};
+  // Folders are named by everything that decides what is in them.
+  void name_cells() {
+    identity_ = model_identity(original_);
+    const auto folder = [&](const nlohmann::json& setting) {
+      Hasher hasher;
+      hasher.update(fmt::format("{} {}", kCellVersion, version()));
+      hasher.update(identity_);
+      hasher.update(setting.dump());
+      return config_.output / "cells" / hasher.hex().substr(0, 16);
+    };
+    for (Cell& cell : cells_) {
+      if (cell.method == nullptr) {
+        cell.folder = folder("original");
+        continue;
+      }
+      const ExperimentMethod& method = *cell.method;
+      nlohmann::json identity = cell.plan;
+      if (cell.job->calibration) {
+        identity = {
+            {"plan", cell.plan}, {"calibration", method.calibration}, {"texts", calibration_tokens(cell).token_hash}};
+        if (cell.job->learns()) identity["learning"] = method.learning;
+      }
+      if (method.recalibrations > 0) {
+        identity = {{"compression", identity}, {"recalibrations", method.recalibrations}};
+      }
+      cell.compression = folder(identity).filename().string();
+      if (!method.repair.is_null()) identity = {{"compression", identity}, {"repair", method.repair}};
+      cell.folder = folder(identity);
+    }
   }
 
   struct Calibration {
@@ -275,32 +252,21 @@ class Experiment {
   };
 
   // Computed once for each different setting.
-  const Calibration& calibration_tokens(const ExperimentMethod& method) {
-    Calibration& calibration = calibrations_[method.calibration.dump()];
+  const Calibration& calibration_tokens(const Cell& cell) {
+    Calibration& calibration = calibrations_[cell.method->calibration.dump()];
     if (calibration.token_hash.empty()) {
-      calibration.texts = calibration_texts(calibration_of(method), original_);
+      calibration.texts = calibration_texts(*cell.job->calibration, original_);
       calibration.token_hash = hash_tokens(calibration.texts.batch);
     }
     return calibration;
   }
 
-  fs::path archive_of(const ExperimentMethod& method) {
+  // Statistics of the original, for all cells of one calibration.
+  fs::path archive_of(const Cell& cell) {
     Hasher hasher;
-    hasher.update(calibration_tokens(method).token_hash);
+    hasher.update(calibration_tokens(cell).token_hash);
     hasher.update(name(config_.compute));
     return config_.output / "calibration" / hasher.hex().substr(0, 16);
-  }
-
-  // Statistics for a cell, null where its method uses none. Those of the original are kept for all cells.
-  std::unique_ptr<StatisticsProvider> statistics(const Cell& cell) {
-    if (cell.calibration.is_null()) return nullptr;
-    const Calibration& calibration = calibration_tokens(*cell.method);
-    StatisticsPlaces places;
-    places.archive = archive_of(*cell.method);
-    places.work = {work_folder(cell) / "stream", cell.folder.filename().string()};
-    fs::create_directories(places.archive.parent_path());
-    return make_statistics(calibration_of(*cell.method), calibration.texts, original_, config_.compute, places,
-                           labelled());
   }
 
   // What cells learn that differ in the repair alone.
@@ -358,7 +324,7 @@ class Experiment {
     if (task.original_states.empty()) {
       const fs::path cache = config_.cache.empty() ? config_.output / "reference" : config_.cache;
       task.original_states =
-          cached_states(reference_file(cache, model_hash_, config_.compute, task.batch), original_decoder(), task.batch,
+          cached_states(reference_file(cache, identity_, config_.compute, task.batch), original_decoder(), task.batch,
                         forward_options(task.setting->name + ", original"));
     }
     return task.original_states;
@@ -406,35 +372,28 @@ class Experiment {
     bool computed = false;
     const auto make_model = [&] {
       if (fs::exists(model_folder) && fs::exists(cell.folder / "cell.json")) return;
-      const auto plan = CompressionPlan::from_json(cell.plan, cell.method->name);
-      CompressOptions options;
-      options.replace = true;
-      const auto start = std::chrono::steady_clock::now();
-      const auto known = statistics(cell);
-      options.statistics = known.get();
-      if (known != nullptr || !cell.method->repair.is_null()) {
-        options.work = work_folder(cell);
-        options.work_key = cell.folder.filename().string();
-        if (!cell.calibration.is_null()) {
-          options.measured = config_.output / "costs" / archive_of(*cell.method).filename();
-          options.measured_key = fmt::format("{} {} {}", program_version(), model_hash_, cell.calibration.dump());
-        }
+      JobPlaces places;
+      places.out = model_folder;
+      places.replace = true;
+      places.unfinished = work_folder(cell);
+      places.learned = learned_by(cell);
+      places.model_identity = identity_;
+      if (cell.job->calibration) {
+        places.statistics = archive_of(cell);
+        places.costs = config_.output / "costs" / places.statistics.filename();
       }
-      // One progress bar at a time: calibration as it goes has its own.
-      const bool calibrates_meanwhile =
-          known != nullptr && calibration_of(*cell.method).order != CalibrationSetting::Order::original;
-      const ProgressCallback progress = calibrates_meanwhile ? ProgressCallback() : labelled();
-      nlohmann::json json =
-          run_job(job_of(*cell.method, plan, learned_by(cell)), original_, model_folder, options, progress);
+      const auto start = std::chrono::steady_clock::now();
+      const JobOutcome outcome = run_job(*cell.job, original_, places, labelled());
+      nlohmann::json json = to_json(outcome);
       json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      if (known != nullptr) json["calibration"] = known->description();
+      if (!outcome.calibration.is_null()) json["calibration"] = outcome.calibration;
       json["method"] = cell.method->name;
       json["size"] = cell.size->json;
       json["plan"] = cell.plan;
       write_text_file(cell.folder / "allocation.json",
                       to_json(bit_distribution(open_model(model_folder))).dump(1) + "\n");
       write_text_file(cell.folder / "cell.json", json.dump(2) + "\n");
-      fs::remove_all(work_folder(cell));
+      outcome.unfinished.clear();
       computed = true;
     };
     if (!fs::exists(cell.folder / "cell.json")) make_model();
@@ -475,12 +434,11 @@ class Experiment {
       nlohmann::json row = {{"method", cell.method == nullptr ? "original" : cell.method->name},
                             {"size", cell.method == nullptr ? "16 bits" : cell.size->name()},
                             {"cell", cell.folder.filename().string()}};
-      const auto bytes = report.at("bytes").get<double>();
-      const auto parameters = report.at("parameters").get<double>();
+      const ModelSize size = {report.at("parameters").get<std::uint64_t>(), report.at("bytes").get<std::uint64_t>()};
       row["bytes"] = report.at("bytes");
       row["parameters"] = report.at("parameters");
-      row["bits_per_weight"] = 8 * bytes / parameters;
-      row["ratio"] = 2 * parameters / bytes;
+      row["bits_per_weight"] = size.bits_per_weight();
+      row["ratio"] = size.ratio();
       if (report.contains("seconds")) row["seconds"] = report.at("seconds");
       row["scores"] = nlohmann::json::object();
       bool complete = true;
@@ -502,7 +460,7 @@ class Experiment {
     result_.metrics = {{"name", config_.name},
                        {"description", config_.description},
                        {"model", config_.model.string()},
-                       {"model_hash", model_hash_},
+                       {"model_hash", identity_},
                        {"config", config_.source},
                        {"tasks", tasks},
                        {"rows", rows}};
@@ -516,7 +474,7 @@ class Experiment {
   const ExperimentConfig& config_;
   ProgressCallback progress_;
   ModelFolder original_;
-  std::string model_hash_;
+  std::string identity_;
   std::optional<FolderLock> lock_;
   std::optional<Decoder> original_decoder_;
   std::vector<Task> tasks_;

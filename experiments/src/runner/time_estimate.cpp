@@ -144,6 +144,24 @@ double TimeEstimate::compression(const ExperimentMethod& method, const Experimen
   return total;
 }
 
+double TimeEstimate::job(const CompressionJob& job, double once, bool learned) const {
+  double seconds = (1 + job.recalibrations) * once;
+  if (job.learns() && !learned) {
+    const std::size_t training = job.learning->training_tokens(), held_out = job.learning->held_out_tokens();
+    seconds += forward(training + held_out, 1, training + held_out);  // the original
+    seconds += job.learning->rounds * (once + forward(held_out, 1, held_out) + gradients(training));
+  }
+  if (job.repair) {
+    const RepairSetting& setting = *job.repair;
+    const std::size_t training = setting.texts.training_tokens(), held_out = setting.texts.held_out_tokens();
+    seconds += forward(training + held_out, 1, training + held_out);
+    seconds += setting.steps * gradients(setting.sequences_per_step * setting.texts.tokens_each());
+    seconds += (1 + setting.steps / RepairOptions().evaluate_every) * forward(held_out, 1, held_out);
+    if (job.plan.target) seconds += once;  // to fill the target
+  }
+  return seconds;
+}
+
 std::string rough_duration(double seconds) {
   if (seconds < 100) return fmt::format("about {:.0f} s", std::max(1.0, seconds));
   const auto minutes = static_cast<long>(std::lround(seconds / 60));

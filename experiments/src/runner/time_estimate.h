@@ -5,6 +5,7 @@
 
 #include "runner/experiment_config.h"
 #include "lcomp/forward/decoder.h"
+#include "lcomp/pipeline/compression_job.h"
 
 namespace lcomp {
 
@@ -22,6 +23,8 @@ class TimeEstimate {
   double compression(const ExperimentMethod& method, const ExperimentSize& size) const;
   // Gathering Hessians over so many tokens; once for the original, or twice a model for those of the compressed blocks.
   double calibration(std::size_t tokens) const;
+  // All of a job but statistics that aren't its own; `once`: one compression; learned: what it would learn is there.
+  double job(const CompressionJob& job, double once, bool learned) const;
   // Gradients of a cost on so many tokens.
   double gradients(std::size_t tokens) const { return 3 * forward(tokens, 1, tokens); }
 

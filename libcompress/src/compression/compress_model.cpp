@@ -11,15 +11,13 @@
 #include "compression/input_folding.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/compression/compression_checkpoint.h"
+#include "lcomp/compression/model_writer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/core/stage_times.h"
-#include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/interchange/gguf.h"
-#include "lcomp/interchange/gguf_tokenizer_json.h"
 #include "lcomp/kernels/integer_matmul.h"
 #include "lcomp/quantizers/dense_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
@@ -66,15 +64,12 @@ class Compression {
     if (plan.activations) activations_.setting = *plan.activations;
     if (plan.target) share_out();
     if (options.statistics == nullptr) check_without_statistics();
-    if (!options.work.empty()) {
-      const std::string key = options.work_key + "\n" + to_json(plan).dump();
-      checkpoint_.emplace(options.work / "weights", key, options.replace);
-    }
+    if (options.work) checkpoint_.emplace(options.work.part("weights", to_json(plan).dump()));
     fold_input_scales();
   }
 
   CompressionReport run(const std::filesystem::path& out) {
-    CompressedFolderWriter writer(out, options_.replace);
+    ModelWriter writer(model_, out, options_.replace);
     std::uint64_t weights = 0;
     for (const ModelComponent& component : components_) weights += component.parameters();
     Progress progress(progress_, "compressing", weights);
@@ -84,29 +79,15 @@ class Compression {
       progress.advance(components_[i].parameters());
     }
     for (const std::string& tensor : uncompressed_tensors(model_)) {
-      const TensorInfo& info = model_.tensors->info(tensor);
-      const CompressedWeight kept = keep_exactly(folding_.model().tensors->read(tensor), tensor);
-      writer.add(tensor, info.shape, kept);
-      report_.kept_parameters += info.elements();
-      report_.kept_bytes += payload_bytes(kept);
+      report_.kept_parameters += model_.tensors->info(tensor).elements();
+      report_.kept_bytes += writer.keep(tensor, folding_.model().tensors->read(tensor));
     }
-    add_tokenizer(writer);
-    const std::uint64_t weight_bytes = writer.payload_bytes();
-    if (plan_.activations) {
-      writer.set_activations(activations_);
-      report_.activation_bytes = writer.payload_bytes() - weight_bytes;
-    }
-    report_.bytes = writer.payload_bytes();
-    report_.bits_per_weight = 8 * static_cast<double>(report_.bytes) / static_cast<double>(report_.parameters);
-    report_.ratio = 2 * static_cast<double>(report_.parameters) / static_cast<double>(report_.bytes);
-    nlohmann::json description = {{"parameters", report_.parameters},
-                                  {"bytes", report_.bytes},
-                                  {"bits_per_weight", report_.bits_per_weight},
-                                  {"ratio", report_.ratio},
-                                  {"plan", to_json(plan_)}};
+    writer.add_tokenizer(model_.path);
+    if (plan_.activations) report_.activation_bytes = writer.set_activations(activations_);
+    nlohmann::json description = {{"plan", to_json(plan_)}};
     if (options_.statistics != nullptr) description["calibration"] = options_.statistics->description();
     description.update(options_.record);
-    writer.finish(model_.config_json, description);
+    report_.set_size(writer.finish(description));
     return std::move(report_);
   }
 
@@ -220,7 +201,7 @@ class Compression {
     return finished;
   }
 
-  ComponentReport add_component(std::size_t i, CompressedFolderWriter& writer) {
+  ComponentReport add_component(std::size_t i, ModelWriter& writer) {
     const ModelComponent& component = components_[i];
     const bool found = checkpoint_ && checkpoint_->contains(component.name);
     const FinishedComponent finished = found ? checkpoint_->load(component.name) : finish_component(i);
@@ -229,7 +210,7 @@ class Compression {
       rates_->taken_before(i, payload_bytes(finished.weight), finished.first_attempt);
     }
     if (finished.input) activations_.inputs.emplace(component.tensor, *finished.input);
-    writer.add(component.tensor, model_.tensors->info(component.tensor).shape, finished.weight);
+    writer.add(component.tensor, finished.weight);
     if (options_.statistics != nullptr) options_.statistics->compressed(component, finished.weight);
 
     const Quantizer* quantizer = quantizers_[i].get();
@@ -385,7 +366,7 @@ class Compression {
     }
     const bool by_cost = plan_.allocator != "fixed";
     if (by_cost) require_sensitivities(open);
-    WidthCosts costs(by_cost ? options_.measured : std::filesystem::path(), options_.measured_key);
+    WidthCosts costs(by_cost ? options_.costs : Workspace());
     Progress progress(progress_, "allocating bits", (by_cost ? 8 : 2) * weights);
     const auto allocator = make_allocator(plan_.allocator);
     const std::vector<std::size_t> chosen = allocator->allocate(problem, [&](std::size_t index, std::size_t choice) {
@@ -406,18 +387,6 @@ class Compression {
     }
   }
 
-  void add_tokenizer(CompressedFolderWriter& writer) const {
-    if (std::filesystem::is_directory(model_.path)) {
-      writer.copy_companion_files(model_.path);
-      return;
-    }
-    if (model_.path.extension() != ".gguf") return;
-    const GgufFile gguf(model_.path);
-    if (gguf.find_metadata("tokenizer.ggml.model") == nullptr) return;
-    writer.write_file("tokenizer.json", gguf_tokenizer_json(gguf).dump() + "\n");
-    writer.write_file("tokenizer_config.json", gguf_tokenizer_config_json(gguf).dump(1) + "\n");
-  }
-
   const ModelFolder& model_;
   const CompressionPlan& plan_;
   const CompressOptions& options_;
@@ -433,29 +402,6 @@ class Compression {
 };
 
 }  // namespace
-
-nlohmann::json to_json(const CompressionReport& report) {
-  nlohmann::json components = nlohmann::json::array();
-  for (const ComponentReport& line : report.components) {
-    components.push_back({{"name", line.name},
-                          {"kind", name(line.kind)},
-                          {"quantizer", line.quantizer},
-                          {"format", line.format},
-                          {"parameters", line.parameters},
-                          {"bytes", line.bytes},
-                          {"bits_per_weight", line.bits_per_weight},
-                          {"relative_error", line.relative_error}});
-    if (!line.warnings.empty()) components.back()["warnings"] = line.warnings;
-  }
-  return {{"parameters", report.parameters},
-          {"bytes", report.bytes},
-          {"bits_per_weight", report.bits_per_weight},
-          {"ratio", report.ratio},
-          {"kept_parameters", report.kept_parameters},
-          {"kept_bytes", report.kept_bytes},
-          {"activation_bytes", report.activation_bytes},
-          {"components", std::move(components)}};
-}
 
 CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
                                  const std::filesystem::path& out, const CompressOptions& options,

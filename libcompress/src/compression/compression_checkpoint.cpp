@@ -31,25 +31,6 @@ nlohmann::json describe(const FinishedComponent& finished) {
 
 }  // namespace
 
-Archive open_work_archive(const std::filesystem::path& folder, const std::string& key, bool replace) {
-  std::filesystem::create_directories(folder.parent_path());
-  try {
-    return Archive::open(folder, key, ArchiveCompression::none);
-  } catch (const Error&) {
-    if (!replace) {
-      throw Error({folder.string(), "the unfinished work of another compression", "that of this model and setting",
-                   "delete the folder, choose another --out, or use --replace"});
-    }
-  }
-  std::filesystem::remove_all(folder);
-  return Archive::open(folder, key, ArchiveCompression::none);
-}
-
-CompressionCheckpoint::CompressionCheckpoint(const std::filesystem::path& folder, const std::string& key, bool replace)
-    : archive_(open_work_archive(folder, key, replace)) {
-  archive_.lock();
-}
-
 void CompressionCheckpoint::store(const std::string& component, const FinishedComponent& finished) {
   std::vector<std::byte> bytes;
   for (const WeightPart& part : to_parts(view(finished.weight))) {

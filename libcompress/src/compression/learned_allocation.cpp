@@ -154,7 +154,7 @@ class Learning {
       throw Error({"allocator", "\"learned\" without a target", "a size that the model is to have",
                    "give a ratio, bits per weight or bytes"});
     }
-    if (options.work.empty()) throw Error({"allocator learned", "no folder for its rounds", "", ""});
+    if (!options.work) throw Error({"allocator learned", "no folder for its rounds", "", ""});
     if (learning.training.empty())
       throw Error({"allocator learned", "no texts to learn from", "one part at least", ""});
     components_ = model_components(model);
@@ -174,7 +174,9 @@ class Learning {
       throw Error({"allocator", "\"learned\", but no component's precision is open to it",
                    "rate-coded or banded components without \"bits\"", ""});
     }
-    fs::create_directories(options.work);
+    rounds_work_ = options.work.part(
+        "learning", fmt::format("{}\n{}\n{}", to_json(plan).dump(), learning.description, learning.rate));
+    rounds_work_.claim();
     load();
   }
 
@@ -211,19 +213,14 @@ class Learning {
     return steps;
   }
 
-  fs::path record() const { return options_.work / "learning.json"; }
-  fs::path folder_of(std::size_t round) const { return options_.work / fmt::format("round{}", round); }
+  fs::path record() const { return rounds_work_.folder() / "learning.json"; }
+  Workspace work_of(std::size_t round) const { return rounds_work_.part(fmt::format("round{}", round)).begun_anew(); }
 
   CompressOptions options_of_round(std::size_t round) const {
     CompressOptions options = options_;
     options.replace = true;
-    options.work = folder_of(round);
+    options.work = work_of(round);
     return options;
-  }
-
-  std::string key() const {
-    return fmt::format("{}\n{}\n{}\n{}", options_.work_key, to_json(plan_).dump(), learning_.description,
-                       learning_.rate);
   }
 
   void load() {
@@ -231,15 +228,6 @@ class Learning {
     const std::string where = record().string();
     const nlohmann::json json = parse_json_file(record());
     ConfigReader reader(json, where);
-    if (reader.string("key") != key()) {
-      if (!options_.replace) {
-        throw Error({options_.work.string(), "the rounds of another learning", "those of the same arguments",
-                     "delete the folder, or use --replace"});
-      }
-      fs::remove_all(options_.work);
-      fs::create_directories(options_.work);
-      return;
-    }
     try {
       for (const nlohmann::json& entry : reader.any("rounds")) {
         LearningRound round;
@@ -263,7 +251,7 @@ class Learning {
     for (std::size_t r = 0; r < rounds_.size(); ++r) lines[r]["steps"] = to_json(rounds_[r].steps);
     write_text_file(
         record(),
-        nlohmann::json{{"key", key()}, {"rounds", std::move(lines)}, {"next", to_json(next_)}}.dump(1) + "\n");
+        nlohmann::json{{"rounds", std::move(lines)}, {"next", to_json(next_)}}.dump(1) + "\n");
   }
 
   std::size_t best() const {
@@ -316,7 +304,7 @@ class Learning {
     LearningRound round;
     round.steps = number == 0 ? start_ : next_;
     const std::string label = fmt::format("round {} of at most {}", number + 1, learning_.rounds);
-    const fs::path candidate = options_.work / "candidate";
+    const fs::path candidate = rounds_work_.folder() / "candidate";
     const CompressionReport report =
         compress_model(model_, plan_with(round.steps), candidate, options_of_round(number), labelled(label));
     round.bytes = report.bytes;
@@ -329,7 +317,7 @@ class Learning {
     store();
     fs::remove_all(candidate);
     for (std::size_t r = 0; r < rounds_.size(); ++r) {
-      if (r != best()) fs::remove_all(folder_of(r));
+      if (r != best()) work_of(r).clear();
     }
   }
 
@@ -407,6 +395,7 @@ class Learning {
   const ModelFolder& model_;
   const CompressionPlan& plan_;
   const CompressOptions& options_;
+  Workspace rounds_work_;
   const LearningOptions& learning_;
   ProgressCallback progress_;
   std::vector<ModelComponent> components_;

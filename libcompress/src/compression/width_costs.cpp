@@ -4,15 +4,12 @@
 
 #include <fmt/format.h>
 
-#include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/core/hash.h"
 
 namespace lcomp {
 
-WidthCosts::WidthCosts(const std::filesystem::path& folder, const std::string& key) {
-  if (folder.empty()) return;
-  archive_.emplace(open_work_archive(folder, key, true));
-  archive_->lock();
+WidthCosts::WidthCosts(const Workspace& work) {
+  if (work) archive_.emplace(work.begun_anew().archive());
 }
 
 ErrorCost WidthCosts::at(const std::string& component, const nlohmann::json& setting,

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -8,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/archive/archive.h"
+#include "lcomp/archive/workspace.h"
 #include "lcomp/quantizers/cost/second_order_cost.h"
 
 namespace lcomp {
@@ -15,8 +15,8 @@ namespace lcomp {
 // What components cost at the widths that were tried, kept on disk: for other targets, and after kill -9.
 class WidthCosts {
  public:
-  // folder empty: nothing is kept. What lies there under another key is thrown away.
-  WidthCosts(const std::filesystem::path& folder, const std::string& key);
+  // What lies there under another key is thrown away.
+  explicit WidthCosts(const Workspace& work);
 
   // setting: the component's quantizer, its bits included.
   ErrorCost at(const std::string& component, const nlohmann::json& setting, const std::function<ErrorCost()>& measure);

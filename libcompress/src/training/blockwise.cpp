@@ -7,12 +7,11 @@
 #include <set>
 
 #include "lcomp/compression/compression_checkpoint.h"
+#include "lcomp/compression/model_writer.h"
 #include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/rng.h"
-#include "lcomp/formats/dense.h"
-#include "lcomp/io/atomic_file.h"
 #include "lcomp/forward/block_gradients.h"
 
 namespace lcomp {
@@ -80,33 +79,24 @@ class Blockwise {
       add_window(w, all_);
     }
     begins_.push_back(all_.tokens());
-    if (!options.work.empty()) work_.emplace(options.work, work_key(), true);
+    if (options.work) work_.emplace(options.work.with_key(work_key()).begun_anew());
   }
 
   BlockwiseReport run(const std::filesystem::path& out, const std::filesystem::path& tokenizer_path,
                       const ProgressCallback& callback) {
-    CompressedFolderWriter writer(out, true);
+    ModelWriter writer(model_, out, true);
     BlockwiseReport report;
-    report.parameters = model_.parameters();
     Progress progress(callback, "matching blocks", model_.config.num_layers() * (options_.steps + 1));
     round_outside(writer);
     for (std::size_t layer = 0; layer < model_.config.num_layers(); ++layer) {
       report.blocks.push_back(match(layer, writer, progress));
     }
     for (const std::string& tensor : uncompressed_tensors(model_)) {
-      const Matrix values = model_.tensors->read(tensor);
-      writer.add(tensor, model_.tensors->info(tensor).shape,
-                 CompressedWeight(encode_dense(values.view(), exact_dense_type(values.view()), tensor)));
+      writer.keep(tensor, model_.tensors->read(tensor));
     }
     if (activations_ != nullptr) writer.set_activations({*activations_, {}});
-    if (std::filesystem::is_directory(tokenizer_path)) {
-      writer.copy_companion_files(tokenizer_path);
-    } else if (tokenizer_path.extension() == ".json") {
-      writer.write_file("tokenizer.json", read_text_file(tokenizer_path));
-    }
-    report.bytes = writer.payload_bytes();
-    writer.finish(model_.config_json,
-                  {{"bytes", report.bytes}, {"training", to_json(setting_)}, {"blockwise", to_json(report)["blocks"]}});
+    writer.add_tokenizer(tokenizer_path);
+    report.size = writer.finish({{"training", to_json(setting_)}, {"blockwise", to_json(report)["blocks"]}});
     return report;
   }
 
@@ -118,13 +108,13 @@ class Blockwise {
     hasher.update(std::as_bytes(std::span(begins_)));
     hasher.update(to_json(setting_).dump());
     hasher.update(fmt::format("{} {} {} {} {} {}", options_.steps, options_.batch, options_.rate.value_or(-1),
-                              options_.step_rate.value_or(-1), options_.seed, options_.work_key));
+                              options_.step_rate.value_or(-1), options_.seed, options_.work.key()));
     return hasher.hex();
   }
 
   // Embedding and head by rounding, or as the model to start from has them; the residual streams begin with the
   // embedding as it is and as it was.
-  void round_outside(CompressedFolderWriter& writer) {
+  void round_outside(ModelWriter& writer) {
     QuantizedTraining rounding = setting_;
     if (rounding.start.empty()) rounding.steps = StepRule::fitted;
     const std::set<std::string> names = outer_components(model_);
@@ -151,7 +141,7 @@ class Blockwise {
     }
   }
 
-  BlockMatch match(std::size_t layer, CompressedFolderWriter& writer, Progress& progress) {
+  BlockMatch match(std::size_t layer, ModelWriter& writer, Progress& progress) {
     const auto start = std::chrono::steady_clock::now();
     Matrix input = quantized_.clone();
     decoder_.run_block(layer, all_, original_.view());  // now what the block's output is to be
@@ -289,7 +279,7 @@ nlohmann::json to_json(const BlockwiseReport& report) {
                       {"error", block.error},
                       {"seconds", block.seconds}});
   }
-  return {{"blocks", blocks}, {"parameters", report.parameters}, {"bytes", report.bytes}};
+  return {{"blocks", blocks}, {"parameters", report.size.parameters}, {"bytes", report.size.bytes}};
 }
 
 BlockwiseReport train_blockwise(const ModelFolder& model, const QuantizedTraining& setting,

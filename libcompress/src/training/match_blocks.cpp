@@ -3,6 +3,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/models/model_folder.h"
+#include "lcomp/models/model_identity.h"
 #include "lcomp/training/train.h"
 #include "training/training_texts.h"
 #include "training/window_stream.h"
@@ -27,14 +28,15 @@ BlockwiseReport match_blocks(const TrainingConfig& config, const TrainingOptions
   for (std::uint64_t w = 0; w < config.blockwise_windows; ++w) windows.push_back(stream.next(1, shares).tokens);
   const ModelFolder model = open_model(config.model);
   BlockwiseOptions blockwise = *config.blockwise;
-  blockwise.work = config.out / "blocks";
-  blockwise.work_key = options.model_hash;
+  std::string identity = model_identity(model);
+  if (!config.qat->start.empty()) identity += " " + model_identity(open_model(config.qat->start));
+  blockwise.work = Workspace(config.out / "blocks", identity);
   const BlockwiseReport report =
       train_blockwise(model, *config.qat, windows, blockwise, config.out / "model", tokenizer_path, options.progress);
   nlohmann::json json = {{"config", to_json(config)}, {"result", to_json(report)}};
   if (!options.program_version.empty()) json["program"] = options.program_version;
   write_text_file(config.out / "training.json", json.dump(2) + "\n");
-  std::filesystem::remove_all(blockwise.work);
+  blockwise.work.clear();
   return report;
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "training/grid_range.h"
+#include "lcomp/compression/model_writer.h"
 #include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -16,7 +17,6 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/models/model_in_memory.h"
 #include "lcomp/quantizers/quantizer_table.h"
@@ -30,7 +30,6 @@ constexpr double start_reach = 0.45;  // of a step, from the level of a code
 
 struct Component {
   ModelComponent what;
-  std::vector<std::size_t> shape;
   StepRule rule = StepRule::fitted;
   std::unique_ptr<Quantizer> quantizer;
   GroupedIntegerLayout layout;               // of given steps
@@ -163,7 +162,6 @@ nlohmann::json to_json(const QuantizedTraining& setting) {
 
 struct ProjectedWeights::State {
   std::string where;
-  nlohmann::json config_json;
   std::optional<ActivationQuantization> activations;
   QuantizedTraining setting;
   std::vector<Component> components;
@@ -198,7 +196,6 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.where = model.path.string();
-  s.config_json = model.config_json;
   s.setting = setting;
   if (setting.plan.activations) s.activations = ActivationQuantization{*setting.plan.activations, {}};
   s.tensors = required_tensors(model.config_json, s.where);
@@ -227,7 +224,6 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
       throw Error({components[i].name, fmt::format("the method {} while training", component.quantizer->name()),
                    "a method that needs no calibration, such as rtn, log, nf or codebook", ""});
     }
-    component.shape = model.tensors->info(components[i].tensor).shape;
     component.decoded = Matrix(components[i].rows, components[i].cols);
     if (setting.steps != StepRule::fitted && !component.bands) {
       if (const auto layout = symmetric_layout(component)) {
@@ -400,34 +396,25 @@ void ProjectedWeights::update_by_sign(double rate, double step_rate, const Param
   }
 }
 
-void ProjectedWeights::add_to(CompressedFolderWriter& writer) const {
-  for (const Component& component : state_->components) {
-    writer.add(component.what.tensor, component.shape, component.weight);
-  }
+void ProjectedWeights::add_to(ModelWriter& writer) const {
+  for (const Component& component : state_->components) writer.add(component.what.tensor, component.weight);
 }
 
-std::uint64_t ProjectedWeights::write(const std::filesystem::path& folder,
-                                      const std::filesystem::path& tokenizer_path) const {
+ModelSize ProjectedWeights::write(const ModelFolder& model, const std::filesystem::path& folder,
+                                  const std::filesystem::path& tokenizer_path) const {
   const State& s = *state_;
   assert(s.parameters != nullptr);
-  CompressedFolderWriter writer(folder, true);
+  ModelWriter writer(model, folder, true);
   add_to(writer);
   for (const TensorInfo& info : s.tensors) {
     if (s.find(info.name) != nullptr) continue;
     Matrix values(info.rows(), info.cols());
     read_rows(info.name, 0, info.rows(), values.span());
-    const DenseType type = exact_dense_type(values.view());
-    writer.add(info.name, info.shape, CompressedWeight(encode_dense(values.view(), type, info.name)));
+    writer.keep(info.name, values);
   }
   if (s.activations) writer.set_activations(*s.activations);
-  if (std::filesystem::is_directory(tokenizer_path)) {
-    writer.copy_companion_files(tokenizer_path);
-  } else if (tokenizer_path.extension() == ".json") {
-    writer.write_file("tokenizer.json", read_text_file(tokenizer_path));
-  }
-  const std::uint64_t bytes = writer.payload_bytes();
-  writer.finish(s.config_json, {{"bytes", bytes}, {"training", to_json(s.setting)}});
-  return bytes;
+  writer.add_tokenizer(tokenizer_path);
+  return writer.finish({{"training", to_json(s.setting)}});
 }
 
 }  // namespace lcomp

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
+#include "lcomp/compression/model_writer.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -124,23 +125,19 @@ class Repair {
   }
 
   RepairReport write(const fs::path& out) {
-    CompressedFolderWriter writer(out, options_.replace);
-    for (const TensorInfo& info : stored_.tensors()) writer.add(info.name, info.shape, stored_form(info.name, unit_));
+    ModelWriter writer(model_, out, options_.replace);
+    for (const TensorInfo& info : stored_.tensors()) writer.add(info.name, stored_form(info.name, unit_));
     if (stored_.activations()) writer.set_activations(*stored_.activations());
-    writer.copy_companion_files(model_.path);
-    report_.bytes = writer.payload_bytes();
-    nlohmann::json config = stored_.config();
-    nlohmann::json description = config.at("quantization_config");
-    description["bytes"] = report_.bytes;
-    const auto parameters = static_cast<double>(model_.parameters());
-    description["bits_per_weight"] = 8 * static_cast<double>(report_.bytes) / parameters;
-    description["ratio"] = 2 * parameters / static_cast<double>(report_.bytes);
+    writer.add_tokenizer(model_.path);
+    report_.bytes = writer.size().bytes;
+    nlohmann::json description = stored_.config().at("quantization_config");
+    for (const char* key : {"quant_method", "format_version", "parameters", "bytes", "bits_per_weight", "ratio"}) {
+      description.erase(key);
+    }
     description["repair"] = to_json(report_);
     description["repair"]["texts"] = options_.description;
     description.update(options_.record);
-    for (const char* key : {"quant_method", "format_version"}) description.erase(key);
-    config.erase("quantization_config");
-    writer.finish(config, description);
+    writer.finish(description);
     return report_;
   }
 
@@ -174,16 +171,17 @@ class Repair {
     report_.step = step;
   }
 
-  std::string key() const {
-    return fmt::format("{}\n{}\n{} {} {}", options_.work_key, options_.description, options_.steps,
-                       options_.evaluate_every, options_.rate.value_or(0));
+  // Where the state after a step is kept; of other arguments it is worth nothing, whatever is asked for.
+  Workspace place_of(int step) const {
+    const std::string arguments = fmt::format("{}\n{} {} {}", options_.description, options_.steps,
+                                              options_.evaluate_every, options_.rate.value_or(0));
+    return options_.work.part(fmt::format("step{}", step), arguments).begun_anew();
   }
 
   // Everything that the steps after this one depend on.
   void store(int step) {
-    if (options_.work.empty()) return;
-    const fs::path folder = options_.work / fmt::format("step{}", step);
-    Archive archive = Archive::open(folder, key(), ArchiveCompression::none);
+    if (!options_.work) return;
+    Archive archive = place_of(step).archive();
     tensors_->store(archive, "");
     for (const auto& [name, values] : best_) {
       Matrix row(1, values.size());
@@ -195,28 +193,27 @@ class Repair {
       numbers.insert(numbers.end(), {static_cast<double>(point.step), point.training_cost, point.held_out_cost});
     }
     archive.write("points", numbers);  // the last: the step is complete with it
-    for (int before = 1; before < step; ++before) fs::remove_all(options_.work / fmt::format("step{}", before));
+    for (int before = 1; before < step; ++before) place_of(before).clear();
   }
 
   // The step to go on after.
   int resume() {
-    if (options_.work.empty()) return 0;
-    fs::create_directories(options_.work);
+    if (!options_.work) return 0;
     for (int step = options_.steps; step > 0; --step) {
-      const fs::path folder = options_.work / fmt::format("step{}", step);
-      if (!fs::exists(folder)) continue;
-      const std::optional<Archive> archive = open_checkpoint(folder);
-      if (!archive || !archive->contains("points")) {
-        fs::remove_all(folder);
+      const Workspace place = place_of(step);
+      if (!fs::exists(place.folder())) continue;
+      const Archive archive = place.archive();  // of other arguments, or damaged: begun anew
+      if (!archive.contains("points")) {
+        place.clear();
         continue;
       }
-      tensors_->load(*archive, "");
+      tensors_->load(archive, "");
       best_ = tensors_->values();
       for (auto& [name, values] : best_) {
-        const Matrix row = archive->read("best " + name);
+        const Matrix row = archive.read("best " + name);
         values.assign(row.span().begin(), row.span().end());
       }
-      const std::vector<double> numbers = archive->read_doubles("points");
+      const std::vector<double> numbers = archive.read_doubles("points");
       report_.step = static_cast<int>(numbers[1]);
       best_cost_ = numbers[2];
       for (std::size_t k = 3; k + 2 < numbers.size(); k += 3) {
@@ -225,15 +222,6 @@ class Repair {
       return step;
     }
     return 0;
-  }
-
-  // Nothing: of other arguments, or damaged; it is made again then.
-  std::optional<Archive> open_checkpoint(const fs::path& folder) const {
-    try {
-      return Archive::open(folder, key(), ArchiveCompression::none);
-    } catch (const Error&) {
-      return std::nullopt;
-    }
   }
 
   // The stored form of a tensor, with factors in units of `unit` / row_gain_unit.

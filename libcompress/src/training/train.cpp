@@ -10,9 +10,9 @@
 #include <memory>
 
 #include "lcomp/core/error.h"
-#include "lcomp/core/hash.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/models/model_identity.h"
 #include "training/checkpoint.h"
 #include "training/parameter_gradients.h"
 #include "lcomp/training/projected_weights.h"
@@ -33,12 +33,6 @@ std::optional<TokenId> end_token_of(const TrainingConfig& config, const Tokenize
   const std::optional<TokenId> id = tokenizer.token_to_id(config.end_token);
   if (id) return id;
   throw Error({"end_token", "\"" + config.end_token + "\"", "a token of " + tokenizer_path(config).string(), ""});
-}
-
-std::string hash(const Parameters& parameters) {
-  Hasher hasher;
-  hasher.update(std::as_bytes(parameters.values()));
-  return hasher.hex();
 }
 
 class Clock {
@@ -69,10 +63,10 @@ class Training {
       throw Error({"window", fmt::format("{} tokens", config.window),
                    fmt::format("at most {}, the model's context", positions), ""});
     }
-    if (config.new_model.is_null()) content_["model"] = hash(*trainable_.parameters);
+    if (config.new_model.is_null()) content_["model"] = model_identity(trainable_.model);
     if (config.qat) projected_ = std::make_shared<ProjectedWeights>(trainable_.model, *config.qat);
     if (config.qat && !config.qat->start.empty()) {
-      content_["start"] = hash(*copy_parameters(open_model(config.qat->start)));
+      content_["start"] = model_identity(open_model(config.qat->start));
     }
     if (config.teacher) open_teacher();
   }
@@ -132,7 +126,7 @@ void Training::open_teacher() {
     throw Error({config_.teacher->model.string(), fmt::format("a teacher with {} tokens", model.config.vocab_size),
                  fmt::format("{}, as the model has", trainable_.model.config.vocab_size), ""});
   }
-  content_["teacher"] = hash(*copy_parameters(model));
+  content_["teacher"] = model_identity(model);
   if (!config_.teacher->cache.empty()) {
     cache_ = std::make_unique<TeacherCache>(
         config_.teacher->cache,
@@ -232,7 +226,7 @@ void Training::save(const TrainingState& state) {
 // training.json comes last: where it speaks of a step, the model is that of the step.
 void Training::write_model(const TrainingState& state) {
   if (projected_) {
-    result_.bytes = projected_->write(config_.out / "model", tokenizer_path(config_));
+    result_.bytes = projected_->write(trainable_.model, config_.out / "model", tokenizer_path(config_)).bytes;
   } else {
     write_trained_model(config_.out, trainable_.model, state.weights, config_.dtype, tokenizer_path(config_));
   }

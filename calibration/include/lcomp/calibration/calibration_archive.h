@@ -44,7 +44,7 @@ class CalibrationArchive {
   CalibrationArchive& operator=(CalibrationArchive&&) noexcept;
 
   const CalibrationKey& key() const;
-  // Throws Error when the statistics are those of another model. Reads the whole model (hash_model_content).
+  // Throws Error when the statistics are those of another model. Reads the whole model (model_identity).
   void require_model(const ModelFolder& model) const;
 
   std::uint64_t tokens() const;                 // calibrated on

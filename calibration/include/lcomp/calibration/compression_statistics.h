@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "lcomp/archive/workspace.h"
 #include "lcomp/calibration/calibration_archive.h"
 #include "lcomp/calibration/calibration_texts.h"
 #include "lcomp/calibration/sequential_calibration.h"
@@ -28,16 +29,12 @@ std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model
 // before it, and with BlockOrder::by_stage each linear on those of its own block (SequentialCalibration). The embedding
 // is compressed first, unless it is tied: then it comes last, as the head. `model` must outlive the result. Memory and
 // errors: calibrate.h.
-// With a folder in `work`, the residual stream is kept there after each block until the caller deletes it: after kill
-// -9, the next object for the same work goes on at the block where it stopped, if it is told (compressed()) what the
-// components before became.
-struct SequentialWork {
-  std::filesystem::path folder;  // empty: nothing is kept
-  std::string key;               // what else than model, texts and options decides the result: the compression plan
-};
+// In `work` the residual stream is kept after each block until the caller clears it: after kill -9, the next object for
+// the same work goes on at the block where it stopped, if it is told (compressed()) the compressed versions of the
+// components before. Its key says what else than model, texts and options decides the result: the compression plan.
 std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
                                                           BlockOrder order, const CalibrationOptions& options = {},
                                                           ComputeType compute = ComputeType::float32,
-                                                          SequentialWork work = {});
+                                                          Workspace work = {});
 
 }  // namespace lcomp

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lcomp/archive/workspace.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
@@ -41,13 +42,12 @@ class SequentialCalibration {
  public:
   // The decoder must outlive this.
   SequentialCalibration(Decoder& decoder, TokenBatch batch, BlockOrder order, const CalibrationOptions& options = {});
-  // The same, with the residual stream kept in `folder` (made if absent) after each block, so that after kill -9 the
-  // next object for the same work begins at the block where it stopped; layer() says which, and the weights of the ones
-  // before must be the caller's to find. `key` is that of the original model, the texts and options
-  // (calibration_key()); `work` says what else decides the quantized weights, such as the compression plan. Throws
-  // Error when the folder holds the stream of another model, other texts or options, or other work.
+  // The same, with the residual stream kept in `work` after each block, so that after kill -9 the next object for the
+  // same work begins at the block where it stopped; layer() says which, and the weights of the ones before must be the
+  // caller's to find. `key` is that of the original model, the texts and options (calibration_key()); the key of `work`
+  // says what else decides the quantized weights, such as the compression plan. Throws as Workspace::claim().
   SequentialCalibration(Decoder& decoder, TokenBatch batch, BlockOrder order, const CalibrationOptions& options,
-                        const std::filesystem::path& folder, CalibrationKey key, const std::string& work);
+                        CalibrationKey key, const Workspace& work);
   ~SequentialCalibration();
   SequentialCalibration(SequentialCalibration&&) noexcept;
   SequentialCalibration& operator=(SequentialCalibration&&) noexcept;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,11 +8,9 @@
 #include "lcomp/formats/activation_quantization.h"
 #include "lcomp/formats/compressed_weight.h"
 #include "lcomp/archive/archive.h"
+#include "lcomp/archive/workspace.h"
 
 namespace lcomp {
-
-// An archive of unfinished work. One of another key is replaced, or without `replace` an Error.
-Archive open_work_archive(const std::filesystem::path& folder, const std::string& key, bool replace);
 
 // What a component became, and what can't be told from that.
 struct FinishedComponent {
@@ -29,9 +26,8 @@ struct FinishedComponent {
 // Whatever moment the process dies at, components whose store() returned are there.
 class CompressionCheckpoint {
  public:
-  // Throws Error for a folder with the components of another compression, as `key` tells, unless `replace`: then they
-  // are deleted.
-  CompressionCheckpoint(const std::filesystem::path& folder, const std::string& key, bool replace);
+  // work: keeps something. Throws as Workspace::archive().
+  explicit CompressionCheckpoint(const Workspace& work) : archive_(work.archive()) {}
 
   bool contains(const std::string& component) const { return archive_.contains(component); }
   // Throws Error for a damaged item.

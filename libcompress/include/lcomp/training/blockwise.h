@@ -8,9 +8,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/archive/workspace.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
+#include "lcomp/models/model_size.h"
 #include "lcomp/training/projected_weights.h"
 
 namespace lcomp {
@@ -25,11 +27,10 @@ struct BlockwiseOptions {
   // The same of a learned step, of itself.
   std::optional<double> step_rate;
   std::uint64_t seed = 0;  // of which windows an update takes
-  // A folder that finished blocks are kept in until the caller deletes it: called again after kill -9 with the same
-  // arguments, they are taken from there, and the result is the same. Empty: none is kept. `work_key` says what else
-  // than the setting and these options decides the result: the model's content.
-  std::filesystem::path work = {};
-  std::string work_key = {};
+  // Where finished blocks are kept until the caller clears it: called again after kill -9 with the same arguments, they
+  // are taken from there, and the result is the same. Its key says what else than the setting, the windows and these
+  // options decides the result: the model. Other work there is discarded.
+  Workspace work = {};
 };
 
 struct BlockMatch {
@@ -41,8 +42,7 @@ struct BlockMatch {
 
 struct BlockwiseReport {
   std::vector<BlockMatch> blocks;
-  std::uint64_t parameters = 0;
-  std::uint64_t bytes = 0;
+  ModelSize size;
 };
 nlohmann::json to_json(const BlockwiseReport& report);
 

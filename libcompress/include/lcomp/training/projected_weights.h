@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/formats/compressed_folder.h"
+#include "lcomp/compression/model_writer.h"
 #include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/quantizers/quantizer.h"
@@ -100,11 +100,12 @@ class ProjectedWeights : public CompressedWeightSource {
                  std::span<float> out) const override;
   const CompressedWeightView& weight(std::string_view name) const override;
 
-  // Adds the components to a compressed folder, as they are.
-  void add_to(CompressedFolderWriter& writer) const;
-  // Writes them as a compressed folder (replacing it): the same bits that weight() and read_rows() give.
-  // tokenizer_path: a folder or file whose tokenizer it gets. Returns the payload bytes.
-  std::uint64_t write(const std::filesystem::path& folder, const std::filesystem::path& tokenizer_path) const;
+  // Adds the components to a compressed model, as they are.
+  void add_to(ModelWriter& writer) const;
+  // Writes them as a compressed folder (replacing it): the same bits that weight() and read_rows() give. model: the one
+  // that these are the weights of; tokenizer_path: a folder or file whose tokenizer it gets.
+  ModelSize write(const ModelFolder& model, const std::filesystem::path& folder,
+                  const std::filesystem::path& tokenizer_path) const;
 
  private:
   struct State;

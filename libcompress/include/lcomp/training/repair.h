@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/archive/workspace.h"
 #include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/models/model_folder.h"
@@ -31,8 +32,8 @@ struct RepairOptions {
   // The original compressed again, so many bytes of the budget left free. Nothing: the codes stay as they are.
   std::function<ModelFolder(std::uint64_t reserved_bytes)> compress_again;
   bool replace = false;                              // replace an existing model of that name
-  std::filesystem::path work;                        // a folder for what a killed repair goes on with; empty: none
-  std::string work_key;                              // what decides the result, beside the options above
+  // What a killed repair goes on with; its key says what decides the result beside the options above.
+  Workspace work;
   nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
 };
 

@@ -19,7 +19,6 @@ struct TrainingOptions {
   // Goes on with a checkpoint whose configuration differs in what may change on the way (differences()).
   bool extend = false;
   std::string program_version;  // for training.json
-  std::string model_hash;       // of the folders to begin with; match_blocks() goes on with what it kept for this one
 };
 
 struct TrainingResult {

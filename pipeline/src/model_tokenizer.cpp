@@ -1,4 +1,4 @@
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "runner/learning_setting.h"
+#include "lcomp/pipeline/learning_setting.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "lcomp/core/sizes.h"
 #include "lcomp/eval/choice_prompts.h"
 #include "lcomp/io/config_reader.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
 namespace {
@@ -49,10 +49,9 @@ struct Tasks {
   std::string description;
 };
 
-Tasks tasks_from_questions(const LearningSetting& setting, std::size_t each, const ModelFolder& model,
-                           const std::string& data) {
+Tasks tasks_from_questions(const LearningSetting& setting, std::size_t each, const ModelFolder& model) {
   const ChoiceTask task =
-      make_choice_task(*setting.questions, *load_model_tokenizer(model), model.config.max_positions, data);
+      make_choice_task(*setting.questions, *load_model_tokenizer(model), model.config.max_positions, setting.data);
   std::vector<const PreparedQuestion*> usable;
   for (const PreparedQuestion& question : task.questions) {
     if (!question.too_long && question.prompts.front().alternatives) usable.push_back(&question);
@@ -76,8 +75,8 @@ Tasks tasks_from_questions(const LearningSetting& setting, std::size_t each, con
 }
 
 Tasks tasks_of(const LearningSetting& setting, std::size_t each, const ModelFolder& model, ComputeType compute,
-               const std::string& data, const ProgressCallback& callback) {
-  if (setting.questions) return tasks_from_questions(setting, each, model, data);
+               const ProgressCallback& callback) {
+  if (setting.questions) return tasks_from_questions(setting, each, model);
   const CalibrationTexts texts = read_calibration_texts(setting.texts, *load_model_tokenizer(model));
   Decoder original(model, compute);
   Progress progress(callback, "the original on the texts to learn from", setting.training + setting.held_out);
@@ -104,6 +103,7 @@ LearningSetting LearningSetting::from_json(const nlohmann::json& json, const nlo
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
   ConfigReader reader(json, where);
   LearningSetting setting;
+  setting.data = data;
   const std::string cost = reader.one_of_or("cost", "divergence", {"divergence", "cross_entropy", "answers"});
   setting.cost = cost == "answers" ? Cost::answers : cost == "cross_entropy" ? Cost::cross_entropy : Cost::divergence;
   const bool answers = setting.cost == Cost::answers;
@@ -154,9 +154,21 @@ RepairSetting RepairSetting::from_json(const nlohmann::json& json, const nlohman
   return setting;
 }
 
+std::string describe(const LearningSetting& setting) {
+  constexpr const char* costs[] = {"divergence", "cross entropy", "answers"};
+  return fmt::format("{} of {}, {} and {} after {}, {} rounds", costs[static_cast<int>(setting.cost)],
+                     setting.questions ? setting.questions->to_json().dump() : describe(setting.texts),
+                     setting.training, setting.held_out, setting.skip, setting.rounds);
+}
+
+std::string describe(const RepairSetting& setting) {
+  return fmt::format("{}; {} steps of {} at {}", describe(setting.texts), setting.steps, setting.sequences_per_step,
+                     setting.rate.value_or(0));
+}
+
 RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
-                          const std::string& data, const ProgressCallback& progress) {
-  Tasks tasks = tasks_of(setting.texts, setting.sequences_per_step, model, compute, data, progress);
+                          const ProgressCallback& progress) {
+  Tasks tasks = tasks_of(setting.texts, setting.sequences_per_step, model, compute, progress);
   RepairOptions repair;
   repair.training = std::move(tasks.training);
   repair.held_out = std::move(tasks.held_out);
@@ -167,9 +179,9 @@ RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model
 }
 
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
-                              const std::string& data, const ProgressCallback& progress) {
+                              const ProgressCallback& progress) {
   constexpr std::size_t parts = 4;
-  Tasks tasks = tasks_of(setting, divide_up(setting.training, parts), model, compute, data, progress);
+  Tasks tasks = tasks_of(setting, divide_up(setting.training, parts), model, compute, progress);
   LearningOptions learning;
   learning.training = std::move(tasks.training);
   learning.held_out = std::move(tasks.held_out);

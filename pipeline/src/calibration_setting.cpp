@@ -1,15 +1,14 @@
-#include "runner/calibration_setting.h"
+#include "lcomp/pipeline/calibration_setting.h"
 
 #include <fmt/format.h>
 
 #include <limits>
 
-#include "lcomp/calibration/calibrate.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/texts.h"
 #include "lcomp/io/config_reader.h"
-#include "runner/model_tokenizer.h"
+#include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
 namespace {
@@ -95,26 +94,21 @@ CalibrationTexts calibration_texts(const CalibrationSetting& setting, const Mode
   return read_calibration_texts(setting.texts, *load_model_tokenizer(model));
 }
 
-std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
-                                                    const ModelFolder& model, ComputeType compute,
-                                                    const StatisticsPlaces& places, const ProgressCallback& progress,
-                                                    const ModelFolder* measured) {
-  CalibrationOptions options;
-  options.memory_limit = setting.memory;
-  options.progress = progress;
-  if (setting.order != CalibrationSetting::Order::original) {
-    const BlockOrder order =
-        setting.order == CalibrationSetting::Order::stage ? BlockOrder::by_stage : BlockOrder::whole_block;
-    return sequential_statistics(model, texts, order, options, compute, places.work);
-  }
-  Decoder decoder(measured != nullptr ? *measured : model, compute);
-  CalibrationArchive archive = calibrate(decoder, texts.batch, places.archive, options);
-  if (!setting.sensitivity) return archived_statistics(model, std::move(archive), {}, measured);
-  SensitivityOptions sensitivity = *setting.sensitivity;
-  sensitivity.memory_limit = setting.memory;
-  sensitivity.progress = progress;
-  add_sensitivities(decoder, texts.batch, places.archive, sensitivity);
-  return archived_statistics(model, CalibrationArchive::open(places.archive), sensitivity.cost, measured);
+std::string describe(const CalibrationTextOptions& texts) {
+  std::string text;
+  for (const auto& file : texts.files) text += fmt::format("{} ", file.string());
+  if (!texts.prompts_name.empty()) text += texts.prompts_name + " ";
+  return text + fmt::format("{} sequences of {}, {} {}, seed {}{}", texts.sequences.value_or(0), texts.tokens,
+                            static_cast<int>(texts.short_texts), static_cast<int>(texts.long_texts), texts.seed,
+                            texts.add_special ? "" : ", no begin token");
+}
+
+std::string describe(const CalibrationSetting& setting) {
+  constexpr const char* orders[] = {"original", "block", "stage"};
+  std::string text = fmt::format("{}; order {}", describe(setting.texts), orders[static_cast<int>(setting.order)]);
+  if (!setting.sensitivity) return text;
+  return text + fmt::format("; sensitivity {}, {} row groups, {} draws, seed {}", name(setting.sensitivity->cost),
+                            setting.sensitivity->row_groups, setting.sensitivity->draws, setting.sensitivity->seed);
 }
 
 }  // namespace lcomp

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "runner/calibration_setting.h"
+#include "lcomp/pipeline/calibration_setting.h"
 #include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/eval/choice_protocol.h"
@@ -32,6 +32,7 @@ struct LearningSetting {
   std::size_t skip = 0, training = 24, held_out = 16;
   int rounds = 6;
   std::optional<ChoiceProtocol> questions;
+  std::string data;  // the data folder, of questions
 
   std::size_t training_tokens() const { return training * tokens_each(); }  // about, of questions
   std::size_t held_out_tokens() const { return held_out * tokens_each(); }
@@ -56,10 +57,14 @@ struct RepairSetting {
 };
 // Without budget and folders.
 RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
-                          const std::string& data, const ProgressCallback& progress);
+                          const ProgressCallback& progress);
 
 // Reads the texts and runs the original over them. `model` must outlive the result.
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,
-                              const std::string& data, const ProgressCallback& progress);
+                              const ProgressCallback& progress);
+
+// Everything in a setting that decides results beside the model, in words, for the keys of unfinished work.
+std::string describe(const LearningSetting& setting);
+std::string describe(const RepairSetting& setting);
 
 }  // namespace lcomp
