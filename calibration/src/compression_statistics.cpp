@@ -41,7 +41,7 @@ std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<const InputStatist
   return shared_view(std::move(held));
 }
 
-class ArchivedStatistics : public StatisticsProvider {
+class ArchivedStatistics : public RandomAccessStatistics {
  public:
   ArchivedStatistics(CalibrationArchive archive, std::optional<SensitivityCost> cost, bool of_original)
       : archive_(std::move(archive)), cost_(cost), of_original_(of_original) {
@@ -49,8 +49,6 @@ class ArchivedStatistics : public StatisticsProvider {
     const std::vector<std::string> names = archive_.sensitive_components(*cost_);
     sensitive_.insert(names.begin(), names.end());
   }
-
-  bool in_any_order() const override { return true; }
 
   std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
     std::shared_ptr<const InputStatistics> input;
@@ -99,10 +97,10 @@ void require_same_components(const ModelFolder& found, const ModelFolder& expect
   }
 }
 
-class SequentialStatistics : public StatisticsProvider {
+class StatisticsAsCompressed : public SequentialStatistics {
  public:
-  SequentialStatistics(const ModelFolder& model, CalibrationTexts texts, BlockOrder order,
-                       const CalibrationOptions& options, ComputeType compute, Workspace work)
+  StatisticsAsCompressed(const ModelFolder& model, CalibrationTexts texts, BlockOrder order,
+                         const CalibrationOptions& options, ComputeType compute, Workspace work)
       : model_(model),
         texts_(std::move(texts)),
         order_(order),
@@ -233,18 +231,18 @@ class SequentialStatistics : public StatisticsProvider {
 
 }  // namespace
 
-std::unique_ptr<StatisticsProvider> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
-                                                        std::optional<SensitivityCost> cost,
-                                                        const ModelFolder* measured) {
+std::unique_ptr<RandomAccessStatistics> archived_statistics(const ModelFolder& model, CalibrationArchive archive,
+                                                            std::optional<SensitivityCost> cost,
+                                                            const ModelFolder* measured) {
   if (measured != nullptr) require_same_components(*measured, model);
   archive.require_model(measured != nullptr ? *measured : model);
   return std::make_unique<ArchivedStatistics>(std::move(archive), cost, measured == nullptr);
 }
 
-std::unique_ptr<StatisticsProvider> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
-                                                          BlockOrder order, const CalibrationOptions& options,
-                                                          ComputeType compute, Workspace work) {
-  return std::make_unique<SequentialStatistics>(model, std::move(texts), order, options, compute, std::move(work));
+std::unique_ptr<SequentialStatistics> sequential_statistics(const ModelFolder& model, CalibrationTexts texts,
+                                                            BlockOrder order, const CalibrationOptions& options,
+                                                            ComputeType compute, Workspace work) {
+  return std::make_unique<StatisticsAsCompressed>(model, std::move(texts), order, options, compute, std::move(work));
 }
 
 }  // namespace lcomp

@@ -22,10 +22,9 @@ std::optional<SensitivityCost> cost_of(const StatisticsArchive& archive) {
   return cost;
 }
 
-std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
-                                                    const ModelFolder& model, ComputeType compute,
-                                                    const StatisticsPlaces& places, const ProgressCallback& progress,
-                                                    const ModelFolder* measured) {
+StatisticsSource make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
+                                 const ModelFolder& model, ComputeType compute, const StatisticsPlaces& places,
+                                 const ProgressCallback& progress, const ModelFolder* measured) {
   CalibrationOptions options;
   options.memory_limit = setting.memory;
   options.progress = progress;

@@ -54,14 +54,14 @@ class JobRun {
       throw Error({places_.out.string(), "a model that exists already", "", "choose another name, or use --replace"});
     }
     open_statistics();
-    if (job_.learns() || job_.repair || statistics_ != nullptr) claim();
+    if (job_.learns() || job_.repair || has_statistics(statistics_)) claim();
     CompressOptions options;
     options.replace = places_.replace;
-    options.statistics = statistics_.get();
+    options.statistics = statistics_;
     options.work = work_;
     options.costs = costs_;
     JobOutcome outcome = job_.repair ? compress_and_tune(options) : compress(job_, places_.out, options);
-    if (statistics_ != nullptr) outcome.calibration = statistics_->description();
+    if (const auto known = in_order(statistics_)) outcome.calibration = known->description();
     outcome.recalibrations = job_.recalibrations;
     outcome.unfinished = work_;
     return outcome;
@@ -159,7 +159,6 @@ class JobRun {
     CompressionJob earlier = job;
     if (job.learns()) earlier.plan.allocator = "second_order";
     CompressOptions pass = options;
-    std::unique_ptr<StatisticsProvider> statistics;
     for (int i = 0; i < job.recalibrations; ++i) {
       const Workspace place = options.work.part(fmt::format("pass{}", i));
       const fs::path model_of_pass = place.folder() / "model";
@@ -170,9 +169,8 @@ class JobRun {
         pass.work.clear();
       }
       const ModelFolder measured = open_model(model_of_pass);
-      statistics = make_statistics(*job.calibration, *texts_, model_, job.compute, {place.folder() / "statistics", {}},
-                                   progress_, &measured);
-      pass.statistics = statistics.get();
+      pass.statistics = make_statistics(*job.calibration, *texts_, model_, job.compute,
+                                        {place.folder() / "statistics", {}}, progress_, &measured);
       pass.costs = Workspace();
       if (i > 0) options.work.part(fmt::format("pass{}/statistics", i - 1)).clear();
     }
@@ -193,7 +191,7 @@ class JobRun {
     }
     CompressOptions options;
     options.replace = true;
-    options.statistics = statistics_.get();
+    options.statistics = statistics_;
     options.work = work_.part("compression");
     options.costs = costs_;
     options.reserved_bytes = reserved_bytes;
@@ -212,7 +210,7 @@ class JobRun {
     RepairOptions repair = make_repair(*job_.repair, model_, job_.compute, progress());
     if (target) repair.budget = target->budget(model_.parameters());
     // Statistics that come with the compressed blocks are gone.
-    if (options.statistics == nullptr || options.statistics->in_any_order()) {
+    if (!std::holds_alternative<std::shared_ptr<SequentialStatistics>>(options.statistics)) {
       repair.compress_again = [&](std::uint64_t reserved_bytes) {
         again = compress_into("again", reserved_bytes);
         return open_model(work_.folder() / "again");
@@ -234,7 +232,7 @@ class JobRun {
   ProgressCallback progress_;
   std::optional<CalibrationTexts> texts_;
   std::optional<ModelFolder> measured_;
-  std::unique_ptr<StatisticsProvider> statistics_;
+  StatisticsSource statistics_;
   std::string statistics_key_, identity_;
   bool calibrates_meanwhile_ = false;
   Workspace work_, costs_;

@@ -35,12 +35,12 @@ struct AllocationByCost : ::testing::TestWithParam<std::string> {
     add_sensitivities(decoder, tokens, folder / "statistics");
   }
 
-  std::unique_ptr<StatisticsProvider> statistics(
+  std::shared_ptr<RandomAccessStatistics> statistics(
       std::optional<SensitivityCost> cost = SensitivityCost::divergence) const {
     return archived_statistics(model, CalibrationArchive::open(folder / "statistics"), cost);
   }
 
-  CompressionReport compress(const std::string& out, const std::string& allocator, StatisticsProvider* known,
+  CompressionReport compress(const std::string& out, const std::string& allocator, const StatisticsSource& known,
                              CompressOptions options = {}, double bits = 5.0) const {
     options.statistics = known;
     const nlohmann::json plan = {
@@ -67,8 +67,8 @@ struct SlowAllocationByCost : AllocationByCost {};
 
 TEST_P(SlowAllocationByCost, CostsLessThanOneWidth) {
   const auto known = statistics();
-  const CompressionReport fixed = compress("fixed", "fixed", known.get());
-  const CompressionReport across = compress("across", "across", known.get());
+  const CompressionReport fixed = compress("fixed", "fixed", known);
+  const CompressionReport across = compress("across", "across", known);
   EXPECT_LE(across.bits_per_weight, 5.0);
   EXPECT_GT(across.bits_per_weight, 4.9);
   EXPECT_LT(cost("across"), 0.97 * cost("fixed"));
@@ -84,12 +84,12 @@ TEST_P(SlowAllocationByCost, MeasuresOnce) {
   const auto weights_of = [&](const std::string& out) { return read_text_file(folder / out / "model.safetensors"); };
   CompressOptions options;
   options.costs = Workspace(folder / "costs", "one");
-  compress("five", "across", known.get(), options, 5.0);
+  compress("five", "across", known, options, 5.0);
   const std::vector<std::string> measured = Archive::open(options.costs.folder(), "one").names();
   EXPECT_EQ(measured.size(), 8 * model_components(model).size());
-  compress("four", "across", known.get(), options, 4.0);
+  compress("four", "across", known, options, 4.0);
   EXPECT_EQ(Archive::open(options.costs.folder(), "one").names(), measured);
-  compress("four, alone", "across", known.get(), {}, 4.0);
+  compress("four, alone", "across", known, {}, 4.0);
   EXPECT_TRUE(weights_of("four") == weights_of("four, alone"));
 
   // Killed after some: goes on with them.
@@ -98,22 +98,21 @@ TEST_P(SlowAllocationByCost, MeasuresOnce) {
     if (file.path().extension() == ".h5" && ++number % 2 == 0) std::filesystem::remove(file.path());
   }
   EXPECT_LT(Archive::open(options.costs.folder(), "one").names().size(), measured.size());
-  compress("five again", "across", known.get(), options, 5.0);
+  compress("five again", "across", known, options, 5.0);
   EXPECT_TRUE(weights_of("five") == weights_of("five again"));
   EXPECT_EQ(Archive::open(options.costs.folder(), "one").names(), measured);
 
   options.costs = Workspace(folder / "costs", "another");
-  compress("five anew", "across", known.get(), options, 5.0);
+  compress("five anew", "across", known, options, 5.0);
   EXPECT_EQ(Archive::open(options.costs.folder(), "another").names(), measured);
 }
 
 TEST_P(AllocationByCost, NeedsSensitivities) {
-  const auto refuses = [&](StatisticsProvider* known, const char* text) {
+  const auto refuses = [&](const StatisticsSource& known, const char* text) {
     EXPECT_THAT(testing::message([&] { compress("refused", "across", known); }), HasSubstr(text)) << text;
   };
-  refuses(nullptr, "without statistics");
-  const auto without = statistics(std::nullopt);
-  refuses(without.get(), "no sensitivity");
+  refuses({}, "without statistics");
+  refuses(statistics(std::nullopt), "no sensitivity");
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, AllocationByCost,

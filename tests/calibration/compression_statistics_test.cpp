@@ -25,10 +25,10 @@ CompressionPlan plan(const nlohmann::json& quantizer) {
   return CompressionPlan::from_json({{"quantizer", quantizer}}, "plan");
 }
 
-// Notes what it is asked for, in order, and knows what another provider does.
-class Recorder : public StatisticsProvider {
+// Notes what it is asked for, in order, and knows what others do.
+class Recorder : public SequentialStatistics {
  public:
-  explicit Recorder(std::unique_ptr<StatisticsProvider> inner) : inner_(std::move(inner)) {}
+  explicit Recorder(const StatisticsSource& inner) : inner_(in_order(inner)) {}
   std::vector<std::size_t> order(const std::vector<ModelComponent>& c) const override { return inner_->order(c); }
   std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
     auto known = inner_->statistics(component);
@@ -50,7 +50,7 @@ class Recorder : public StatisticsProvider {
   std::map<std::string, Matrix> hessians;
 
  private:
-  std::unique_ptr<StatisticsProvider> inner_;
+  std::shared_ptr<SequentialStatistics> inner_;
 };
 
 struct CompressionStatistics : ::testing::TestWithParam<std::string> {
@@ -71,9 +71,9 @@ TEST_P(CompressionStatistics, AreThoseOfTheCompressedModel) {
   for (const BlockOrder order : {BlockOrder::whole_block, BlockOrder::by_stage}) {
     CalibrationOptions options;
     options.storage = ResidualStorage::float32;
-    Recorder statistics(sequential_statistics(model, texts, order, options));
+    const auto statistics = std::make_shared<Recorder>(sequential_statistics(model, texts, order, options));
     compress_model(model, plan("gptq:bits=3,group=16,act_order"), folder / "out",
-                   {.replace = true, .statistics = &statistics});
+                   {.replace = true, .statistics = statistics});
     const ModelFolder compressed = open_model(folder / "out");
 
     testing::ReplacedTensors weights(model.tensors);
@@ -106,8 +106,9 @@ TEST_P(CompressionStatistics, AreThoseOfTheCompressedModel) {
         if (order == BlockOrder::by_stage) see(now);
         for (const std::string& linear : stage) {
           const auto& exact = order == BlockOrder::by_stage ? now : whole;
-          EXPECT_LT(testing::hessian_error(statistics.hessians.at(block + linear).view(), *exact.of.at(block + linear)),
-                    3e-5)
+          EXPECT_LT(
+              testing::hessian_error(statistics->hessians.at(block + linear).view(), *exact.of.at(block + linear)),
+              3e-5)
               << block + linear;
           ++compared;
         }
@@ -121,28 +122,29 @@ TEST_P(CompressionStatistics, AreThoseOfTheCompressedModel) {
     forward.weights = &weights;
     testing::ExactStatistics final_states;
     final_states.add(decoder.forward(texts.batch, forward).view());
-    EXPECT_LT(testing::hessian_error(statistics.hessians.at(head()).view(), final_states), 3e-5);
-    EXPECT_EQ(statistics.asked.back(), head());
-    EXPECT_EQ(statistics.asked.size(), 7 * model.config.num_layers() + (model.config.tied_head ? 1u : 2u));
+    EXPECT_LT(testing::hessian_error(statistics->hessians.at(head()).view(), final_states), 3e-5);
+    EXPECT_EQ(statistics->asked.back(), head());
+    EXPECT_EQ(statistics->asked.size(), 7 * model.config.num_layers() + (model.config.tied_head ? 1u : 2u));
   }
 }
 
 TEST_P(CompressionStatistics, ArchivedAreThoseOfTheOriginal) {
   Decoder decoder(model);
   CalibrationArchive archive = calibrate(decoder, texts.batch, folder / "archive");
-  Recorder statistics(archived_statistics(model, CalibrationArchive::open(folder / "archive")));
-  compress_model(model, plan("gptq:bits=4,group=16"), folder / "out", {.statistics = &statistics});
+  const auto statistics =
+      std::make_shared<Recorder>(archived_statistics(model, CalibrationArchive::open(folder / "archive")));
+  compress_model(model, plan("gptq:bits=4,group=16"), folder / "out", {.statistics = statistics});
   for (const std::string& component : archive.components()) {
     EXPECT_TRUE(
-        std::ranges::equal(statistics.hessians.at(component).span(), archive.statistics(component)->hessian.span()))
+        std::ranges::equal(statistics->hessians.at(component).span(), archive.statistics(component)->hessian.span()))
         << component;
   }
 }
 
 // The same bytes again, and lower errors of what the layers put out than by rounding.
 TEST_P(CompressionStatistics, GptqIsBetterThanRoundingAndTheSameEveryTime) {
-  const auto compress = [&](const char* method, const char* name, StatisticsProvider* statistics) {
-    return compress_model(model, plan(method), folder / name, {.statistics = statistics}).bytes;
+  const auto compress = [&](const char* method, const char* name, StatisticsSource statistics) {
+    return compress_model(model, plan(method), folder / name, {.statistics = std::move(statistics)}).bytes;
   };
   const auto final_error = [&](const char* name) {
     Decoder original(model), compressed(open_model(folder / name));
@@ -154,12 +156,10 @@ TEST_P(CompressionStatistics, GptqIsBetterThanRoundingAndTheSameEveryTime) {
     }
     return sum;
   };
-  const auto first = sequential_statistics(model, texts, BlockOrder::by_stage);
-  const auto second = sequential_statistics(model, texts, BlockOrder::by_stage);
-  const auto bytes = compress("gptq:bits=4,group=16", "a", first.get());
-  compress("gptq:bits=4,group=16", "b", second.get());
+  const auto bytes = compress("gptq:bits=4,group=16", "a", sequential_statistics(model, texts, BlockOrder::by_stage));
+  compress("gptq:bits=4,group=16", "b", sequential_statistics(model, texts, BlockOrder::by_stage));
   EXPECT_EQ(read_text_file(folder / "a/model.safetensors"), read_text_file(folder / "b/model.safetensors"));
-  EXPECT_EQ(compress("rtn:bits=4,group=16", "rounded", nullptr), bytes);
+  EXPECT_EQ(compress("rtn:bits=4,group=16", "rounded", {}), bytes);
   EXPECT_LT(final_error("a"), 0.95 * final_error("rounded"));
 }
 
@@ -176,9 +176,8 @@ TEST(CompressionStatisticsTest, AnExpertWithoutTokensIsRoundedAndReported) {
   const ModelFolder model = open_model(testing::golden("families/mixtral"));
   CalibrationTexts texts{{}, "one token"};
   texts.batch.add(std::vector<std::int32_t>{5});
-  const auto statistics = sequential_statistics(model, texts, BlockOrder::by_stage);
-  const auto report =
-      compress_model(model, plan("gptq:bits=4,group=16"), folder / "out", {.statistics = statistics.get()});
+  const auto report = compress_model(model, plan("gptq:bits=4,group=16"), folder / "out",
+                                     {.statistics = sequential_statistics(model, texts, BlockOrder::by_stage)});
   const ModelFolder compressed = open_model(folder / "out");
   const auto rounding = make_quantizer("rtn:bits=4,group=16", "test");
   std::size_t warned = 0;
@@ -218,11 +217,12 @@ TEST(CompressionStatisticsTest, MayBeMadeOnWhatTheModelWasCompressedTo) {
   const CalibrationArchive archive = calibrate(decoder, testing::random_tokens(50, 137), folder / "archive");
 
   EXPECT_THROW(archived_statistics(original, CalibrationArchive::open(folder / "archive")), Error);
-  Recorder statistics(archived_statistics(original, CalibrationArchive::open(folder / "archive"), {}, &once));
-  compress_model(original, plan("gptq:bits=4,group=16"), folder / "twice", {.statistics = &statistics});
+  const auto statistics = std::make_shared<Recorder>(
+      archived_statistics(original, CalibrationArchive::open(folder / "archive"), {}, &once));
+  compress_model(original, plan("gptq:bits=4,group=16"), folder / "twice", {.statistics = statistics});
   const std::string down = "model.layers.1.mlp.down_proj";
-  EXPECT_TRUE(std::ranges::equal(statistics.hessians.at(down).span(), archive.statistics(down)->hessian.span()));
-  EXPECT_EQ(statistics.description().at("measured"), archive.key().model);
+  EXPECT_TRUE(std::ranges::equal(statistics->hessians.at(down).span(), archive.statistics(down)->hessian.span()));
+  EXPECT_EQ(statistics->description().at("measured"), archive.key().model);
 
   const ModelFolder other = open_model(testing::golden("families/llama2"));
   EXPECT_THAT(

@@ -56,10 +56,9 @@ struct SlowLearnedAllocation : ::testing::Test {
 
   // end: the progress event at which the process dies.
   LearnedCompression compress(const std::string& out, std::optional<std::size_t> end = {}, bool replace = false) const {
-    const auto known =
-        archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
     CompressOptions options;
-    options.statistics = known.get();
+    options.statistics =
+        archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
     options.work = Workspace(folder / (out + ".work"), "key", replace ? OtherWork::discard : OtherWork::refuse);
     options.replace = replace;
     std::size_t events = 0;
@@ -147,10 +146,9 @@ TEST_F(SlowLearnedAllocation, ThePlanMakesTheSameModelAgain) {
   rounds = 2;
   const LearnedCompression learned = compress("learned");
   EXPECT_EQ(learned.plan.allocator, "second_order");
-  const auto known =
-      archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
   CompressOptions options;
-  options.statistics = known.get();
+  options.statistics =
+      archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
   const auto again = CompressionPlan::from_json(to_json(learned.plan), "plan");
   compress_model(model, again, folder / "again", options);
   EXPECT_TRUE(read_text_file(folder / "again" / "model.safetensors") ==

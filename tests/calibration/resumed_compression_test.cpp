@@ -25,27 +25,50 @@ using ::testing::HasSubstr;
 struct KilledCompression {};
 
 // Ends the compression after some components, and counts whose statistics were asked for.
-class Ending : public StatisticsProvider {
+struct Ending {
+  std::size_t left = 0;
+  std::size_t asked = 0;
+
+  void ask() {
+    if (left-- == 0) throw KilledCompression();
+    ++asked;
+  }
+};
+
+class EndingOriginal : public RandomAccessStatistics {
  public:
-  Ending(std::unique_ptr<StatisticsProvider> inner, std::size_t components)
-      : inner_(std::move(inner)), left_(components) {}
+  EndingOriginal(std::unique_ptr<RandomAccessStatistics> inner, std::size_t components)
+      : ending{components}, inner_(std::move(inner)) {}
+  std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
+    ending.ask();
+    return inner_->statistics(component);
+  }
+  nlohmann::json description() const override { return inner_->description(); }
+
+  Ending ending;
+
+ private:
+  std::unique_ptr<RandomAccessStatistics> inner_;
+};
+
+class EndingSequential : public SequentialStatistics {
+ public:
+  EndingSequential(std::unique_ptr<SequentialStatistics> inner, std::size_t components)
+      : ending{components}, inner_(std::move(inner)) {}
   std::vector<std::size_t> order(const std::vector<ModelComponent>& c) const override { return inner_->order(c); }
   std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
-    if (left_-- == 0) throw KilledCompression();
-    ++asked;
+    ending.ask();
     return inner_->statistics(component);
   }
   void compressed(const ModelComponent& component, const CompressedWeight& weight) override {
     inner_->compressed(component, weight);
   }
   nlohmann::json description() const override { return inner_->description(); }
-  bool in_any_order() const override { return inner_->in_any_order(); }
 
-  std::size_t asked = 0;
+  Ending ending;
 
  private:
-  std::unique_ptr<StatisticsProvider> inner_;
-  std::size_t left_;
+  std::unique_ptr<SequentialStatistics> inner_;
 };
 
 struct ResumedCompression : ::testing::TestWithParam<BlockOrder> {
@@ -68,16 +91,16 @@ struct ResumedCompression : ::testing::TestWithParam<BlockOrder> {
                        const std::string& key = "key", bool replace = false) {
     Workspace workspace;
     if (!work.empty()) workspace = Workspace(work, key, replace ? OtherWork::discard : OtherWork::refuse);
-    Ending statistics(
+    const auto statistics = std::make_shared<EndingSequential>(
         sequential_statistics(model, texts, GetParam(), {}, ComputeType::float32, workspace.part("stream")),
         components);
     CompressOptions options;
     options.replace = replace;
-    options.statistics = &statistics;
+    options.statistics = statistics;
     options.work = workspace;
     const CompressionReport report = compress_model(model, plan, folder / out, options);
     reports[out] = to_json(report);
-    return statistics.asked;
+    return statistics->ending.asked;
   }
 
   std::map<std::string, nlohmann::json> reports;
@@ -157,14 +180,14 @@ struct RateCodedCompression : ::testing::TestWithParam<std::string> {
   // Returns how many statistics were asked for.
   std::size_t compress(const std::string& out, nlohmann::json plan, std::size_t components = never,
                        const fs::path& work = {}, std::optional<SensitivityCost> cost = SensitivityCost::divergence) {
-    Ending statistics(archived_statistics(model, CalibrationArchive::open(*statistics_folder / "statistics"), cost),
-                      components);
+    const auto statistics = std::make_shared<EndingOriginal>(
+        archived_statistics(model, CalibrationArchive::open(*statistics_folder / "statistics"), cost), components);
     CompressOptions options;
-    options.statistics = &statistics;
+    options.statistics = statistics;
     options.work = Workspace(work, "key");
     plan["allocator"] = GetParam();
     reports[out] = compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / out, options);
-    return statistics.asked;
+    return statistics->ending.asked;
   }
   static constexpr std::size_t never = 1000000;
 
@@ -255,10 +278,9 @@ TEST_P(RateCodedCompression, RefusesWhatItCantDo) {
     compress("plain", {{"quantizer", "rate"}, {"target", {{"ratio", 4}}}}, never, {}, std::nullopt);
   }
   Decoder decoder(model);
-  const auto sequential = sequential_statistics(model, {testing::random_tokens(120, model.config.vocab_size), "random"},
-                                                BlockOrder::whole_block);
   CompressOptions options;
-  options.statistics = sequential.get();
+  options.statistics = sequential_statistics(model, {testing::random_tokens(120, model.config.vocab_size), "random"},
+                                             BlockOrder::whole_block);
   const auto plan = CompressionPlan::from_json(
       {{"quantizer", "rate"}, {"allocator", GetParam()}, {"target", {{"ratio", 4}}}}, "plan");
   EXPECT_THROW(compress_model(model, plan, folder / "sequential", options), Error);

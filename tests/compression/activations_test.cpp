@@ -95,7 +95,7 @@ double relative_difference(const Matrix& a, const Matrix& b) {
 }
 
 // The distribution of every linear's input on some tokens.
-class RecordedHistograms : public StatisticsProvider, private BlockVisitor {
+class RecordedHistograms : public RandomAccessStatistics, private BlockVisitor {
  public:
   RecordedHistograms(const ModelFolder& model, const TokenBatch& batch) {
     Decoder decoder(model);
@@ -144,10 +144,10 @@ class ActivationsTest : public ::testing::TestWithParam<std::string> {
 TEST_P(ActivationsTest, LogitsAreCloseToThoseInFloats) {
   const ModelFolder model = original();
   const TokenBatch batch = sequence_of(model, 40);
-  const RecordedHistograms statistics(model, batch);
+  const auto statistics = std::make_shared<RecordedHistograms>(model, batch);
   CompressOptions options;
   options.replace = true;
-  options.statistics = const_cast<RecordedHistograms*>(&statistics);
+  options.statistics = statistics;
   for (const bool symmetric : {true, false}) {
     for (const Json& setting : {per_token, per_tensor, Json{{"bits", 8}, {"head", true}}}) {
       Json activations = setting;
@@ -186,9 +186,9 @@ TEST_P(ActivationsTest, RepetitionThreadsAndBatchesAgree) {
 
 TEST_P(ActivationsTest, GridsAreThoseOfTheStatisticsAndAreCounted) {
   const ModelFolder model = original();
-  RecordedHistograms statistics(model, sequence_of(model, 40));
+  const auto statistics = std::make_shared<RecordedHistograms>(model, sequence_of(model, 40));
   CompressOptions options;
-  options.statistics = &statistics;
+  options.statistics = statistics;
   Json setting = per_tensor;
   setting["head"] = true;
   const CompressionReport report = compress_model(model, plan_of("rtn:bits=8,group=16", setting), out(), options);
@@ -200,7 +200,7 @@ TEST_P(ActivationsTest, GridsAreThoseOfTheStatisticsAndAreCounted) {
     if (component.kind == ComponentKind::router) continue;
     if (component.kind == ComponentKind::embedding && !model.config.tied_head) continue;
     ++rounded;
-    const InputHistogram& histogram = statistics.of(component.name);
+    const InputHistogram& histogram = statistics->of(component.name);
     const auto grid = compressed.activations->inputs.find(component.tensor);
     ASSERT_NE(grid, compressed.activations->inputs.end()) << component.name;
     EXPECT_EQ(grid->second, input_grid(histogram.minimum(), histogram.maximum(), true));
@@ -215,9 +215,9 @@ TEST_P(ActivationsTest, GridsAreThoseOfTheStatisticsAndAreCounted) {
 // With a size to meet, the grids are part of it.
 TEST_P(ActivationsTest, TargetsIncludeGrids) {
   const ModelFolder model = original();
-  RecordedHistograms statistics(model, sequence_of(model, 40));
+  const auto statistics = std::make_shared<RecordedHistograms>(model, sequence_of(model, 40));
   CompressOptions options;
-  options.statistics = &statistics;
+  options.statistics = statistics;
   CompressionPlan plan = plan_of("rtn:bits=8,group=16", per_tensor);
   plan.quantizer.erase("bits");
   plan.target = CompressionTarget{CompressionTarget::Kind::ratio, 3};
@@ -412,7 +412,7 @@ class ActivationErrors : public ::testing::Test {
  protected:
   void SetUp() override { LCOMP_REQUIRE(testing::golden("families/llama2")); }
   ModelFolder original() const { return open_model(testing::golden("families/llama2")); }
-  std::string compressing_fails(const Json& plan, StatisticsProvider* statistics = nullptr) const {
+  std::string compressing_fails(const Json& plan, const StatisticsSource& statistics = {}) const {
     CompressOptions options;
     options.statistics = statistics;
     return testing::message(
@@ -437,24 +437,24 @@ TEST_F(ActivationErrors, FixedRangesNeedStatistics) {
   EXPECT_TRUE(uses_statistics(CompressionPlan::from_json(plan, "plan")));
   EXPECT_FALSE(uses_statistics(plan_of("rtn:bits=8", per_token)));
   EXPECT_THAT(compressing_fails(plan), HasSubstr("calibration"));
-  struct Nothing : StatisticsProvider {
+  struct Nothing : RandomAccessStatistics {
     std::shared_ptr<const LayerStats> statistics(const ModelComponent&) override { return nullptr; }
     Json description() const override { return {}; }
-  } nothing;
-  EXPECT_THAT(compressing_fails(plan, &nothing), HasSubstr("no calibration token reached it"));
+  };
+  EXPECT_THAT(compressing_fails(plan, std::make_shared<Nothing>()), HasSubstr("no calibration token reached it"));
   struct Old : Nothing {
     std::shared_ptr<const LayerStats> statistics(const ModelComponent&) override {
       return std::make_shared<LayerStats>();
     }
-  } old;
-  EXPECT_THAT(compressing_fails(plan, &old), HasSubstr("calibrate again"));
+  };
+  EXPECT_THAT(compressing_fails(plan, std::make_shared<Old>()), HasSubstr("calibrate again"));
 }
 
 TEST_F(ActivationErrors, RangesOfTransformedInputsAreRefused) {
   const ModelFolder model = original();
-  RecordedHistograms statistics(model, sequence_of(model, 5));
+  const auto statistics = std::make_shared<RecordedHistograms>(model, sequence_of(model, 5));
   const Json plan = {{"quantizer", "rotate+rtn:bits=8,group=16"}, {"activations", per_tensor}};
-  EXPECT_THAT(compressing_fails(plan, &statistics), HasSubstr("transformed inputs"));
+  EXPECT_THAT(compressing_fails(plan, statistics), HasSubstr("transformed inputs"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
   compress_model(original(), plan_of("rotate+rtn:bits=8,group=16", per_token), folder_ / "out");
   ModelFolder compressed = open_model(folder_ / "out");
@@ -519,10 +519,10 @@ TEST(SlowSmolLM2ActivationsTest, KlDivergenceFromFloats) {
   calibration.add(testing::read_ids(io, "c4-valid-1.ids"));
   const testing::TemporaryFolder folder;
   const ModelFolder model = open_model(testing::smollm2());
-  RecordedHistograms statistics(model, calibration);
+  const auto statistics = std::make_shared<RecordedHistograms>(model, calibration);
   CompressOptions options;
   options.replace = true;
-  options.statistics = &statistics;
+  options.statistics = statistics;
   std::map<std::string, Matrix> floats;  // by method
   const auto kl_of = [&](const Json& activations, const std::string& method = "rtn:bits=8,group=64,sym") {
     compress_model(model, plan_of(method, activations), folder / "out", options);

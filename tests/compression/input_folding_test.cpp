@@ -41,9 +41,9 @@ TokenBatch random_sequence(const ModelFolder& model, std::size_t tokens, std::ui
 
 // The Hessian of every linear's input on random tokens, with channels of very different sizes: those of the tiny
 // models are alike.
-class RecordedHessians : public StatisticsProvider, private BlockVisitor {
+class RecordedHessians : public RandomAccessStatistics, private BlockVisitor {
  public:
-  explicit RecordedHessians(const ModelFolder& model, bool in_any_order = true) : in_any_order_(in_any_order) {
+  explicit RecordedHessians(const ModelFolder& model) {
     const TokenBatch batch = random_sequence(model, 120, 5);
     Decoder decoder(model);
     ForwardOptions options;
@@ -53,7 +53,6 @@ class RecordedHessians : public StatisticsProvider, private BlockVisitor {
       if (component.kind == ComponentKind::head) record(component.name, states.view());
     }
   }
-  bool in_any_order() const override { return in_any_order_; }
   std::shared_ptr<const LayerStats> statistics(const ModelComponent& component) override {
     if (left == 0) throw Killed();
     --left;
@@ -92,8 +91,6 @@ class RecordedHessians : public StatisticsProvider, private BlockVisitor {
                     ConstMatrixView input) override {
     for (const std::string& name : components) record(name, input);
   }
-
-  bool in_any_order_;
 };
 
 // The model with norms and biases rounded to f16.
@@ -132,18 +129,18 @@ class InputFoldingTest : public ::testing::TestWithParam<const char*> {
   void SetUp() override {
     LCOMP_REQUIRE(testing::golden(std::string("families/") + GetParam()));
     model = open_model(testing::golden(std::string("families/") + GetParam()));
-    statistics.emplace(model);
+    statistics = std::make_shared<RecordedHessians>(model);
   }
   CompressionReport compress(const CompressionPlan& plan, const std::string& out) {
     CompressOptions options;
     options.replace = true;
-    options.statistics = &*statistics;
+    options.statistics = statistics;
     return compress_model(model, plan, folder / out, options);
   }
 
   testing::TemporaryFolder folder;
   ModelFolder model;
-  std::optional<RecordedHessians> statistics;
+  std::shared_ptr<RecordedHessians> statistics;
 };
 
 // Every weight that a scale goes into differs from the original's, and the logits don't.
@@ -171,7 +168,7 @@ TEST_P(InputFoldingTest, KeptTensorsStayIn16Bits) {
   ModelFolder original = model;
   original.tensors = halves;
   CompressOptions options;
-  options.statistics = &*statistics;
+  options.statistics = statistics;
   compress_model(original, plan_by("scale:fold,alpha=0.7+f32"), folder / "folded", options);
   const CompressedFolder folded(folder / "folded");
   std::set<std::string> norm_biases;
@@ -264,15 +261,15 @@ TEST_P(LlamaFoldingTest, KilledAnywhereItEndsWithTheSameBytes) {
   const std::size_t all = statistics->asked;
   for (std::size_t end = 0; end < all; end += 5) {
     const std::string out = "out" + std::to_string(end);
-    RecordedHessians killed(model), resumed(model);
-    killed.left = end;
+    const auto killed = std::make_shared<RecordedHessians>(model), resumed = std::make_shared<RecordedHessians>(model);
+    killed->left = end;
     CompressOptions options;
     options.work = Workspace(folder / (out + ".work"), "");
-    options.statistics = &killed;
+    options.statistics = killed;
     EXPECT_THROW(compress_model(model, plan, folder / out, options), Killed);
-    options.statistics = &resumed;
+    options.statistics = resumed;
     compress_model(model, plan, folder / out, options);
-    EXPECT_LE(resumed.asked, all - end + 6) << "what was finished is done again";
+    EXPECT_LE(resumed->asked, all - end + 6) << "what was finished is done again";
     EXPECT_TRUE(read_text_file(folder / out / "model.safetensors") ==
                 read_text_file(folder / "whole" / "model.safetensors"))
         << end;
@@ -309,9 +306,8 @@ TEST_P(LlamaFoldingTest, WhatCannotBeFoldedIsRefused) {
   const CompressionPlan plan = plan_by("scale:fold+rtn:bits=4");
   EXPECT_TRUE(uses_statistics(plan));
   EXPECT_THAT(testing::message([&] { compress_model(model, plan, folder / "out"); }), HasSubstr("without calibration"));
-  RecordedHessians sequential(model, false);
   CompressOptions options;
-  options.statistics = &sequential;
+  options.statistics = in_order(statistics);
   EXPECT_THAT(testing::message([&] { compress_model(model, plan, folder / "out", options); }), HasSubstr("original"));
   EXPECT_FALSE(fs::exists(folder / "out"));
 }

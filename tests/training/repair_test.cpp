@@ -47,10 +47,9 @@ struct SlowRepair : ::testing::Test {
       calibrate(decoder, tokens, folder / "statistics");
       add_sensitivities(decoder, tokens, folder / "statistics");
     }
-    const auto known =
-        archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
     CompressOptions options;
-    options.statistics = known.get();
+    options.statistics =
+        archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);
     compress_model(model, CompressionPlan::from_json(plan, "plan"), folder / name, options);
   }
 

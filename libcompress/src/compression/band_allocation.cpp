@@ -137,15 +137,8 @@ void check_budget(const std::vector<Candidate>& candidates, std::uint64_t budget
 std::map<std::size_t, BandedQuantizer> allocate_bands(const std::vector<ModelComponent>& components,
                                                       const std::vector<ComponentSetting>& settings,
                                                       const std::string& allocator, std::uint64_t budget,
-                                                      StatisticsProvider* statistics, const TensorSource& tensors,
+                                                      RandomAccessStatistics& statistics, const TensorSource& tensors,
                                                       const ProgressCallback& progress_callback) {
-  if (statistics == nullptr || !statistics->in_any_order()) {
-    throw Error({"target",
-                 statistics == nullptr ? "a budget for banded components without statistics"
-                                       : "statistics of the model as it is compressed, for a budget",
-                 "statistics of the original, with sensitivities",
-                 "lcomp calibrate --sensitivity divergence makes them, for --statistics"});
-  }
   std::uint64_t weights = 0;
   for (std::size_t i = 0; i < components.size(); ++i) {
     if (settings[i].open_bands) weights += components[i].parameters();
@@ -157,7 +150,7 @@ std::map<std::size_t, BandedQuantizer> allocate_bands(const std::vector<ModelCom
     const ModelComponent& component = components[i];
     Candidate candidate{i, component.parameters(), open_banded_options(settings[i].setting, component.name), {}};
     candidate.options.equal_widths = allocator == "fixed" || allocator == "across";
-    const std::shared_ptr<const LayerStats> known = statistics->statistics(component);
+    const std::shared_ptr<const LayerStats> known = statistics.statistics(component);
     const bool one_price = allocator == "across" || allocator == "second_order";
     if (one_price && (known == nullptr || known->sensitivity == nullptr)) {
       throw Error({component.name, "no sensitivity: how much the cost depends on it",

@@ -54,7 +54,8 @@ class Compression {
         progress_(std::move(progress)),
         components_(model_components(model)),
         settings_(resolve_plan(plan, components_)),
-        folding_(model, components_, settings_) {
+        folding_(model, components_, settings_),
+        statistics_(in_order(options.statistics)) {
     report_.parameters = model.parameters();
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ComponentSetting& setting = settings_[i];
@@ -63,7 +64,7 @@ class Compression {
     }
     if (plan.activations) activations_.setting = *plan.activations;
     if (plan.target) share_out();
-    if (options.statistics == nullptr) check_without_statistics();
+    if (statistics_ == nullptr) check_without_statistics();
     if (options.work) checkpoint_.emplace(options.work.part("weights", to_json(plan).dump()));
     fold_input_scales();
   }
@@ -85,7 +86,7 @@ class Compression {
     writer.add_tokenizer(model_.path);
     if (plan_.activations) report_.activation_bytes = writer.set_activations(activations_);
     nlohmann::json description = {{"plan", to_json(plan_)}};
-    if (options_.statistics != nullptr) description["calibration"] = options_.statistics->description();
+    if (statistics_ != nullptr) description["calibration"] = statistics_->description();
     description.update(options_.record);
     report_.set_size(writer.finish(description));
     return std::move(report_);
@@ -93,7 +94,7 @@ class Compression {
 
  private:
   std::vector<std::size_t> order() const {
-    return options_.statistics != nullptr ? options_.statistics->order(components_) : forward_order(components_);
+    return statistics_ != nullptr ? statistics_->order(components_) : forward_order(components_);
   }
 
   void check_without_statistics() const {
@@ -120,8 +121,17 @@ class Compression {
     }
     const StageTimer timer("input scales");
     std::vector<std::string> ignored;  // of candidates
-    folding_.choose(
+    const std::string& first = components_[folding_.first_scaled()].name;
+    const std::string scale = name(folding_.options(folding_.first_scaled()));
+    RandomAccessStatistics& original = original_statistics(
         options_.statistics,
+        {first, scale + " without calibration", "statistics of the linears' inputs",
+         "give calibration texts, or leave out the scale"},
+        {first, scale + " with statistics of compressed layers",
+         "those of the original: folded scales are chosen before anything is compressed",
+         "lcomp calibrate gives them, for --statistics (in experiments order \"original\"); or leave out \"fold\""});
+    folding_.choose(
+        original,
         [&](std::size_t i, const Matrix& weight, const std::shared_ptr<const LayerStats>& known) {
           return compress(i, weight, known, ignored);
         },
@@ -160,7 +170,7 @@ class Compression {
     if (quantizer == nullptr) return keep_exactly(weight, component.name);
     if (!quantizer->uses_statistics()) return quantizer->quantize(weight.view(), {}, component.name);
     if (known == nullptr) {
-      if (options_.statistics != nullptr && component.kind == ComponentKind::linear) {
+      if (statistics_ != nullptr && component.kind == ComponentKind::linear) {
         warnings.push_back("no calibration token reached it: rounded without statistics");
       }
       return quantizer->quantize_without_statistics(weight.view(), component.name);
@@ -183,8 +193,8 @@ class Compression {
     const bool of_open_precision = rates_ && rates_->contains(i);
     const bool wanted =
         of_open_precision || (quantizer != nullptr && quantizer->uses_statistics()) || has_input_grid(component);
-    if (wanted && options_.statistics != nullptr) {
-      known = folding_.scaled(i, options_.statistics->statistics(component));
+    if (wanted && statistics_ != nullptr) {
+      known = folding_.scaled(i, statistics_->statistics(component));
     }
     if (of_open_precision) {
       LayerStats stats = known != nullptr ? *known : LayerStats{};
@@ -211,7 +221,7 @@ class Compression {
     }
     if (finished.input) activations_.inputs.emplace(component.tensor, *finished.input);
     writer.add(component.tensor, finished.weight);
-    if (options_.statistics != nullptr) options_.statistics->compressed(component, finished.weight);
+    if (statistics_ != nullptr) statistics_->compressed(component, finished.weight);
 
     const Quantizer* quantizer = quantizers_[i].get();
     const WeightLayout shape = layout(finished.weight);
@@ -293,15 +303,21 @@ class Compression {
       throw Error({"target size", fmt::format("{} bytes", budget),
                    fmt::format("at least {} bytes, which the other components take", others), ""});
     }
+    const ErrorParts without = {
+        "target", fmt::format("a budget for {} components without statistics", bands ? "banded" : "rate-coded"),
+        "statistics of the original, with sensitivities",
+        "lcomp calibrate --sensitivity divergence makes them, for --statistics"};
+    ErrorParts sequential = without;
+    sequential.found = "statistics of the model as it is compressed, for a budget";
+    RandomAccessStatistics& original = original_statistics(options_.statistics, without, std::move(sequential));
     if (bands) {
       for (const auto& [i, quantizer] : allocate_bands(components_, settings_, plan_.allocator, budget - others,
-                                                       options_.statistics, *model_.tensors, progress_)) {
+                                                       original, *model_.tensors, progress_)) {
         quantizers_[i] = std::make_unique<BandedQuantizer>(quantizer);
       }
       return;
     }
-    rates_.emplace(components_, settings_, plan_.allocator, budget - others, options_.statistics, *model_.tensors,
-                   progress_);
+    rates_.emplace(components_, settings_, plan_.allocator, budget - others, original, *model_.tensors, progress_);
   }
 
   double squared_error_at(std::size_t i, int bits) const {
@@ -312,11 +328,11 @@ class Compression {
   }
 
   // What the sensitivities say of the component at a width, as it will be quantized.
-  ErrorCost cost_at(std::size_t i, int bits) const {
+  ErrorCost cost_at(std::size_t i, int bits, RandomAccessStatistics& original) const {
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
     const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
-    const std::shared_ptr<const LayerStats> known = options_.statistics->statistics(component);
+    const std::shared_ptr<const LayerStats> known = original.statistics(component);
     const CompressedWeight compressed = quantizer->uses_statistics() && known->hessian.size() > 0
                                             ? quantizer->quantize(weight.view(), *known, component.name)
                                             : quantizer->quantize_without_statistics(weight.view(), component.name);
@@ -325,19 +341,20 @@ class Compression {
     return error_cost(weight.view(), decoded.view(), *known->sensitivity, component.name);
   }
 
-  void require_sensitivities(const std::vector<std::size_t>& components) const {
-    if (options_.statistics == nullptr || !options_.statistics->in_any_order()) {
-      throw Error({"allocator", fmt::format("\"{}\" without statistics of the original", plan_.allocator),
-                   "statistics with sensitivities, of the original",
-                   "lcomp calibrate --sensitivity divergence makes them, for --statistics"});
-    }
+  // The statistics of the original, if they have sensitivities of all these components.
+  RandomAccessStatistics& require_sensitivities(const std::vector<std::size_t>& components) const {
+    const ErrorParts missing = {"allocator", fmt::format("\"{}\" without statistics of the original", plan_.allocator),
+                                "statistics with sensitivities, of the original",
+                                "lcomp calibrate --sensitivity divergence makes them, for --statistics"};
+    RandomAccessStatistics& original = original_statistics(options_.statistics, missing, missing);
     for (const std::size_t i : components) {
-      const std::shared_ptr<const LayerStats> known = options_.statistics->statistics(components_[i]);
+      const std::shared_ptr<const LayerStats> known = original.statistics(components_[i]);
       if (known != nullptr && known->sensitivity != nullptr) continue;
       throw Error({components_[i].name, "no sensitivity: how much the cost depends on it",
                    "that of every component, for allocator " + plan_.allocator,
                    "lcomp calibrate --sensitivity divergence gathers them"});
     }
+    return original;
   }
 
   // Chooses the width of every component whose setting leaves it open.
@@ -365,7 +382,7 @@ class Compression {
                    "leave out \"bits\", or the target"});
     }
     const bool by_cost = plan_.allocator != "fixed";
-    if (by_cost) require_sensitivities(open);
+    RandomAccessStatistics* original = by_cost ? &require_sensitivities(open) : nullptr;
     WidthCosts costs(by_cost ? options_.costs : Workspace());
     Progress progress(progress_, "allocating bits", (by_cost ? 8 : 2) * weights);
     const auto allocator = make_allocator(plan_.allocator);
@@ -374,7 +391,7 @@ class Compression {
       const auto weighed_cost = [&] {
         nlohmann::json setting = settings_[open[index]].setting;
         setting["bits"] = bits;
-        return costs.at(components_[open[index]].name, setting, [&] { return cost_at(open[index], bits); })
+        return costs.at(components_[open[index]].name, setting, [&] { return cost_at(open[index], bits, *original); })
             .weighed(default_shrinkage_weight);
       };
       const double error = by_cost ? weighed_cost() : squared_error_at(open[index], bits);
@@ -394,6 +411,7 @@ class Compression {
   std::vector<ModelComponent> components_;
   std::vector<ComponentSetting> settings_;  // as components_, without scales that are folded
   InputFolding folding_;
+  std::shared_ptr<SequentialStatistics> statistics_;    // null: there are none
   std::vector<std::unique_ptr<Quantizer>> quantizers_;  // as components_; null: kept exactly
   ActivationQuantization activations_;
   std::optional<RateAllocation> rates_;

@@ -26,7 +26,7 @@ double inner_product(ConstMatrixView a, ConstMatrixView b) {
 
 ErrorPrices::ErrorPrices(const ModelFolder& original, const ModelFolder& compressed,
                          const std::map<std::string, ComponentSetting>& settings, const CompressionReport& report,
-                         StatisticsProvider* statistics)
+                         RandomAccessStatistics* statistics)
     : original_(original), compressed_(compressed), statistics_(statistics) {
   const std::vector<ModelComponent> components = model_components(original);
   for (std::size_t i = 0; i < components.size(); ++i) {

@@ -20,7 +20,7 @@ class ErrorPrices : public GradientVisitor {
   // there are left out. original, compressed, report and statistics (null: none are known) must outlive the object.
   ErrorPrices(const ModelFolder& original, const ModelFolder& compressed,
               const std::map<std::string, ComponentSetting>& settings, const CompressionReport& report,
-              StatisticsProvider* statistics);
+              RandomAccessStatistics* statistics);
 
   bool wants_tensor(const std::string& name) override { return components_.contains(name); }
   void tensor_gradient(const std::string& name, std::span<const std::size_t> shape,
@@ -39,7 +39,7 @@ class ErrorPrices : public GradientVisitor {
 
   const ModelFolder& original_;
   const ModelFolder& compressed_;
-  StatisticsProvider* statistics_;
+  RandomAccessStatistics* statistics_;
   std::map<std::string, Open> components_;  // by tensor
   std::map<std::string, StepPrices> prices_;
 };

@@ -137,7 +137,7 @@ std::vector<float> InputFolding::channel_scales(const Input& input, const std::v
   return channels;
 }
 
-std::vector<float> InputFolding::choose_scales(const Input& input, StatisticsProvider& statistics,
+std::vector<float> InputFolding::choose_scales(const Input& input, RandomAccessStatistics& statistics,
                                                const Quantize& quantize, Progress& progress) const {
   const std::size_t factors = input.scalable.factors, channels = input.scalable.in_features();
   std::vector<double> squares(factors, 0.0);
@@ -178,20 +178,9 @@ std::vector<float> InputFolding::choose_scales(const Input& input, StatisticsPro
   return candidates[static_cast<std::size_t>(least - errors.begin())];
 }
 
-void InputFolding::choose(StatisticsProvider* statistics, const Quantize& quantize, CompressionCheckpoint* checkpoint,
-                          const ProgressCallback& progress_callback) {
+void InputFolding::choose(RandomAccessStatistics& statistics, const Quantize& quantize,
+                          CompressionCheckpoint* checkpoint, const ProgressCallback& progress_callback) {
   assert(!empty());
-  const std::string& first = components_[inputs_.front().readers.front()].name;
-  if (statistics == nullptr) {
-    throw Error({first, name(inputs_.front().options) + " without calibration", "statistics of the linears' inputs",
-                 "give calibration texts, or leave out the scale"});
-  }
-  if (!statistics->in_any_order()) {
-    throw Error(
-        {first, name(inputs_.front().options) + " with statistics of compressed layers",
-         "those of the original: folded scales are chosen before anything is compressed",
-         "lcomp calibrate gives them, for --statistics (in experiments order \"original\"); or leave out \"fold\""});
-  }
   std::uint64_t weights = 0;
   for (const Input& input : inputs_) {
     for (const std::size_t i : input.readers) weights += components_[i].parameters();
@@ -204,7 +193,7 @@ void InputFolding::choose(StatisticsProvider* statistics, const Quantize& quanti
       for (const std::size_t i : input.readers) progress.advance(components_[i].parameters());
       continue;
     }
-    input.scales = choose_scales(input, *statistics, quantize, progress);
+    input.scales = choose_scales(input, statistics, quantize, progress);
     if (checkpoint != nullptr) checkpoint->store_input_scales(component, input.scales);
   }
   rescale_model();

@@ -9,7 +9,7 @@
 
 #include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/compression/statistics_provider.h"
+#include "lcomp/compression/statistics_source.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/models/scalable_inputs.h"
@@ -42,6 +42,8 @@ class InputFolding {
   // Whether a component's input is scaled, and by which options.
   bool scales_input(std::size_t component) const { return input_of_[component].has_value(); }
   const InputScalingOptions& options(std::size_t component) const { return inputs_[*input_of_[component]].options; }
+  // One whose input is scaled, where there is any: for messages.
+  std::size_t first_scaled() const { return inputs_.front().readers.front(); }
   // A linear that asked for a folded scale and stores it, since nothing can take it.
   bool stores_scale(std::size_t component) const { return stores_scale_[component]; }
   // Whether a tensor that is kept may not be what 16 bits hold any more.
@@ -51,9 +53,8 @@ class InputFolding {
   using Quantize = std::function<CompressedWeight(std::size_t component, const Matrix& weight,
                                                   const std::shared_ptr<const LayerStats>& known)>;
   // Chooses the scales, where there are any to choose (asserted). Those in `checkpoint` (may be null) are taken from
-  // there; others are kept there. Throws Error without statistics, or with others than those of the original: scales
-  // must be known before anything is compressed.
-  void choose(StatisticsProvider* statistics, const Quantize& quantize, CompressionCheckpoint* checkpoint,
+  // there; others are kept there. Scales must be known before anything is compressed: statistics are the original's.
+  void choose(RandomAccessStatistics& statistics, const Quantize& quantize, CompressionCheckpoint* checkpoint,
               const ProgressCallback& progress);
 
   // The model with scaled weights and norms; the original before choose().
@@ -72,7 +73,7 @@ class InputFolding {
 
   std::vector<float> storable(const ScalableInput& input, std::vector<float> scales) const;
   std::vector<float> channel_scales(const Input& input, const std::vector<float>& scales) const;
-  std::vector<float> choose_scales(const Input& input, StatisticsProvider& statistics, const Quantize& quantize,
+  std::vector<float> choose_scales(const Input& input, RandomAccessStatistics& statistics, const Quantize& quantize,
                                    Progress& progress) const;
   void rescale_model();
 

@@ -346,7 +346,8 @@ class Learning {
     for (std::size_t part = 0; part < learning_.training.size(); ++part) {
       const LearningTask& task = learning_.training[part];
       options.progress_label = fmt::format("gradients, part {} of {}", part + 1, learning_.training.size());
-      ErrorPrices errors(model_, compressed, settings, report, options_.statistics);
+      const auto* known = std::get_if<std::shared_ptr<RandomAccessStatistics>>(&options_.statistics);
+      ErrorPrices errors(model_, compressed, settings, report, known != nullptr ? known->get() : nullptr);
       round.training_cost += gradients(decoder, task.batch, *task.cost, errors, options);
       for (const auto& [name, found] : errors.prices()) of_parts[name].push_back(found);
     }

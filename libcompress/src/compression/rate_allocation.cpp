@@ -25,7 +25,7 @@ RateCodedWeight made(const RateCodedProblem& problem, const RateBudget::Order& o
 
 RateAllocation::RateAllocation(const std::vector<ModelComponent>& components,
                                const std::vector<ComponentSetting>& settings, const std::string& allocator,
-                               std::uint64_t budget, StatisticsProvider* statistics, const TensorSource& tensors,
+                               std::uint64_t budget, RandomAccessStatistics& statistics, const TensorSource& tensors,
                                const ProgressCallback& progress_callback) {
   std::uint64_t weights = 0;
   for (std::size_t i = 0; i < components.size(); ++i) {
@@ -35,13 +35,6 @@ RateAllocation::RateAllocation(const std::vector<ModelComponent>& components,
   }
   const bool one_price = allocator == "across" || allocator == "second_order";
   const bool within = allocator == "within" || allocator == "second_order";
-  if (statistics == nullptr || !statistics->in_any_order()) {
-    throw Error({"target",
-                 statistics == nullptr ? "a budget for rate-coded components without statistics"
-                                       : "statistics of the model as it is compressed, for a budget",
-                 "statistics of the original, with sensitivities",
-                 "lcomp calibrate --sensitivity divergence makes them, for --statistics"});
-  }
   Progress progress(progress_callback, "measuring components", weights);
   for (const auto& entry : places_) {
     const std::size_t i = entry.first;
@@ -49,7 +42,7 @@ RateAllocation::RateAllocation(const std::vector<ModelComponent>& components,
     RateCodedOptions options = open_rate_options(settings[i].setting, component.name);
     if (!within) options.row_steps = options.column_steps = false;
     options.precision = 0;  // what the budget says is added
-    const std::shared_ptr<const LayerStats> known = statistics->statistics(component);
+    const std::shared_ptr<const LayerStats> known = statistics.statistics(component);
     if (one_price && (known == nullptr || known->sensitivity == nullptr)) {
       throw Error({component.name, "no sensitivity: how much the cost depends on it",
                    "that of every component, for allocator " + allocator,

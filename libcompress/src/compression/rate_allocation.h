@@ -11,7 +11,7 @@
 #include "lcomp/allocators/rate_budget.h"
 #include "lcomp/compression/compression_plan.h"
 #include "lcomp/models/model_components.h"
-#include "lcomp/compression/statistics_provider.h"
+#include "lcomp/compression/statistics_source.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/io/tensor_source.h"
 #include "lcomp/quantizers/rate/rate_coded_quantizer.h"
@@ -27,10 +27,9 @@ class RateAllocation {
  public:
   // settings: as components; those of open precision are looked at, once each, for how their bits depend on the
   // precision. statistics: with sensitivities, but for allocators that give all components the same bits. budget: bytes
-  // for these components. Throws Error where there are no statistics, where they come only in the order of compression,
-  // and as RateBudget.
+  // for these components. Throws Error as RateBudget.
   RateAllocation(const std::vector<ModelComponent>& components, const std::vector<ComponentSetting>& settings,
-                 const std::string& allocator, std::uint64_t budget, StatisticsProvider* statistics,
+                 const std::string& allocator, std::uint64_t budget, RandomAccessStatistics& statistics,
                  const TensorSource& tensors, const ProgressCallback& progress);
 
   bool contains(std::size_t component) const { return places_.contains(component); }

@@ -10,15 +10,15 @@
 #include "lcomp/archive/workspace.h"
 #include "lcomp/compression/compression_plan.h"
 #include "lcomp/compression/compression_report.h"
-#include "lcomp/compression/statistics_provider.h"
+#include "lcomp/compression/statistics_source.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {
 
 struct CompressOptions {
-  bool replace = false;                      // replace an existing model of that name
-  StatisticsProvider* statistics = nullptr;  // for quantizers that use statistics; null: there are none
+  bool replace = false;              // replace an existing model of that name
+  StatisticsSource statistics = {};  // for quantizers that use statistics, and to share out a target
   // Where finished components are kept until the caller clears it: called again after kill -9 with the same arguments,
   // they are taken from there, and the result is the same. Its key says what else than the plan decides the result: the
   // model, the calibration data.

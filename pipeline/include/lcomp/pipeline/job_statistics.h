@@ -1,14 +1,13 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "lcomp/archive/workspace.h"
 #include "lcomp/calibration/calibration_texts.h"
 #include "lcomp/calibration/sensitivity.h"
-#include "lcomp/compression/statistics_provider.h"
+#include "lcomp/compression/statistics_source.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
@@ -36,9 +35,8 @@ struct StatisticsPlaces {
 // Statistics as compress_model() needs them, for the calibration data that calibration_texts() gave. `measured`, with
 // Order::original: the model to make them on, where it isn't `model` (archived_statistics). `model` must outlive the
 // result.
-std::unique_ptr<StatisticsProvider> make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
-                                                    const ModelFolder& model, ComputeType compute,
-                                                    const StatisticsPlaces& places, const ProgressCallback& progress,
-                                                    const ModelFolder* measured = nullptr);
+StatisticsSource make_statistics(const CalibrationSetting& setting, const CalibrationTexts& texts,
+                                 const ModelFolder& model, ComputeType compute, const StatisticsPlaces& places,
+                                 const ProgressCallback& progress, const ModelFolder* measured = nullptr);
 
 }  // namespace lcomp
