@@ -12,21 +12,13 @@
 #include "lcomp/core/stage_times.h"
 
 namespace lcomp {
-namespace {
 
-// Thrown out of a block that has reported all that is wanted.
-struct BlockDone {};
-
-}  // namespace
-
-// Adds what linears are given to the sums of their group.
+// Adds what linear layers are given to the sums of their group.
 class BlockPass::Visitor : public BlockVisitor {
  public:
-  // attention_only: nothing of the MLP half is wanted, nor the block's output.
-  Visitor(const BlockPass& pass, std::span<const InputGroup> groups, std::span<const InputGroup> block,
-          std::span<const std::unique_ptr<InputAccumulator>> sums, bool attention_only)
-      : pass_(pass), attention_only_(attention_only) {
-    for (const InputGroup& group : block) stages_[group.components.front()] = group.stage;
+  Visitor(const BlockPass& pass, std::span<const InputGroup> groups,
+          std::span<const std::unique_ptr<InputAccumulator>> sums)
+      : pass_(pass) {
     for (std::size_t g = 0; g < groups.size(); ++g) sums_[groups[g].components.front()] = sums[g].get();
   }
 
@@ -34,8 +26,6 @@ class BlockPass::Visitor : public BlockVisitor {
 
   void linear_input(std::size_t layer, std::span<const std::string> components, std::size_t first_token,
                     ConstMatrixView input) override {
-    // The MLP half begins when the attention half of all tokens is done (except in a parallel block).
-    if (attention_only_ && stages_.at(components.front()) >= mlp_stage) throw BlockDone();
     add(layer, components.front(), input, [&](std::size_t row) { return first_token + row; });
   }
 
@@ -56,8 +46,6 @@ class BlockPass::Visitor : public BlockVisitor {
   }
 
   const BlockPass& pass_;
-  bool attention_only_;
-  std::map<std::string, std::size_t, std::less<>> stages_;
   std::map<std::string, InputAccumulator*, std::less<>> sums_;
   std::size_t slice_begin_ = 0;
 };
@@ -148,7 +136,6 @@ void BlockPass::run(std::size_t layer, std::span<const InputGroup> groups, const
                     const Use& use) {
   const StageTimer timer("forward");
   layer_ = layer;
-  const std::vector<InputGroup> block = input_groups(model().slices.blocks.at(layer));
   const auto all = batches(groups);
   for (std::size_t b = 0; b < all.size(); ++b) {
     std::vector<std::unique_ptr<InputAccumulator>> sums;
@@ -157,7 +144,8 @@ void BlockPass::run(std::size_t layer, std::span<const InputGroup> groups, const
     const bool attention_only =
         !keep_output && !decoder_.config().parallel_block &&
         std::ranges::all_of(all[b], [](const InputGroup& group) { return group.stage < mlp_stage; });
-    Visitor visitor(*this, all[b], block, sums, attention_only);
+    const BlockPart part = attention_only ? BlockPart::attention : BlockPart::whole;
+    Visitor visitor(*this, all[b], sums);
     ForwardOptions forward;
     forward.weights = weights;
     forward.visitor = &visitor;
@@ -165,10 +153,7 @@ void BlockPass::run(std::size_t layer, std::span<const InputGroup> groups, const
       const MatrixView<float> states = states_.view().rows_range(0, slice.tokens);
       stream_.read(slice.first_token, states);
       visitor.begin_slice(slice.first_token);
-      try {
-        decoder_.run_block(layer, tokens_of(slice), states, forward);
-      } catch (const BlockDone&) {
-      }
+      decoder_.run_block(layer, tokens_of(slice), states, forward, part);
       if (keep_output) stream_.write(slice.first_token, states);
       step();
     }

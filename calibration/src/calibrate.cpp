@@ -43,7 +43,7 @@ class Calibration {
   }
 
  private:
-  std::vector<InputGroup> groups(std::size_t layer) const { return input_groups(pass_.model().slices.blocks[layer]); }
+  std::vector<InputGroup> groups(std::size_t layer) const { return input_groups(pass_.model(), layer); }
 
   // Brings the stream to layer `next`: from the file of that layer, or, should it be lost, from an earlier one.
   void restore(std::size_t next) {

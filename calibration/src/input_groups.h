@@ -5,20 +5,19 @@
 #include <vector>
 
 #include "lcomp/models/model_folder.h"
+#include "lcomp/models/shared_inputs.h"
 
 namespace lcomp {
 
-// Linears of a block that are given the same input, and share its statistics.
+// Linear layers that are given the same input (models/shared_inputs.h) and share its statistics, by name.
 struct InputGroup {
   std::vector<std::string> components;  // each once; fused slices of one tensor are one
   std::size_t in_features = 0;
-  std::size_t stage = 0;  // see SequentialCalibration: 0 q/k/v, 1 attention output, 2 gate/up and router, 3 down
+  std::size_t stage = 0;
 };
-constexpr std::size_t block_stages = 4;
-constexpr std::size_t mlp_stage = 2;  // the first of the MLP half
 
-// In the order in which a block needs them, a mixture's experts one after the other within a stage.
-std::vector<InputGroup> input_groups(const BlockSlices& block);
+// Those of a block, as shared_inputs() orders them.
+std::vector<InputGroup> input_groups(const ModelFolder& model, std::size_t layer);
 
 // The output head, or the embedding where they are tied.
 InputGroup head_group(const ModelFolder& model);

@@ -40,6 +40,18 @@ LayerStats InputStatistics::view() const {
   return stats;
 }
 
+std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<const InputStatistics> statistics) {
+  struct Held {
+    std::shared_ptr<const InputStatistics> statistics;
+    LayerStats view;
+  };
+  if (statistics->tokens == 0) return nullptr;
+  const auto held = std::make_shared<Held>();
+  held->view = statistics->view();
+  held->statistics = std::move(statistics);
+  return {held, &held->view};
+}
+
 InputAccumulator::InputAccumulator(std::size_t in_features)
     : hessian_(in_features), sums_(in_features, 0.0), absolute_maximum_(in_features, 0.0F) {}
 

@@ -31,7 +31,7 @@ struct SequentialCalibration::State {
 
   std::vector<InputGroup> groups(std::size_t stage) const {
     assert(layer < layers());
-    std::vector<InputGroup> groups = input_groups(decoder.model().slices.blocks[layer]);
+    std::vector<InputGroup> groups = input_groups(decoder.model(), layer);
     if (order == BlockOrder::by_stage) std::erase_if(groups, [&](const InputGroup& g) { return g.stage != stage; });
     return groups;
   }

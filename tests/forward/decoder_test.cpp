@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "lcomp/core/error.h"
@@ -214,6 +215,29 @@ TEST(Decoder, ForwardIsItsPartsInOrder) {
     decoder.run_block(layer, batch, states.view());
   decoder.normalize(states.view());
   EXPECT_EQ(testing::relative_difference(decoder.forward(batch).view(), states.view()), 0);
+}
+
+// Its linear layers are given what they are given in the whole block; the others are not reached, nor their weights
+// read.
+TEST(Decoder, TheAttentionHalfAlone) {
+  LCOMP_REQUIRE(golden("families/llama3"));
+  Decoder decoder(open_model(golden("families/llama3")));
+  const TokenBatch batch = testing::random_batch({20, 600}, decoder.config().vocab_size);
+  const Matrix embedded = decoder.embed(batch);
+  const ChangedSource damaged(*decoder.model().tensors, "model.layers.0.mlp.up_proj.weight", 0, 0, NAN);
+  InputCounter counter(decoder.config());
+  ForwardOptions options;
+  options.visitor = &counter;
+  options.weights = &damaged;
+  Matrix half = embedded.clone();
+  decoder.run_block(0, batch, half.view(), options, BlockPart::attention);
+  std::map<std::string, std::size_t> expected;
+  for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) {
+    expected[std::string("model.layers.0.self_attn.") + name] = batch.tokens();
+  }
+  EXPECT_EQ(counter.tokens, expected);
+  Matrix whole = embedded.clone();
+  EXPECT_THROW(decoder.run_block(0, batch, whole.view(), options), Error);
 }
 
 TEST(Decoder, IdsOutsideTheVocabularyAreRefused) {

@@ -143,9 +143,10 @@ Matrix Decoder::embed(const TokenBatch& batch) {
 }
 
 void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<float> states,
-                        const ForwardOptions& options) {
+                        const ForwardOptions& options, BlockPart part) {
   State& s = *state_;
   const DecoderConfig& c = config();
+  assert(part == BlockPart::whole || !c.parallel_block);
   const LayerConfig& layer_config = c.layers.at(layer);
   const BlockSlices& slices = s.model.slices.blocks[layer];
   assert(states.rows() == batch.tokens() && states.cols() == c.hidden_size);
@@ -184,7 +185,7 @@ void Decoder::run_block(std::size_t layer, const TokenBatch& batch, MatrixView<f
                     rows(chunk));
     }
   }
-  if (c.parallel_block) return;
+  if (c.parallel_block || part == BlockPart::attention) return;
   if (c.num_experts != 0) {
     if (!resident) read_router(s.reader, source, c, slices, s.multiplier, weights.router);
     const auto expert = [&](std::size_t e) -> const MlpWeights& {

@@ -1,15 +1,14 @@
 #include "lcomp/models/scalable_inputs.h"
 
-#include <initializer_list>
 #include <numeric>
+
+#include "lcomp/models/shared_inputs.h"
 
 namespace lcomp {
 namespace {
 
-void add_readers(ScalableInput& input, std::initializer_list<const LinearSlices*> linears) {
-  for (const LinearSlices* linear : linears) {
-    if (!linear->weight.tensor.empty()) input.readers.push_back(*linear);
-  }
+void add_readers(ScalableInput& input, const SharedInput& shared) {
+  for (const LinearSlices* reader : shared.readers) input.readers.push_back(*reader);
 }
 
 // One factor a channel.
@@ -27,29 +26,40 @@ ScalableInput after_norm(const NormSlices& norm) {
   return input;
 }
 
-void add_mlp_readers(ScalableInput& input, const BlockSlices& block) {
-  add_readers(input, {&block.mlp.gate, &block.mlp.up, &block.router});
-  for (const MlpSlices& expert : block.experts) add_readers(input, {&expert.gate, &expert.up});
-}
-
-ScalableInput attention_output(const DecoderConfig& config, const BlockSlices& block) {
+// One factor a row of the value projection, which all query heads of a key-value head share.
+ScalableInput after_attention(const DecoderConfig& config, const LinearSlices& value) {
   ScalableInput input;
-  input.source = block.value;
+  input.source = value;
   input.factors = config.key_value_size();
   const std::size_t group = config.num_attention_heads / config.num_key_value_heads;
   for (std::size_t j = 0; j < config.query_size(); ++j) {
     const std::size_t key_value_head = j / config.head_dim / group;
     input.factor_of.push_back(static_cast<std::uint32_t>(key_value_head * config.head_dim + j % config.head_dim));
   }
-  add_readers(input, {&block.output});
   return input;
 }
 
-ScalableInput mlp_down(const MlpSlices& mlp) {
-  ScalableInput input = with_own_factors(mlp.up.weight.rows);
-  input.source = mlp.up;
-  add_readers(input, {&mlp.down});
+ScalableInput after_up(const LinearSlices& up) {
+  ScalableInput input = with_own_factors(up.weight.rows);
+  input.source = up;
   return input;
+}
+
+// What one norm makes is scaled for all its readers together, be it all tokens that they see or some.
+void add_block(const DecoderConfig& config, const BlockSlices& block, std::vector<ScalableInput>& inputs) {
+  const std::vector<SharedInput> shared = shared_inputs(config, block);
+  const NormSlices* norm = nullptr;
+  for (const SharedInput& input : shared) {
+    if (input.norm == nullptr) continue;
+    if (input.norm != norm) inputs.push_back(after_norm(*input.norm));
+    norm = input.norm;
+    add_readers(inputs.back(), input);
+  }
+  for (const SharedInput& input : shared) {
+    if (input.source == nullptr) continue;
+    inputs.push_back(input.stage < mlp_stage ? after_attention(config, *input.source) : after_up(*input.source));
+    add_readers(inputs.back(), input);
+  }
 }
 
 }  // namespace
@@ -57,19 +67,10 @@ ScalableInput mlp_down(const MlpSlices& mlp) {
 std::vector<ScalableInput> scalable_inputs(const ModelFolder& model) {
   const DecoderConfig& config = model.config;
   std::vector<ScalableInput> inputs;
-  for (const BlockSlices& block : model.slices.blocks) {
-    inputs.push_back(after_norm(block.input_norm));
-    add_readers(inputs.back(), {&block.query, &block.key, &block.value});
-    if (!config.parallel_block) inputs.push_back(after_norm(block.pre_mlp_norm));
-    add_mlp_readers(inputs.back(), block);
-    inputs.push_back(attention_output(config, block));
-    if (!config.gated_mlp) continue;
-    if (config.num_experts == 0) inputs.push_back(mlp_down(block.mlp));
-    for (const MlpSlices& expert : block.experts) inputs.push_back(mlp_down(expert));
-  }
+  for (const BlockSlices& block : model.slices.blocks) add_block(config, block, inputs);
   if (!config.tied_head) {
     inputs.push_back(after_norm(model.slices.final_norm));
-    add_readers(inputs.back(), {&model.slices.head});
+    inputs.back().readers.push_back(model.slices.head);
   }
   return inputs;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,10 +14,10 @@
 
 namespace lcomp {
 
-// What calibration knows of the input that one linear, or several that share it (q, k and v; gate and up), are given.
+// What calibration knows of the input of one linear layer, or of several that share it (q, k and v; gate and up).
 struct InputStatistics {
-  std::vector<std::string> components;  // names of the linears, without ".weight"
-  std::uint64_t tokens = 0;  // that reached these linears; 0 for an expert that none was routed to, with zeros below
+  std::vector<std::string> components;  // names of the linear layers, without ".weight"
+  std::uint64_t tokens = 0;  // that reached these layers; 0 for an expert that none was routed to, with zeros below
   Matrix hessian;            // [in_features, in_features], 2/n sum_t x_t x_t^T
   std::vector<float> mean;   // [in_features], 1/n sum_t x_t
   std::vector<float> absolute_maximum;  // [in_features], max_t |x_t|
@@ -24,6 +25,9 @@ struct InputStatistics {
 
   LayerStats view() const;  // valid as long as this object
 };
+
+// A view that keeps the statistics it is of. Null where no token was seen.
+std::shared_ptr<const LayerStats> shared_view(std::shared_ptr<const InputStatistics> statistics);
 
 // Gathers InputStatistics over tokens that come in pieces. Sums are in double; the result depends neither on the
 // division into pieces nor on the number of threads.

@@ -55,11 +55,11 @@ class BlockVisitor {
   // Residual stream before block `layer`; layer == num_layers(): after the last block, before the final norm. [tokens,
   // hidden]
   virtual void hidden(std::size_t /*layer*/, ConstMatrixView /*states*/) {}
-  // Input of a linear of block `layer`, for a chunk of consecutive tokens starting at `first_token`. Linears that share
-  // an input (q/k/v, gate/up) are reported once, with all their slices' component names. [chunk, in_features]
+  // Input of a linear layer of block `layer`, for a chunk of consecutive tokens starting at `first_token`. Layers that
+  // share an input (q/k/v, gate/up) are reported once, with all their slices' component names. [chunk, in_features]
   virtual void linear_input(std::size_t /*layer*/, std::span<const std::string> /*components*/,
                             std::size_t /*first_token*/, ConstMatrixView /*input*/) {}
-  // The same for a linear of one expert, which sees some of the tokens only: row i of `input` is token tokens[i],
+  // The same for a linear layer of one expert, which sees some of the tokens only: row i of `input` is token tokens[i],
   // ascending. An expert that no token chose is not reported. [tokens.size(), in_features]
   virtual void expert_input(std::size_t /*layer*/, std::span<const std::string> /*components*/,
                             std::span<const std::size_t> /*tokens*/, ConstMatrixView /*input*/) {}
@@ -73,6 +73,10 @@ struct ForwardOptions {
   // being compressed. With model.activations it must be a CompressedWeightSource.
   const TensorSource* weights = nullptr;
 };
+
+// What run_block() computes: the whole block, or the attention half alone (of a block that is not parallel: that one's
+// halves are computed together).
+enum class BlockPart { whole, attention };
 
 // A decoder-only transformer that streams its weights: each half of a block is decoded to float32 when it is needed.
 // Weights that hold NaN or infinity are an Error naming the tensor. Not for use from several threads at once. The same
@@ -110,10 +114,10 @@ class Decoder {
 
   // The residual stream before the first block: rows of the embedding, scaled. [tokens, hidden]
   Matrix embed(const TokenBatch& batch);
-  // One block, on the residual stream of all tokens, in place. The visitor sees linear_input only; progress is not
-  // reported.
+  // One block, or part of it, on the residual stream of all tokens, in place. The visitor sees inputs of linear layers
+  // only; progress is not reported. Weights of a part that is left out are not read.
   void run_block(std::size_t layer, const TokenBatch& batch, MatrixView<float> states,
-                 const ForwardOptions& options = {});
+                 const ForwardOptions& options = {}, BlockPart part = BlockPart::whole);
   // The final norm, in place.
   void normalize(MatrixView<float> states);
 
