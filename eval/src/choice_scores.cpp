@@ -6,6 +6,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/eval/token_metrics.h"
+#include "lcomp/forward/logit_chunks.h"
 
 namespace lcomp {
 namespace {
@@ -15,27 +16,23 @@ constexpr std::size_t kRowsAtOnce = 128;  // logits of so many positions are in 
 // The scores of each prompt: logits of its alternatives, or the sum of its targets' log-likelihoods.
 std::vector<std::vector<double>> prompt_scores(Decoder& model, const PackedPrompts& packed, ConstMatrixView normed) {
   struct Position {
-    std::size_t prompt, target, row;
+    std::size_t prompt, target;
   };
   std::vector<Position> positions;
+  std::vector<std::size_t> rows;  // of the states, one a position
   for (std::size_t p = 0; p < packed.prompts.size(); ++p) {
     const std::size_t count = packed.prompts[p]->scored_positions();
-    for (std::size_t t = 0; t < count; ++t) positions.push_back({p, t, packed.last_rows[p] + 1 - count + t});
+    for (std::size_t t = 0; t < count; ++t) {
+      positions.push_back({p, t});
+      rows.push_back(packed.last_rows[p] + 1 - count + t);
+    }
   }
   std::vector<std::vector<double>> alternatives(positions.size());
   std::vector<double> likelihoods(positions.size());
-  Matrix states(std::min(kRowsAtOnce, positions.size()), normed.cols());
-  Matrix logits(states.rows(), model.config().vocab_size);
-  for (std::size_t first = 0; first < positions.size(); first += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, positions.size() - first);
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto row = normed.row(positions[first + i].row);
-      std::copy(row.begin(), row.end(), states.row(i).begin());
-    }
-    model.logits(states.view().rows_range(0, count), logits.view().rows_range(0, count));
-    parallel_for(0, count, [&](std::size_t i) {
+  for_each_logits(model, normed, rows, kRowsAtOnce, [&](std::size_t first, ConstMatrixView logits) {
+    parallel_for(0, logits.rows(), [&](std::size_t i) {
       const ChoicePrompt& prompt = *packed.prompts[positions[first + i].prompt];
-      const auto row = std::as_const(logits).row(i);
+      const auto row = logits.row(i);
       if (prompt.alternatives) {
         for (const TokenId id : prompt.targets) alternatives[first + i].push_back(row[static_cast<std::size_t>(id)]);
       } else {
@@ -43,7 +40,7 @@ std::vector<std::vector<double>> prompt_scores(Decoder& model, const PackedPromp
         likelihoods[first + i] = -negative_log_likelihood(row, static_cast<std::size_t>(target));
       }
     });
-  }
+  });
   std::vector<std::vector<double>> scores(packed.prompts.size());
   for (std::size_t i = 0; i < positions.size(); ++i) {
     std::vector<double>& of_prompt = scores[positions[i].prompt];

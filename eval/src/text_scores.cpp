@@ -8,6 +8,7 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/forward/logit_chunks.h"
 
 namespace lcomp {
 namespace {
@@ -41,25 +42,22 @@ TokenScores score_tokens(Decoder& model, const Matrix& states, const ScoringBatc
                          const ReferenceStates& reference, const ForwardOptions& options) {
   const std::vector<std::size_t> targets = scored_rows(batch).targets;
   const bool with_reference = reference.decoder != nullptr;
-  const std::size_t vocab = model.config().vocab_size;
   TokenScores scores;
   scores.nll.resize(targets.size());
   if (with_reference) scores.kl.resize(targets.size());
   std::vector<char> same_top(targets.size(), 0);
 
-  Matrix logits(kRowsAtOnce, vocab);
   Matrix reference_logits;
-  if (with_reference) reference_logits = Matrix(kRowsAtOnce, vocab);
+  if (with_reference) reference_logits = Matrix(kRowsAtOnce, model.config().vocab_size);
   Progress progress(options.progress, options.progress_label + ": scoring", targets.size());
-  for (std::size_t first = 0; first < targets.size(); first += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, targets.size() - first);
-    model.logits(states.view().rows_range(first, count), logits.view().rows_range(0, count));
+  for_each_logits(model, states.view(), kRowsAtOnce, [&](std::size_t first, ConstMatrixView logits) {
+    const std::size_t count = logits.rows();
     if (with_reference) {
       reference.decoder->logits(reference.states->view().rows_range(first, count),
                                 reference_logits.view().rows_range(0, count));
     }
     parallel_for(0, count, [&](std::size_t i) {
-      const auto row = std::as_const(logits).row(i);
+      const auto row = logits.row(i);
       scores.nll[first + i] = negative_log_likelihood(row, targets[first + i]);
       if (with_reference) {
         const Divergence token = divergence(std::as_const(reference_logits).row(i), row);
@@ -68,7 +66,7 @@ TokenScores score_tokens(Decoder& model, const Matrix& states, const ScoringBatc
       }
     });
     progress.advance(count);
-  }
+  });
   scores.same_top = static_cast<std::size_t>(std::count(same_top.begin(), same_top.end(), 1));
   return scores;
 }

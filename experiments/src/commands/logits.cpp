@@ -11,6 +11,7 @@
 #include "lcomp/forward/cost.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/forward/gradients.h"
+#include "lcomp/forward/logit_chunks.h"
 #include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
@@ -139,19 +140,14 @@ void run(const LogitsOptions& options, const CommandContext& context) {
   const std::vector<std::int64_t> ids(input.batch.ids.begin(), input.batch.ids.end());
   writer.write("input_ids", std::as_bytes(std::span(ids)));
   double loss = 0;
-  Matrix logits(std::min(kRowsAtOnce, normed.rows()), config.vocab_size);
-  for (std::size_t first = 0; first < normed.rows(); first += kRowsAtOnce) {
-    const std::size_t count = std::min(kRowsAtOnce, normed.rows() - first);
-    const auto rows = logits.view().rows_range(0, count);
-    decoder.logits(normed.view().rows_range(first, count), rows);
+  for_each_logits(decoder, normed.view(), kRowsAtOnce, [&](std::size_t first, MatrixView<float> rows) {
     writer.write_float("logits", {rows.data(), rows.size()});
-    for (std::size_t i = 0; options.loss && !options.gradients && i < count; ++i) {
+    for (std::size_t i = 0; options.loss && !options.gradients && i < rows.rows(); ++i) {
       const std::size_t token = first + i;
       if (cost->needs(token)) loss += cost->add_gradient({&token, 1}, rows.rows_range(i, 1));
     }
-  }
+  });
   normed = Matrix();
-  logits = Matrix();
   if (options.gradients) loss = write_gradients(decoder, input.batch, *cost, writer, context);
   if (options.loss) {
     const auto value = static_cast<float>(loss);

@@ -7,6 +7,7 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/forward/gradients.h"
+#include "lcomp/forward/logit_chunks.h"
 
 namespace lcomp {
 namespace {
@@ -36,35 +37,15 @@ std::vector<std::size_t> scored_tokens(const TrainingBatch& batch) {
   return scored;
 }
 
-// Calls visit(tokens, logits) for chunks of these tokens.
-template <typename Visit>
-void for_each_logits(Decoder& decoder, const Matrix& states, std::span<const std::size_t> scored, const Visit& visit) {
-  const std::size_t vocab = decoder.config().vocab_size;
-  const std::size_t rows = std::clamp<std::size_t>((std::size_t{1} << 24) / vocab, 16, 1024);
-  Matrix some(rows, states.cols()), logits(rows, vocab);
-  for (std::size_t begin = 0; begin < scored.size(); begin += rows) {
-    const std::span<const std::size_t> tokens = scored.subspan(begin, std::min(rows, scored.size() - begin));
-    const MatrixView<float> x = some.view().rows_range(0, tokens.size());
-    const MatrixView<float> z = logits.view().rows_range(0, tokens.size());
-    for (std::size_t i = 0; i < tokens.size(); ++i) std::ranges::copy(states.row(tokens[i]), x.row(i).begin());
-    decoder.logits(x, z);
-    visit(tokens, z);
-  }
+// Logits of so many tokens are in memory at once.
+std::size_t logit_rows(const Decoder& decoder) {
+  return std::clamp<std::size_t>((std::size_t{1} << 24) / decoder.config().vocab_size, 16, 1024);
 }
 
 // Of the tokens that count; a forward pass of the teacher.
 TopTokens ask(Decoder& teacher, const TrainingBatch& batch, std::size_t count) {
   const Matrix states = teacher.forward(batch.tokens);
-  TopTokens top;
-  for_each_logits(teacher, states, scored_tokens(batch),
-                  [&](std::span<const std::size_t> tokens, ConstMatrixView logits) {
-                    for (std::size_t i = 0; i < tokens.size(); ++i) {
-                      while (top.tokens() < tokens[i]) top.add_none();
-                      top.add(logits.row(i), count);
-                    }
-                  });
-  while (top.tokens() < batch.tokens.tokens()) top.add_none();
-  return top;
+  return top_tokens(teacher, states.view(), scored_tokens(batch), count, logit_rows(teacher));
 }
 
 // The same from the cache where it has all sequences of the batch. Otherwise all of them are asked for, so that what is
@@ -125,12 +106,7 @@ double next_token_loss(const ModelFolder& model, const TrainingBatch& batch) {
   Decoder decoder(model);
   NextTokenCost cost(batch.tokens, batch.weights);
   const Matrix states = decoder.forward(batch.tokens);
-  const std::vector<std::size_t> scored = scored_tokens(batch);
-  double loss = 0;
-  for_each_logits(decoder, states, scored, [&](std::span<const std::size_t> tokens, MatrixView<float> logits) {
-    loss += cost.add_gradient(tokens, logits);
-  });
-  return loss;
+  return cost_of_states(decoder, states.view(), cost, logit_rows(decoder));
 }
 
 }  // namespace lcomp
