@@ -9,9 +9,9 @@
 namespace lcomp {
 
 // Runs the tokens of `batch` through the model, block by block, and keeps in `archive` (a folder, see
-// calibration_archive.h) what every linear was given: Hessian, mean and absolute maximum of each input channel, number
-// of tokens; the same for the output head, and how often each token occurs.
-//   H = 2/n sum_t x_t x_t^T,    linears with the same input (q/k/v, gate/up) share one
+// calibration_archive.h) what every linear layer was given: Hessian, mean and absolute maximum of each input channel,
+// number of tokens; the same for the output head, and how often each token occurs.
+//   H = 2/n sum_t x_t x_t^T,    linear layers with the same input (q/k/v, gate/up) share one
 // All tokens go through one block before the next is read. Between blocks the residual stream waits in 16 bits a value
 // (ResidualStorage), in memory or on disk.
 //
@@ -30,9 +30,9 @@ namespace lcomp {
 // beyond memory_limit.
 //
 // Throws Error for a batch without tokens, a token outside the vocabulary, activations that are NaN or infinite (naming
-// layer, linear, sequence and position), an archive of another model, other texts or options (naming which), one that
-// another process is writing, and a full disk. Whatever the progress callback throws ends the work at the last finished
-// layer.
+// layer, component, sequence and position), an archive of another model, other calibration data or options (naming
+// which), one that another process is writing, and a full disk. Whatever the progress callback throws ends the work at
+// the last finished layer.
 CalibrationArchive calibrate(Decoder& decoder, const TokenBatch& batch, const std::filesystem::path& archive,
                              const CalibrationOptions& options = {});
 

@@ -15,15 +15,15 @@
 
 namespace lcomp {
 
-// The statistics that calibrate() made, read from disk as they are asked for. The archive (io/archive.h) has, for each
-// different input, named for the first linear that is given it:
+// The statistics that calibrate() made, read from disk as they are asked for. The archive (archive/archive.h) has, for
+// each different input, named for the first linear layer that is given it:
 //   hessian/NAME    [in_features (in_features + 1) / 2, 1]: H, rows of its lower triangle one after the other
 //   ranges/NAME     [2, in_features]: mean; absolute maximum
 //   histogram/NAME  doubles: how the values of all channels are distributed (InputHistogram::to_numbers)
 //   layer-NNNNN     bytes, a JSON text: {"inputs": [{"components": [...], "in_features": ..., "tokens": ...}, ...]};
 //                   written after the items of the layer, which is finished when this is there
 //   head            the same for the output head
-//   token_counts    doubles, [vocab]: how often each token occurs in the texts
+//   token_counts    doubles, [vocab]: how often each token occurs in the calibration data
 // and, where add_sensitivities() was there, for COST divergence or cross_entropy
 //   sensitivity/COST/NAME     [1, 2 out_features + in_features]: outputs, rows, columns of Sensitivity
 //   guided/COST/NAME/K        as hessian/NAME: the guided Hessian of the K-th group of rows
@@ -50,10 +50,10 @@ class CalibrationArchive {
   std::uint64_t tokens() const;                 // calibrated on
   std::vector<std::string> components() const;  // in the order of the forward pass, the head last
   bool contains(std::string_view component) const;
-  // Statistics of a linear's input. Linears that share an input get the same object as long as somebody holds it; else
-  // it is read again. Throws Error for an unknown component or a damaged item. 4 in_features^2 bytes while held.
+  // Statistics of a linear layer's input. Layers that share an input get the same object as long as somebody holds it;
+  // else it is read again. Throws Error for an unknown component or a damaged item. 4 in_features^2 bytes while held.
   std::shared_ptr<const InputStatistics> statistics(std::string_view component) const;
-  // How often each token occurs in the texts, [vocab].
+  // How often each token occurs in the calibration data, [vocab].
   const std::vector<double>& token_counts() const;
 
   // What add_sensitivities() left for a cost. The others throw Error where it was not there, and for an unknown

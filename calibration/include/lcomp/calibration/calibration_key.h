@@ -12,8 +12,8 @@ namespace lcomp {
 struct CalibrationKey {
   std::string model;  // model_identity()
   std::string texts;  // hash_tokens
-  std::string
-      options;  // everything else that decides the values, in words: "storage scaled_half, compute float32, ..."
+  // Everything else that decides the values, in words: "storage scaled_half, compute float32, ..."
+  std::string options;
 
   bool operator==(const CalibrationKey&) const = default;
   std::string text() const;  // one line: the key of the archive
@@ -23,7 +23,7 @@ struct CalibrationKey {
 // Hash of token ids and of where sequences begin.
 std::string hash_tokens(const TokenBatch& batch);
 
-// Throws Error naming `where` and which of model, texts and options differ, unless the keys are equal.
+// Throws Error naming `where` and which of model, calibration data and options differ, unless the keys are equal.
 void require_same(const CalibrationKey& found, const CalibrationKey& expected, const std::string& where);
 
 }  // namespace lcomp

@@ -13,7 +13,7 @@
 
 namespace lcomp {
 
-// Which texts a model is calibrated on.
+// Which texts the calibration data are drawn from.
 struct CalibrationTextOptions {
   // ".jsonl": one object with a string "text" a line, each a text; anything else: one raw text.
   std::vector<std::filesystem::path> files;

@@ -8,8 +8,8 @@
 
 namespace lcomp {
 
-// Sums the Hessian of a linear over tokens that come in pieces of any size.
-//   H = 2/n sum_t x_t x_t^T        x_t: the linear's input for token t, [in_features]
+// Sums the Hessian of a linear layer over tokens that come in pieces of any size.
+//   H = 2/n sum_t x_t x_t^T        x_t: the layer's input for token t, [in_features]
 //
 // Precision: rows are gathered until there are 2048. Their products are summed in float32 (fused multiply-adds, by
 // oneDNN) and these sums are added to a double each, so that the error does not grow with the number of tokens: every

@@ -17,7 +17,7 @@ namespace lcomp {
 
 // Which weights of a block are already replaced when the statistics of the others are taken.
 enum class BlockOrder {
-  whole_block,  // none: statistics of all linears at once, one stage a block
+  whole_block,  // none: statistics of all linear layers at once, one stage a block
   by_stage,     // "true sequential" (GPTQ's reference code): four stages, each on the outputs of the ones before,
                 //   q/k/v; attention output; gate/up (and router); down
 };
@@ -43,9 +43,10 @@ class SequentialCalibration {
   // The decoder must outlive this.
   SequentialCalibration(Decoder& decoder, TokenBatch batch, BlockOrder order, const CalibrationOptions& options = {});
   // The same, with the residual stream kept in `work` after each block, so that after kill -9 the next object for the
-  // same work begins at the block where it stopped; layer() says which, and the weights of the ones before must be the
-  // caller's to find. `key` is that of the original model, the texts and options (calibration_key()); the key of `work`
-  // says what else decides the quantized weights, such as the compression plan. Throws as Workspace::claim().
+  // same work begins at the block where it stopped; layer() says which, and the weights of the ones before are the
+  // caller's to find. `key` is that of the original model, the calibration data and options (calibration_key()); the
+  // key of `work` says what else decides the quantized weights, such as the compression plan. Throws as
+  // Workspace::claim().
   SequentialCalibration(Decoder& decoder, TokenBatch batch, BlockOrder order, const CalibrationOptions& options,
                         CalibrationKey key, const Workspace& work);
   ~SequentialCalibration();
@@ -58,7 +59,7 @@ class SequentialCalibration {
   // Components of a stage of the block at work, as collect() groups them.
   std::vector<std::vector<std::string>> components(std::size_t stage) const;
 
-  // Statistics of the linears of one stage, on this block's input and with these weights. May be repeated.
+  // Statistics of the linear layers of one stage, on this block's input and with these weights. May be repeated.
   std::vector<InputStatistics> collect(std::size_t stage, const TensorSource& weights);
   // Runs the block with its final weights; its outputs are the next block's input.
   void advance(const TensorSource& weights);
