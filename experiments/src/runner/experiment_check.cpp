@@ -118,12 +118,10 @@ void check_data(const ExperimentConfig& config, MissingFiles& missing) {
   }
 }
 
-double bytes_of(const ExperimentSize& size, double parameters) {
-  const nlohmann::json& json = size.json;
-  if (json.contains("bytes")) return json.at("bytes").get<double>();
-  if (json.contains("ratio")) return 2 * parameters / json.at("ratio").get<double>();
-  if (json.contains("bits_per_weight")) return parameters * json.at("bits_per_weight").get<double>() / 8;
-  return parameters * (json.at("bits").get<double>() + 1) / 8;  // scales and zero points
+double bytes_of(const CompressionPlan& plan, const ExperimentSize& size, std::uint64_t parameters) {
+  if (plan.target) return static_cast<double>(plan.target->budget(parameters));
+  const double bits = size.json.at("bits").get<double>() + 1;  // scales and zero points
+  return static_cast<double>(parameters) * bits / 8;
 }
 
 }  // namespace
@@ -140,13 +138,12 @@ void require_files(const ExperimentConfig& config) {
 }
 
 std::uint64_t disk_need(const ExperimentConfig& config, const ModelFolder& original) {
-  const auto parameters = static_cast<double>(original.parameters());
   double largest = 0, kept = 0;
   bool archive = false, repairs = false;
   for (const ExperimentMethod& method : config.methods) {
     repairs = repairs || !method.repair.is_null();
-    for (const ExperimentSize& size : method.sizes) {
-      const double bytes = bytes_of(size, parameters);
+    for (std::size_t i = 0; i < method.sizes.size(); ++i) {
+      const double bytes = bytes_of(method.plans[i], method.sizes[i], original.parameters());
       largest = std::max(largest, bytes);
       kept += bytes;
     }
