@@ -9,8 +9,8 @@
 
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/quantizers/feedback/hessian_factor.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
+#include "lcomp/quantizers/feedback/hessian_factor.h"
 
 // GPTQ of a layer and its parts, on all threads, next to a matrix product (oneDNN's) of the same size. gptq_per_product
 // is the measure that a busy machine spoils least: both are timed in turn, and the median of the ratios is what counts.
@@ -44,7 +44,7 @@ void product(const Layer& layer, Matrix& out) {
 
 GptqOptions options(std::size_t group_size, bool act_order) {
   GptqOptions options;
-  options.grain.group_size = group_size;
+  options.granularity.group_size = group_size;
   options.act_order = act_order;
   return options;
 }

@@ -111,9 +111,9 @@ MethodString& MethodString::add(std::string_view key, double value) { return app
 
 MethodString& MethodString::flag(std::string_view name, bool set) { return set ? append(std::string(name)) : *this; }
 
-MethodString& MethodString::add_uniform(int bits, bool symmetric, const Grain& grain, GridFit grid, ScaleStorage scales,
-                                        ZeroStorage zeros) {
-  add("bits", std::int64_t{bits}).add("group", name(grain)).flag(symmetric ? "sym" : "asym");
+MethodString& MethodString::add_uniform(int bits, bool symmetric, const Granularity& granularity, GridFit grid,
+                                        ScaleStorage scales, ZeroStorage zeros) {
+  add("bits", std::int64_t{bits}).add("group", name(granularity)).flag(symmetric ? "sym" : "asym");
   if (grid != GridFit::minmax) add("grid", name(grid));
   if (scales != ScaleStorage::f16) add("scales", name(scales));
   if (zeros != ZeroStorage::integer) add("zeros", name(zeros));

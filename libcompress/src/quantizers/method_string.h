@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/formats/compressed_weight.h"
-#include "quantizers/feedback/feedback_setting.h"
-#include "quantizers/grain.h"
+#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
+#include "quantizers/feedback/feedback_setting.h"
 
 namespace lcomp {
 
@@ -34,7 +34,7 @@ class MethodString {
   MethodString& flag(std::string_view name, bool set = true);
   // What uniform grids share: "bits=4,group=64,asym", then "grid=mse", "scales=u8" and "zeros=f16" where they aren't
   // the defaults.
-  MethodString& add_uniform(int bits, bool symmetric, const Grain& grain, GridFit grid, ScaleStorage scales,
+  MethodString& add_uniform(int bits, bool symmetric, const Granularity& granularity, GridFit grid, ScaleStorage scales,
                             ZeroStorage zeros);
   // "feedback", "act_order", "static_groups", "damping=0.05", "block_size=64" where they aren't the defaults.
   MethodString& add_feedback(const FeedbackSetting& feedback);

@@ -7,16 +7,16 @@
 #include "lcomp/core/error.h"
 #include "lcomp/formats/logarithmic.h"
 #include "lcomp/io/config_reader.h"
-#include "quantizers/tables/codebook_quantizer.h"
 #include "lcomp/quantizers/dense_quantizer.h"
+#include "lcomp/quantizers/rate/rate_coded_quantizer.h"
 #include "quantizers/feedback/gptq.h"
+#include "quantizers/method_string.h"
+#include "quantizers/tables/codebook_quantizer.h"
 #include "quantizers/tables/lnq.h"
 #include "quantizers/tables/logarithmic_quantizer.h"
 #include "quantizers/tables/normal_float.h"
-#include "lcomp/quantizers/rate/rate_coded_quantizer.h"
-#include "quantizers/uniform/round_to_nearest.h"
-#include "quantizers/method_string.h"
 #include "quantizers/transforms/transform_table.h"
+#include "quantizers/uniform/round_to_nearest.h"
 
 namespace lcomp {
 namespace {
@@ -27,19 +27,19 @@ DenseType dense_type(const std::string& name) {
 
 constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
 
-Grain read_grain(ConfigReader& reader, Grain grain = {}, bool tensor_allowed = true) {
-  if (!reader.has("group_size")) return grain;
+Granularity read_granularity(ConfigReader& reader, Granularity granularity = {}, bool tensor_allowed = true) {
+  if (!reader.has("group_size")) return granularity;
   if (reader.any("group_size").is_string()) {
     const std::string name = reader.one_of("group_size", {"channel", "tensor"});
     if (name == "tensor" && !tensor_allowed) {
       throw Error({reader.where("group_size"), "\"tensor\"", "a number of columns or \"channel\"", ""});
     }
-    grain.kind = name == "channel" ? Grain::Kind::channel : Grain::Kind::tensor;
+    granularity.kind = name == "channel" ? Granularity::Kind::channel : Granularity::Kind::tensor;
   } else {
-    grain.kind = Grain::Kind::group;
-    grain.group_size = static_cast<std::size_t>(reader.integer("group_size", 1, most));
+    granularity.kind = Granularity::Kind::group;
+    granularity.group_size = static_cast<std::size_t>(reader.integer("group_size", 1, most));
   }
-  return grain;
+  return granularity;
 }
 
 ScaleStorage read_scale_storage(ConfigReader& reader) {
@@ -66,7 +66,7 @@ Options read_uniform_options(ConfigReader& reader, bool tensor_allowed = true) {
   Options options;
   options.bits = read_bits(reader);
   options.symmetric = reader.boolean_or("symmetric", options.symmetric);
-  options.grain = read_grain(reader, options.grain, tensor_allowed);
+  options.granularity = read_granularity(reader, options.granularity, tensor_allowed);
   const std::string grid = reader.one_of_or("grid", "minmax", {"minmax", "mse", "hqq"});
   options.grid = grid == "mse" ? GridFit::mse : grid == "hqq" ? GridFit::hqq : GridFit::minmax;
   options.scale_storage = read_scale_storage(reader);
@@ -125,7 +125,7 @@ std::optional<float> read_base(ConfigReader& reader) {
 std::unique_ptr<Quantizer> make_logarithmic_quantizer(ConfigReader& reader) {
   LogarithmicOptions options;
   options.bits = read_bits(reader);
-  options.grain = read_grain(reader, options.grain, false);
+  options.granularity = read_granularity(reader, options.granularity, false);
   options.base = read_base(reader);
   options.zero_level = reader.boolean_or("zero", options.zero_level);
   options.scale_storage = read_scale_storage(reader);
@@ -137,7 +137,7 @@ std::unique_ptr<Quantizer> make_logarithmic_quantizer(ConfigReader& reader) {
 std::unique_ptr<Quantizer> make_normal_float(ConfigReader& reader) {
   NormalFloatOptions options;
   options.bits = read_bits(reader);
-  options.grain = read_grain(reader, options.grain, false);
+  options.granularity = read_granularity(reader, options.granularity, false);
   options.fit = reader.one_of_or("grid", "absmax", {"absmax", "mse"}) == "mse" ? TableFit::mse : TableFit::absmax;
   options.scale_storage = read_scale_storage(reader);
   options.feedback = read_feedback(reader);
@@ -148,7 +148,7 @@ std::unique_ptr<Quantizer> make_normal_float(ConfigReader& reader) {
 std::unique_ptr<Quantizer> make_codebook_quantizer(ConfigReader& reader) {
   CodebookOptions options;
   options.bits = read_bits(reader);
-  options.grain = read_grain(reader, options.grain, false);
+  options.granularity = read_granularity(reader, options.granularity, false);
   const std::string fit = reader.one_of_or("fit", "dynamic", {"dynamic", "exact", "lloyd"});
   options.fit = fit == "dynamic" ? KmeansFit::dynamic : fit == "exact" ? KmeansFit::exact : KmeansFit::lloyd;
   options.feedback = read_feedback(reader);

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/io/config_reader.h"
-#include "quantizers/feedback/gptq.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
+#include "quantizers/correlated_layer.h"
+#include "quantizers/feedback/gptq.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -27,9 +27,9 @@ GptqOptions options_of(const nlohmann::json& c) {
   options.block_size = c.at("blocksize");
   const int group_size = c.at("groupsize");
   if (group_size < 0) {
-    options.grain.kind = Grain::Kind::channel;
+    options.granularity.kind = Granularity::Kind::channel;
   } else {
-    options.grain.group_size = static_cast<std::size_t>(group_size);
+    options.granularity.group_size = static_cast<std::size_t>(group_size);
   }
   return options;
 }
@@ -66,7 +66,7 @@ TEST(GptqGoldenTest, EqualsTheReference) {
     for (std::size_t g = 0; g < scales.size(); ++g) {
       const bool same_scale = std::abs(scales[g] - expected_scales.data()[g]) <= 1e-4f * expected_scales.data()[g];
       if (same_scale && zero_points[g] == expected_zeros.data()[g]) ++same_grids;
-      if (options.grain.kind == Grain::Kind::channel || options.static_groups) {
+      if (options.granularity.kind == Granularity::Kind::channel || options.static_groups) {
         EXPECT_EQ(scales[g], expected_scales.data()[g]) << g;
         EXPECT_EQ(zero_points[g], expected_zeros.data()[g]) << g;
       }

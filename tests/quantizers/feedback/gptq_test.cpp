@@ -10,14 +10,14 @@
 #include <numeric>
 
 #include "core/instruction_sets.h"
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
-#include "quantizers/uniform/round_to_nearest.h"
+#include "quantizers/correlated_layer.h"
 #include "quantizers/same_bytes.h"
+#include "quantizers/uniform/round_to_nearest.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -27,8 +27,8 @@ using testing::correlated_layer;
 using testing::CorrelatedLayer;
 using ::testing::HasSubstr;
 
-constexpr Grain channel{Grain::Kind::channel, 0};
-constexpr Grain group(std::size_t size) { return {Grain::Kind::group, size}; }
+constexpr Granularity channel{Granularity::Kind::channel, 0};
+constexpr Granularity group(std::size_t size) { return {Granularity::Kind::group, size}; }
 
 GptqOptions with(const std::function<void(GptqOptions&)>& change) {
   GptqOptions options;
@@ -52,7 +52,7 @@ CompressedWeight rounding(const GptqOptions& options, ConstMatrixView weight) {
   RoundToNearestOptions plain;
   plain.bits = options.bits;
   plain.symmetric = options.symmetric;
-  plain.grain = options.grain;
+  plain.granularity = options.granularity;
   plain.grid = options.grid;
   plain.scale_storage = options.scale_storage;
   return RoundToNearest(plain).quantize(weight, {}, "w");
@@ -67,22 +67,23 @@ double share_of_equal(const Matrix& a, const Matrix& b) {
 // A bit of everything.
 const std::vector<GptqOptions>& settings() {
   static const std::vector<GptqOptions> all = {
-      with([](auto& o) { o.grain = channel; }),
-      with([](auto& o) { o.grain = channel, o.act_order = true, o.symmetric = true, o.bits = 3; }),
-      with([](auto& o) { o.grain = group(64); }),
-      with([](auto& o) { o.grain = group(40), o.act_order = true, o.bits = 3; }),
-      with([](auto& o) { o.grain = group(40), o.static_groups = true, o.bits = 2; }),
-      with([](auto& o) { o.grain = group(64), o.act_order = true, o.static_groups = true, o.symmetric = true; }),
-      with([](auto& o) { o.grain = group(1000), o.act_order = true; }),
+      with([](auto& o) { o.granularity = channel; }),
+      with([](auto& o) { o.granularity = channel, o.act_order = true, o.symmetric = true, o.bits = 3; }),
+      with([](auto& o) { o.granularity = group(64); }),
+      with([](auto& o) { o.granularity = group(40), o.act_order = true, o.bits = 3; }),
+      with([](auto& o) { o.granularity = group(40), o.static_groups = true, o.bits = 2; }),
+      with([](auto& o) { o.granularity = group(64), o.act_order = true, o.static_groups = true, o.symmetric = true; }),
+      with([](auto& o) { o.granularity = group(1000), o.act_order = true; }),
       with([](auto& o) {
-        o.grain = group(24), o.act_order = true, o.scale_storage = ScaleStorage::u8, o.block_size = 50;
+        o.granularity = group(24), o.act_order = true, o.scale_storage = ScaleStorage::u8, o.block_size = 50;
       }),
-      with([](auto& o) { o.grain = channel, o.scale_storage = ScaleStorage::u8, o.bits = 5; }),
-      with(
-          [](auto& o) { o.grain = group(32), o.grid = GridFit::mse, o.bits = 2, o.scale_storage = ScaleStorage::f32; }),
-      with([](auto& o) { o.grain = channel, o.grid = GridFit::mse, o.bits = 3, o.act_order = true; }),
-      with([](auto& o) { o.grain = group(32), o.bits = 1, o.symmetric = true; }),
-      with([](auto& o) { o.grain = group(32), o.bits = 8, o.damping = 0.1; }),
+      with([](auto& o) { o.granularity = channel, o.scale_storage = ScaleStorage::u8, o.bits = 5; }),
+      with([](auto& o) {
+        o.granularity = group(32), o.grid = GridFit::mse, o.bits = 2, o.scale_storage = ScaleStorage::f32;
+      }),
+      with([](auto& o) { o.granularity = channel, o.grid = GridFit::mse, o.bits = 3, o.act_order = true; }),
+      with([](auto& o) { o.granularity = group(32), o.bits = 1, o.symmetric = true; }),
+      with([](auto& o) { o.granularity = group(32), o.bits = 8, o.damping = 0.1; }),
   };
   return all;
 }
@@ -103,7 +104,8 @@ TEST(GptqTest, WithADiagonalHessianItIsRoundingToNearest) {
   for_each_setting([&](const GptqOptions& options) {
     GptqOptions changed = options;
     changed.grid = GridFit::minmax;  // the search would weigh columns by H, rounding to nearest doesn't
-    changed.act_order = options.act_order && (options.static_groups || options.grain.kind == Grain::Kind::channel);
+    changed.act_order =
+        options.act_order && (options.static_groups || options.granularity.kind == Granularity::Kind::channel);
     if (options.bits == 1 || options.scale_storage == ScaleStorage::u8) return;  // the same holds for one symmetric bit
     EXPECT_TRUE(testing::same_bytes(gptq(changed, layer.weight.view(), layer.hessian.view()),
                                     rounding(changed, layer.weight.view())));
@@ -145,7 +147,7 @@ TEST(GptqTest, TakesTheBytesThatItPredicts) {
 
 TEST(GptqTest, StoresAPermutationOnlyForGroupsInTheOrderOfVisit) {
   GptqOptions options;
-  options.grain = group(64);
+  options.granularity = group(64);
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
   options.act_order = true;
   EXPECT_TRUE(layout_of(options, 8, 200).permuted);
@@ -153,7 +155,7 @@ TEST(GptqTest, StoresAPermutationOnlyForGroupsInTheOrderOfVisit) {
   options.static_groups = true;
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
   options.static_groups = false;
-  options.grain = channel;
+  options.granularity = channel;
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
 }
 
@@ -217,7 +219,7 @@ TEST(GptqTest, ScaleStorageCostsLittle) {
   for (const bool act_order : {false, true}) {
     for (const int bits : {2, 4}) {
       GptqOptions options;
-      options.grain = group(32);
+      options.granularity = group(32);
       options.bits = bits;
       options.act_order = act_order;
       options.scale_storage = ScaleStorage::f32;
@@ -304,8 +306,8 @@ TEST(GptqTest, RefusesOptionsOutOfRange) {
   EXPECT_NO_THROW(GptqQuantizer({}));
   refuses([](auto& o) { o.bits = 0; });
   refuses([](auto& o) { o.bits = 9; });
-  refuses([](auto& o) { o.grain.kind = Grain::Kind::tensor; });
-  refuses([](auto& o) { o.grain.group_size = 0; });
+  refuses([](auto& o) { o.granularity.kind = Granularity::Kind::tensor; });
+  refuses([](auto& o) { o.granularity.group_size = 0; });
   refuses([](auto& o) { o.block_size = 0; });
   refuses([](auto& o) { o.damping = -1; });
   refuses([](auto& o) { o.damping = 1.5; });
@@ -315,7 +317,7 @@ TEST(GptqTest, RefusesOptionsOutOfRange) {
 TEST(GptqTest, Names) {
   EXPECT_EQ(GptqQuantizer({}).name(), "gptq:bits=4,group=64,asym");
   EXPECT_EQ(GptqQuantizer(with([](auto& o) {
-              o.bits = 3, o.symmetric = true, o.grain = channel, o.grid = GridFit::mse;
+              o.bits = 3, o.symmetric = true, o.granularity = channel, o.grid = GridFit::mse;
               o.scale_storage = ScaleStorage::u8, o.act_order = true, o.static_groups = true;
               o.damping = 0.00001, o.block_size = 64;
             })).name(),

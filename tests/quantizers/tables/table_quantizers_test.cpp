@@ -6,17 +6,17 @@
 #include <functional>
 #include <limits>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/logarithmic.h"
+#include "lcomp/quantizers/cost/proxy_error.h"
+#include "lcomp/quantizers/quantizer_table.h"
+#include "quantizers/correlated_layer.h"
+#include "quantizers/same_bytes.h"
 #include "quantizers/tables/codebook_quantizer.h"
 #include "quantizers/tables/logarithmic_quantizer.h"
 #include "quantizers/tables/normal_float.h"
-#include "lcomp/quantizers/cost/proxy_error.h"
-#include "lcomp/quantizers/quantizer_table.h"
-#include "quantizers/same_bytes.h"
 
 namespace lcomp {
 namespace {
@@ -163,7 +163,7 @@ TEST(TableQuantizersTest, StoresAPermutationOnlyForGroupsInTheOrderOfVisit) {
   options.feedback.static_groups = true;
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
   options.feedback.static_groups = false;
-  options.grain.kind = Grain::Kind::channel;
+  options.granularity.kind = Granularity::Kind::channel;
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
 }
 
@@ -261,13 +261,13 @@ TEST(TableQuantizersTest, RefuseOptionsOutOfRange) {
   n.bits = 9;
   refuses(n, nf);
   n = {};
-  n.grain.kind = Grain::Kind::tensor;
+  n.granularity.kind = Granularity::Kind::tensor;
   refuses(n, nf);
   n = {};
   n.feedback.act_order = true;  // of what?
   refuses(n, nf);
   CodebookOptions c;
-  c.grain = {Grain::Kind::group, 0};
+  c.granularity = {Granularity::Kind::group, 0};
   refuses(c, codebook);
   c = {};
   c.feedback.damping = 2;

@@ -26,13 +26,13 @@ RoundToNearestOptions options_of(const nlohmann::json& c) {
   options.bits = c.at("bits");
   options.symmetric = c.at("sym");
   options.scale_storage = ScaleStorage::f32;
-  const std::string grain = c.at("grain");
-  if (grain == "channel") {
-    options.grain.kind = Grain::Kind::channel;
-  } else if (grain == "tensor") {
-    options.grain.kind = Grain::Kind::tensor;
+  const std::string granularity = c.at("grain");
+  if (granularity == "channel") {
+    options.granularity.kind = Granularity::Kind::channel;
+  } else if (granularity == "tensor") {
+    options.granularity.kind = Granularity::Kind::tensor;
   } else {
-    options.grain.group_size = std::stoul(grain.substr(1));
+    options.granularity.group_size = std::stoul(granularity.substr(1));
   }
   return options;
 }
@@ -86,7 +86,7 @@ TEST(RoundToNearestGoldenTest, SymmetricRowsWithoutNegativeValuesAreBetterThanTh
     RoundToNearestOptions options;
     options.bits = bits;
     options.symmetric = true;
-    options.grain.kind = Grain::Kind::channel;
+    options.granularity.kind = Granularity::Kind::channel;
     options.scale_storage = ScaleStorage::f32;
     const Matrix ours = decode(RoundToNearest(options).quantize(weight.view(), {}, "edge"));
     const Matrix theirs = read(reference, "edge-b" + std::to_string(bits) + "-sym-channel.Q");

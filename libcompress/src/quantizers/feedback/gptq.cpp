@@ -6,21 +6,21 @@
 #include <utility>
 #include <vector>
 
-#include "quantizers/feedback/layer_knowledge.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "quantizers/feedback/error_feedback.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
-#include "quantizers/uniform/round_to_nearest.h"
+#include "quantizers/feedback/error_feedback.h"
+#include "quantizers/feedback/layer_knowledge.h"
 #include "quantizers/method_string.h"
+#include "quantizers/uniform/round_to_nearest.h"
 #include "quantizers/uniform/uniform_rounder.h"
 
 namespace lcomp {
 namespace {
 
 bool fits_on_the_way(const GptqOptions& options) {
-  return options.grain.kind == Grain::Kind::group && !options.static_groups;
+  return options.granularity.kind == Granularity::Kind::group && !options.static_groups;
 }
 
 // Of each column's squared error, in the order of the groups; only a search for the best range needs them. The loss is
@@ -42,7 +42,7 @@ RoundToNearestOptions plain_rounding(const GptqOptions& options) {
   RoundToNearestOptions plain;
   plain.bits = options.bits;
   plain.symmetric = options.symmetric;
-  plain.grain = options.grain;
+  plain.granularity = options.granularity;
   plain.grid = options.grid;
   plain.scale_storage = options.scale_storage;
   plain.zero_storage = options.zero_storage;
@@ -59,10 +59,10 @@ GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std
 
 GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
   check_setting({options.bits, options.symmetric, options.grid, options.zero_storage}, "gptq");
-  if (options.grain.kind == Grain::Kind::tensor) {
+  if (options.granularity.kind == Granularity::Kind::tensor) {
     throw Error({"gptq", "one scale for the whole tensor", "groups of columns, or \"channel\"", ""});
   }
-  if (options.grain.kind == Grain::Kind::group && options.grain.group_size == 0) {
+  if (options.granularity.kind == Granularity::Kind::group && options.granularity.group_size == 0) {
     throw Error({"gptq", "groups of 0 columns", "at least 1", ""});
   }
   if (options.block_size == 0) throw Error({"gptq", "blocks of 0 columns", "at least 1", ""});
@@ -83,7 +83,7 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
   UniformRounding rounding;
   rounding.setting = {options_.bits, options_.symmetric, options_.grid, options_.zero_storage};
   rounding.fit_on_the_way = fits_on_the_way(options_);
-  rounding.dead_are_zero = options_.grain.kind == Grain::Kind::group;  // as the reference code
+  rounding.dead_are_zero = options_.granularity.kind == Granularity::Kind::group;  // as the reference code
   rounding.column_weights = column_weights(options_, factor);
   rounding.weight = weight;
   rounding.factor = &factor;
@@ -131,7 +131,7 @@ std::optional<std::uint64_t> GptqQuantizer::predicted_bytes(std::size_t rows, st
 std::string GptqQuantizer::name() const {
   const GptqOptions defaults;
   MethodString text("gptq");
-  text.add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage,
+  text.add_uniform(options_.bits, options_.symmetric, options_.granularity, options_.grid, options_.scale_storage,
                    options_.zero_storage)
       .flag("act_order", options_.act_order)
       .flag("static_groups", options_.static_groups);

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <string>
 
-#include "quantizers/grain.h"
+#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 
@@ -12,7 +12,7 @@ namespace lcomp {
 struct GptqOptions {
   int bits = 4;  // 1 .. 8
   bool symmetric = false;
-  Grain grain;                     // groups or channels; not the tensor
+  Granularity granularity;         // groups or channels; not the tensor
   GridFit grid = GridFit::minmax;  // mse: squared errors weighted by R_jj^2 (hessian_factor.h)
   ScaleStorage scale_storage = ScaleStorage::f16;
   ZeroStorage zero_storage = ZeroStorage::integer;

@@ -1,11 +1,11 @@
 #include "quantizers/tables/codebook_quantizer.h"
 
-#include "quantizers/tables/codebook_groups.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
-#include "quantizers/tables/level_rounding.h"
 #include "quantizers/method_string.h"
+#include "quantizers/tables/codebook_groups.h"
+#include "quantizers/tables/level_rounding.h"
 
 namespace lcomp {
 namespace {
@@ -15,7 +15,7 @@ CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& know
   CodebookWeight out = make_codebook(layout_of(options, weight.rows(), weight.cols()), component);
   CodebookGroups groups(options.fit, out, component);
   const auto stored =
-      round_to_levels(weight, knowledge, options.feedback, options.bits, options.grain, groups, component);
+      round_to_levels(weight, knowledge, options.feedback, options.bits, options.granularity, groups, component);
   if (out.permuted) set_permutation(out, stored);
   return out;
 }
@@ -27,13 +27,13 @@ CodebookLayout layout_of(const CodebookOptions& options, std::size_t rows, std::
   layout.rows = rows;
   layout.cols = cols;
   layout.bits = options.bits;
-  layout.group_size = columns_per_group(options.grain, cols);
-  layout.permuted = permutes_columns(options.feedback, options.grain, cols);
+  layout.group_size = columns_per_group(options.granularity, cols);
+  layout.permuted = permutes_columns(options.feedback, options.granularity, cols);
   return layout;
 }
 
 CodebookQuantizer::CodebookQuantizer(const CodebookOptions& options) : options_(options) {
-  check_levels(options.bits, options.grain, "codebook");
+  check_levels(options.bits, options.granularity, "codebook");
   check_feedback(options.feedback, "codebook");
 }
 
@@ -56,7 +56,7 @@ std::optional<std::uint64_t> CodebookQuantizer::predicted_bytes(std::size_t rows
 
 std::string CodebookQuantizer::name() const {
   MethodString text("codebook");
-  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.grain));
+  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.granularity));
   if (options_.fit != KmeansFit::dynamic) text.add("fit", options_.fit == KmeansFit::exact ? "exact" : "lloyd");
   return text.add_feedback(options_.feedback).text();
 }

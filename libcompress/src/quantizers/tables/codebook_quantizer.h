@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <string>
 
-#include "quantizers/feedback/feedback_setting.h"
-#include "quantizers/grain.h"
+#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
+#include "quantizers/feedback/feedback_setting.h"
 
 namespace lcomp {
 
@@ -16,8 +16,9 @@ enum class KmeansFit {
 };
 
 struct CodebookOptions {
-  int bits = 3;                             // 1 .. 8
-  Grain grain = {Grain::Kind::channel, 0};  // that share a codebook: groups or channels; not the tensor
+  int bits = 3;  // 1 .. 8
+  Granularity granularity = {Granularity::Kind::channel,
+                             0};  // that share a codebook: groups or channels; not the tensor
   KmeansFit fit = KmeansFit::dynamic;
   FeedbackSetting feedback;
 };

@@ -15,8 +15,8 @@
 namespace lcomp {
 namespace {
 
-bool fits_on_the_way(const FeedbackSetting& feedback, const Grain& grain) {
-  return feedback.enabled && grain.kind == Grain::Kind::group && !feedback.static_groups;
+bool fits_on_the_way(const FeedbackSetting& feedback, const Granularity& granularity) {
+  return feedback.enabled && granularity.kind == Granularity::Kind::group && !feedback.static_groups;
 }
 
 // The weights [rows, cols] seen as groups of columns in the order that they are stored in.
@@ -134,30 +134,30 @@ class LevelRounder : public ColumnRounder {
 
 }  // namespace
 
-void check_levels(int bits, const Grain& grain, const std::string& where) {
+void check_levels(int bits, const Granularity& granularity, const std::string& where) {
   if (bits < 1 || bits > 8) throw Error({where, fmt::format("{} bits", bits), "1 to 8", ""});
-  if (grain.kind == Grain::Kind::tensor) {
+  if (granularity.kind == Granularity::Kind::tensor) {
     throw Error({where, "one group for the whole tensor", "groups of columns, or \"channel\"", ""});
   }
-  if (grain.kind == Grain::Kind::group && grain.group_size == 0) {
+  if (granularity.kind == Granularity::Kind::group && granularity.group_size == 0) {
     throw Error({where, "groups of 0 columns", "at least 1", ""});
   }
 }
 
-std::size_t columns_per_group(const Grain& grain, std::size_t cols) {
-  return grain.kind == Grain::Kind::group ? std::min(grain.group_size, cols) : cols;
+std::size_t columns_per_group(const Granularity& granularity, std::size_t cols) {
+  return granularity.kind == Granularity::Kind::group ? std::min(granularity.group_size, cols) : cols;
 }
 
-bool permutes_columns(const FeedbackSetting& feedback, const Grain& grain, std::size_t cols) {
-  return feedback.act_order && fits_on_the_way(feedback, grain) && columns_per_group(grain, cols) < cols;
+bool permutes_columns(const FeedbackSetting& feedback, const Granularity& granularity, std::size_t cols) {
+  return feedback.act_order && fits_on_the_way(feedback, granularity) && columns_per_group(granularity, cols) < cols;
 }
 
 std::vector<std::uint32_t> round_to_levels(ConstMatrixView weight, const LayerKnowledge& knowledge,
-                                           const FeedbackSetting& feedback, int bits, const Grain& grain,
+                                           const FeedbackSetting& feedback, int bits, const Granularity& granularity,
                                            LevelGroups& groups, const std::string& component) {
   const std::size_t cols = weight.cols();
-  const bool on_the_way = knowledge.factor.has_value() && fits_on_the_way(feedback, grain);
-  Columns columns{weight, columns_per_group(grain, cols), std::size_t{1} << bits, {}, {}};
+  const bool on_the_way = knowledge.factor.has_value() && fits_on_the_way(feedback, granularity);
+  Columns columns{weight, columns_per_group(granularity, cols), std::size_t{1} << bits, {}, {}};
   columns.stored.resize(cols);
   std::iota(columns.stored.begin(), columns.stored.end(), 0u);
   if (on_the_way) columns.stored = knowledge.factor->order;

@@ -2,26 +2,26 @@
 
 #include <fmt/format.h>
 
-#include "quantizers/tables/codebook_groups.h"
-#include "quantizers/feedback/layer_knowledge.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
-#include "quantizers/tables/alternating_levels.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
-#include "quantizers/tables/level_rounding.h"
+#include "quantizers/feedback/layer_knowledge.h"
 #include "quantizers/method_string.h"
+#include "quantizers/tables/alternating_levels.h"
+#include "quantizers/tables/codebook_groups.h"
+#include "quantizers/tables/level_rounding.h"
 
 namespace lcomp {
 namespace {
 
-constexpr Grain one_codebook_a_row{Grain::Kind::channel, 0};
+constexpr Granularity one_codebook_a_row{Granularity::Kind::channel, 0};
 
 CodebookOptions start_of(const LnqOptions& options) {
   CodebookOptions start;
   start.bits = options.bits;
-  start.grain = one_codebook_a_row;
+  start.granularity = one_codebook_a_row;
   start.feedback.enabled = true;
   start.feedback.act_order = options.act_order;
   start.feedback.damping = options.damping;
@@ -32,7 +32,7 @@ CodebookWeight round_start(ConstMatrixView weight, const LayerKnowledge& knowled
                            const std::string& component) {
   CodebookWeight out = make_codebook(layout_of(start, weight.rows(), weight.cols()), component);
   CodebookGroups groups(start.fit, out, component);
-  round_to_levels(weight, knowledge, start.feedback, start.bits, start.grain, groups, component);
+  round_to_levels(weight, knowledge, start.feedback, start.bits, start.granularity, groups, component);
   return out;
 }
 
@@ -75,7 +75,7 @@ void pack(const LevelRows& rows, CodebookWeight& weight) {
 
 LnqQuantizer::LnqQuantizer(const LnqOptions& options) : options_(options) {
   const CodebookOptions start = start_of(options);
-  check_levels(start.bits, start.grain, "lnq");
+  check_levels(start.bits, start.granularity, "lnq");
   check_feedback(start.feedback, "lnq");
 }
 

@@ -14,8 +14,8 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/logarithmic.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
-#include "quantizers/tables/level_rounding.h"
 #include "quantizers/method_string.h"
+#include "quantizers/tables/level_rounding.h"
 #include "quantizers/tables/scaled_table_groups.h"
 
 namespace lcomp {
@@ -103,7 +103,7 @@ CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& know
   ScaledTableGroups<LogarithmicWeight> groups(table, TableFit::mse, options.scale_storage, options.feedback.enabled,
                                               out, component);
   const auto stored =
-      round_to_levels(weight, knowledge, options.feedback, options.bits, options.grain, groups, component);
+      round_to_levels(weight, knowledge, options.feedback, options.bits, options.granularity, groups, component);
   if (out.permuted) set_permutation(out, stored);
   return out;
 }
@@ -116,14 +116,14 @@ LogarithmicLayout layout_of(const LogarithmicOptions& options, std::size_t rows,
   layout.cols = cols;
   layout.bits = options.bits;
   layout.zero_level = options.zero_level;
-  layout.group_size = columns_per_group(options.grain, cols);
+  layout.group_size = columns_per_group(options.granularity, cols);
   layout.scale_storage = options.scale_storage;
-  layout.permuted = permutes_columns(options.feedback, options.grain, cols);
+  layout.permuted = permutes_columns(options.feedback, options.granularity, cols);
   return layout;
 }
 
 LogarithmicQuantizer::LogarithmicQuantizer(const LogarithmicOptions& options) : options_(options) {
-  check_levels(options.bits, options.grain, "log");
+  check_levels(options.bits, options.granularity, "log");
   check_feedback(options.feedback, "log");
   if (options.base && !(*options.base > 1 && *options.base <= largest_logarithm_base)) {
     throw Error({"log", fmt::format("base {}", *options.base),
@@ -149,7 +149,7 @@ std::optional<std::uint64_t> LogarithmicQuantizer::predicted_bytes(std::size_t r
 
 std::string LogarithmicQuantizer::name() const {
   MethodString text("log");
-  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.grain));
+  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.granularity));
   if (!options_.base) {
     text.add("base", "fit");
   } else if (*options_.base == square_root_of_2) {

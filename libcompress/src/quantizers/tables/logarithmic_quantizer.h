@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "quantizers/feedback/feedback_setting.h"
-#include "quantizers/grain.h"
+#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
+#include "quantizers/feedback/feedback_setting.h"
 
 namespace lcomp {
 
@@ -14,7 +14,7 @@ struct LogarithmicOptions {
   int bits = 4;                   // 1 .. 8
   std::optional<float> base = 2;  // > 1 and <= 4; none: fitted to each weight
   bool zero_level = false;        // a level of 0 in place of the smallest positive one
-  Grain grain;                    // groups or channels; not the tensor
+  Granularity granularity;        // groups or channels; not the tensor
   ScaleStorage scale_storage = ScaleStorage::f16;
   FeedbackSetting feedback;
 };

@@ -6,8 +6,8 @@
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
-#include "quantizers/tables/level_rounding.h"
 #include "quantizers/method_string.h"
+#include "quantizers/tables/level_rounding.h"
 #include "quantizers/tables/scaled_table_groups.h"
 
 namespace lcomp {
@@ -50,7 +50,7 @@ CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& know
   ScaledTableGroups<CodebookWeight> groups(table, fit_of(options), options.scale_storage, options.feedback.enabled, out,
                                            component);
   const auto stored =
-      round_to_levels(weight, knowledge, options.feedback, options.bits, options.grain, groups, component);
+      round_to_levels(weight, knowledge, options.feedback, options.bits, options.granularity, groups, component);
   if (out.permuted) set_permutation(out, stored);
   return out;
 }
@@ -76,14 +76,14 @@ CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, st
   layout.rows = rows;
   layout.cols = cols;
   layout.bits = options.bits;
-  layout.group_size = columns_per_group(options.grain, cols);
+  layout.group_size = columns_per_group(options.granularity, cols);
   layout.scale_storage = options.scale_storage;
-  layout.permuted = permutes_columns(options.feedback, options.grain, cols);
+  layout.permuted = permutes_columns(options.feedback, options.granularity, cols);
   return layout;
 }
 
 NormalFloatQuantizer::NormalFloatQuantizer(const NormalFloatOptions& options) : options_(options) {
-  check_levels(options.bits, options.grain, "nf");
+  check_levels(options.bits, options.granularity, "nf");
   check_feedback(options.feedback, "nf");
 }
 
@@ -109,7 +109,7 @@ std::optional<std::uint64_t> NormalFloatQuantizer::predicted_bytes(std::size_t r
 
 std::string NormalFloatQuantizer::name() const {
   MethodString text("nf");
-  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.grain));
+  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.granularity));
   if (options_.fit == TableFit::mse) text.add("grid", "mse");
   if (options_.scale_storage != ScaleStorage::f16) text.add("scales", lcomp::name(options_.scale_storage));
   return text.add_feedback(options_.feedback).text();

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "quantizers/feedback/feedback_setting.h"
-#include "quantizers/grain.h"
+#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
+#include "quantizers/feedback/feedback_setting.h"
 #include "quantizers/tables/scaled_table.h"
 
 namespace lcomp {
@@ -20,7 +20,7 @@ std::vector<float> normal_float_levels(int bits);
 
 struct NormalFloatOptions {
   int bits = 4;                     // 1 .. 8
-  Grain grain;                      // groups or channels; not the tensor
+  Granularity granularity;          // groups or channels; not the tensor
   TableFit fit = TableFit::absmax;  // one bit: always mse
   ScaleStorage scale_storage = ScaleStorage::f16;
   FeedbackSetting feedback;

@@ -78,8 +78,9 @@ GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t
   layout.cols = cols;
   layout.bits = options.bits;
   layout.symmetric = options.symmetric;
-  layout.group_size = options.grain.kind == Grain::Kind::group ? std::min(options.grain.group_size, cols) : cols;
-  layout.per_tensor = options.grain.kind == Grain::Kind::tensor;
+  layout.group_size =
+      options.granularity.kind == Granularity::Kind::group ? std::min(options.granularity.group_size, cols) : cols;
+  layout.per_tensor = options.granularity.kind == Granularity::Kind::tensor;
   layout.scale_storage = options.scale_storage;
   layout.zero_storage = options.zero_storage;
   return layout;
@@ -87,7 +88,7 @@ GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t
 
 RoundToNearest::RoundToNearest(const RoundToNearestOptions& options) : options_(options) {
   check_setting(grid_setting(options), "rtn");
-  if (options.grain.kind == Grain::Kind::group && options.grain.group_size == 0) {
+  if (options.granularity.kind == Granularity::Kind::group && options.granularity.group_size == 0) {
     throw Error({"rtn", "groups of 0 columns", "at least 1", ""});
   }
 }
@@ -107,7 +108,7 @@ std::optional<std::uint64_t> RoundToNearest::predicted_bytes(std::size_t rows, s
 
 std::string RoundToNearest::name() const {
   return MethodString("rtn")
-      .add_uniform(options_.bits, options_.symmetric, options_.grain, options_.grid, options_.scale_storage,
+      .add_uniform(options_.bits, options_.symmetric, options_.granularity, options_.grid, options_.scale_storage,
                    options_.zero_storage)
       .text();
 }

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <string>
 
-#include "quantizers/grain.h"
+#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 
@@ -12,7 +12,7 @@ namespace lcomp {
 struct RoundToNearestOptions {
   int bits = 4;  // 1 .. 8
   bool symmetric = false;
-  Grain grain;
+  Granularity granularity;
   GridFit grid = GridFit::minmax;
   ScaleStorage scale_storage = ScaleStorage::f16;
   ZeroStorage zero_storage = ZeroStorage::integer;
