@@ -44,6 +44,7 @@ void product(const Layer& layer, Matrix& out) {
 
 GptqOptions options(std::size_t group_size, bool act_order) {
   GptqOptions options;
+  options.bits = 4;
   options.granularity.group_size = group_size;
   options.act_order = act_order;
   return options;

@@ -65,7 +65,6 @@ TEST(QuantizerTableTest, ReadsSettingsOfTables) {
   EXPECT_EQ(name_of("lnq:bits=3"), "lnq:bits=3");
   EXPECT_EQ(name_of("lnq:bits=3,alternations=8,cycles=1,act_order=false,damping=0.1"),
             "lnq:bits=3,alternations=8,cycles=1,act_order=false,damping=0.1");
-  for (const char* method : {"log", "nf", "codebook", "lnq"}) EXPECT_TRUE(has_bits({{"method", method}}, "test"));
 }
 
 TEST(QuantizerTableTest, RefusesSettingsOfTables) {
@@ -158,13 +157,42 @@ TEST(QuantizerTableTest, RefusesMethodStringsThatItCannotRead) {
   EXPECT_THAT(refusal("rtn:bits=4,,sym"), HasSubstr("rtn:bits=4,group=64"));
 }
 
-TEST(QuantizerTableTest, KnowsWhichMethodsHaveAWidth) {
-  EXPECT_TRUE(has_bits({{"method", "rtn"}}, "test"));
-  EXPECT_TRUE(has_bits({{"method", "gptq"}}, "test"));
-  EXPECT_FALSE(has_bits({{"method", "dense"}, {"type", "f16"}}, "test"));
-  EXPECT_TRUE(has_bits("rtn:bits=4,group=64", "test"));
-  EXPECT_FALSE(has_bits("f16", "test"));
-  EXPECT_THROW(has_bits({{"method", "magic"}}, "test"), Error);
+TEST(QuantizerTableTest, SizesMayBeOpen) {
+  for (const char* text : {"rtn:group=64,asym", "gptq:group=64,asym,act_order", "log:group=64,base=2", "nf:group=64",
+                           "codebook:group=channel", "lnq", "rotate+rtn:group=64,asym"}) {
+    const QuantizerSetting setting = parse_quantizer_setting(text, "test");
+    EXPECT_TRUE(is_open(setting)) << text;
+    EXPECT_TRUE(has_bit_width(setting)) << text;
+    EXPECT_EQ(name(setting), text);
+    EXPECT_THAT(refusal(text), HasSubstr("bits")) << text;
+    EXPECT_THROW(make_quantizer(setting), Error) << text;
+    EXPECT_FALSE(is_open(with_bits(setting, 3))) << text;
+    EXPECT_THAT(make_quantizer(with_bits(setting, 3))->name(), HasSubstr("bits=3"));
+    EXPECT_EQ(make_quantizer(with_bits(setting, 16))->name(), "f16");
+  }
+  for (const char* text : {"rate", "banded:asym"}) {
+    const QuantizerSetting setting = parse_quantizer_setting(text, "test");
+    EXPECT_TRUE(is_open(setting)) << text;
+    EXPECT_FALSE(has_bit_width(setting)) << text;
+    EXPECT_EQ(name(setting), text);
+    EXPECT_FALSE(is_open(with_bits(setting, 3))) << text;
+  }
+  for (const char* text : {"f16", "rate:precision=9", "rate:bits=3.2", "banded:bits=2,asym"}) {
+    EXPECT_FALSE(is_open(parse_quantizer_setting(text, "test"))) << text;
+    EXPECT_FALSE(has_bit_width(parse_quantizer_setting(text, "test"))) << text;
+  }
+  EXPECT_FALSE(is_open(parse_quantizer_setting("rtn:bits=4,group=64", "test")));
+  EXPECT_THROW(parse_quantizer_setting({{"method", "magic"}}, "test"), Error);
+}
+
+TEST(QuantizerTableTest, KnowsWhichSettingsUseStatistics) {
+  for (const char* text : {"f16", "rtn", "rtn:bits=3", "rotate+rtn", "nf", "nf:bits=3", "gptq:bits=16"}) {
+    EXPECT_FALSE(uses_statistics(parse_quantizer_setting(text, "test"))) << text;
+  }
+  for (const char* text : {"gptq", "log", "codebook:bits=2", "lnq", "rate", "banded", "scale+rtn", "nf:bits=1",
+                           "nf:grid=mse", "nf:feedback"}) {
+    EXPECT_TRUE(uses_statistics(parse_quantizer_setting(text, "test"))) << text;
+  }
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/models/model_components.h"
 #include "lcomp/core/progress.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/quantizers/quantizer_table.h"
 
 namespace lcomp {
@@ -41,7 +41,7 @@ Line through(double x1, double y1, double x2, double y2) {
   return line;
 }
 
-// A setting without "bits" has those of the size.
+// Bits per weight of a size, for settings that leave them open.
 int bits_of(const ExperimentSize& size, double parameters) {
   const nlohmann::json& json = size.json;
   double bits = 4;
@@ -91,9 +91,9 @@ double TimeEstimate::calibration(std::size_t tokens) const {
 
 double TimeEstimate::compression(const ExperimentMethod& method, const ExperimentSize& size) const {
   const ModelFolder& model = original_.model();
-  nlohmann::json setting = method.setting.at("quantizer");
-  if (!setting.contains("bits")) setting["bits"] = bits_of(size, static_cast<double>(model.parameters()));
-  const auto quantizer = make_quantizer(setting, method.name);
+  QuantizerSetting setting = parse_quantizer_setting(method.setting.at("quantizer"), method.name);
+  if (is_open(setting)) setting = with_bits(setting, bits_of(size, static_cast<double>(model.parameters())));
+  const auto quantizer = make_quantizer(setting);
   const bool with_statistics = quantizer->uses_statistics();
   std::vector<ModelComponent> components = model_components(model);
   const auto sample = std::find_if(components.begin(), components.end(), [](const ModelComponent& component) {

@@ -148,7 +148,7 @@ std::map<std::size_t, BandedQuantizer> allocate_bands(const std::vector<ModelCom
   for (std::size_t i = 0; i < components.size(); ++i) {
     if (!settings[i].open_bands) continue;
     const ModelComponent& component = components[i];
-    Candidate candidate{i, component.parameters(), open_banded_options(settings[i].setting, component.name), {}};
+    Candidate candidate{i, component.parameters(), std::get<BandedOptions>(settings[i].quantizer->options), {}};
     candidate.options.equal_widths = allocator == "fixed" || allocator == "across";
     const std::shared_ptr<const LayerStats> known = statistics.statistics(component);
     const bool one_price = allocator == "across" || allocator == "second_order";

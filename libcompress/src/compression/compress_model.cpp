@@ -9,6 +9,8 @@
 
 #include "compression/band_allocation.h"
 #include "compression/input_folding.h"
+#include "compression/rate_allocation.h"
+#include "compression/width_costs.h"
 #include "lcomp/allocators/bit_allocator.h"
 #include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/compression/model_writer.h"
@@ -19,20 +21,16 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/kernels/integer_matmul.h"
-#include "lcomp/quantizers/dense_quantizer.h"
-#include "lcomp/quantizers/quantizer_table.h"
 #include "lcomp/quantizers/cost/second_order_cost.h"
 #include "lcomp/quantizers/cost/squared_error.h"
-#include "compression/rate_allocation.h"
-#include "compression/width_costs.h"
+#include "lcomp/quantizers/dense_quantizer.h"
+#include "lcomp/quantizers/quantizer_table.h"
 
 namespace lcomp {
 namespace {
 
-std::unique_ptr<Quantizer> quantizer_at(const nlohmann::json& setting, int bits, const std::string& where) {
-  nlohmann::json complete = setting;
-  complete["bits"] = bits;
-  return make_quantizer(complete, where);
+std::unique_ptr<Quantizer> quantizer_at(const ComponentSetting& setting, int bits) {
+  return make_quantizer(with_bits(*setting.quantizer, bits));
 }
 
 // A weight that is kept exactly: the type is found from the values.
@@ -59,8 +57,8 @@ class Compression {
     report_.parameters = model.parameters();
     for (std::size_t i = 0; i < components_.size(); ++i) {
       const ComponentSetting& setting = settings_[i];
-      const bool chosen_here = !is_open(setting) && !setting.setting.is_null();
-      quantizers_.push_back(chosen_here ? make_quantizer(setting.setting, components_[i].name) : nullptr);
+      const bool chosen_here = !is_open(setting) && setting.quantizer;
+      quantizers_.push_back(chosen_here ? make_quantizer(*setting.quantizer) : nullptr);
     }
     if (plan.activations) activations_.setting = *plan.activations;
     if (plan.target) share_out();
@@ -323,7 +321,7 @@ class Compression {
   double squared_error_at(std::size_t i, int bits) const {
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
-    const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
+    const auto quantizer = quantizer_at(settings_[i], bits);
     return squared_error(weight.view(), quantizer->quantize_without_statistics(weight.view(), component.name)).error;
   }
 
@@ -331,7 +329,7 @@ class Compression {
   ErrorCost cost_at(std::size_t i, int bits, RandomAccessStatistics& original) const {
     const ModelComponent& component = components_[i];
     const Matrix weight = model_.tensors->read(component.tensor);
-    const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
+    const auto quantizer = quantizer_at(settings_[i], bits);
     const std::shared_ptr<const LayerStats> known = original.statistics(component);
     const CompressedWeight compressed = quantizer->uses_statistics() && known->hessian.size() > 0
                                             ? quantizer->quantize(weight.view(), *known, component.name)
@@ -370,7 +368,7 @@ class Compression {
       AllocatableComponent component{components_[i].name, {}};
       // Integers can't be multiplied by 1-bit codes, whose zero point is 1/2.
       for (int bits = rounds_input(components_[i]) ? 2 : 1; bits <= 8; ++bits) {
-        const auto quantizer = quantizer_at(settings_[i].setting, bits, component.name);
+        const auto quantizer = quantizer_at(settings_[i], bits);
         component.choices.push_back({bits, *quantizer->predicted_bytes(components_[i].rows, components_[i].cols)});
       }
       problem.components.push_back(std::move(component));
@@ -389,9 +387,8 @@ class Compression {
     const std::vector<std::size_t> chosen = allocator->allocate(problem, [&](std::size_t index, std::size_t choice) {
       const int bits = problem.components[index].choices[choice].bits;
       const auto weighed_cost = [&] {
-        nlohmann::json setting = settings_[open[index]].setting;
-        setting["bits"] = bits;
-        return costs.at(components_[open[index]].name, setting, [&] { return cost_at(open[index], bits, *original); })
+        const std::string quantizer = name(with_bits(*settings_[open[index]].quantizer, bits));
+        return costs.at(components_[open[index]].name, quantizer, [&] { return cost_at(open[index], bits, *original); })
             .weighed(default_shrinkage_weight);
       };
       const double error = by_cost ? weighed_cost() : squared_error_at(open[index], bits);
@@ -400,7 +397,7 @@ class Compression {
     });
     for (std::size_t index = 0; index < open.size(); ++index) {
       const int bits = problem.components[index].choices[chosen[index]].bits;
-      quantizers_[open[index]] = quantizer_at(settings_[open[index]].setting, bits, components_[open[index]].name);
+      quantizers_[open[index]] = quantizer_at(settings_[open[index]], bits);
     }
   }
 

@@ -15,7 +15,6 @@
 namespace lcomp {
 namespace {
 
-constexpr int any_bits = 4;  // where a setting that leaves the width open is only looked at
 constexpr const char* target_keys[] = {"ratio", "bits_per_weight", "bytes"};  // in the order of CompressionTarget::Kind
 
 CompressionTarget read_target(ConfigReader& reader) {
@@ -32,18 +31,6 @@ CompressionTarget read_target(ConfigReader& reader) {
   throw Error({reader.where(), fmt::format("{} of ratio, bits_per_weight, bytes", found), "exactly one", ""});
 }
 
-bool lacks_bits(const nlohmann::json& setting, const std::string& where) {
-  return has_bits(setting, where) && !setting.contains("bits");
-}
-
-bool lacks_precision(const nlohmann::json& setting, const std::string& where) {
-  return has_precision(setting, where) && !setting.contains("precision") && !setting.contains("bits");
-}
-
-bool lacks_bands(const nlohmann::json& setting, const std::string& where) {
-  return has_bands(setting, where) && !setting.contains("bits");
-}
-
 // `over` laid over the default setting, key by key; alone when it names a method itself. Both are objects, unless
 // `over` is something that no quantizer can be made from.
 nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over) {
@@ -53,25 +40,24 @@ nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over)
   return merged;
 }
 
-// Every error that the setting of a quantizer can have, with any width in place of a missing one.
-void check_setting(const nlohmann::json& setting, bool has_target, const std::string& where) {
-  if (lacks_precision(setting, where)) {
-    if (!has_target) {
-      throw Error({where, "neither \"precision\" nor \"bits\" nor a target size", "one of them",
-                   "add \"bits\", or a \"target\" to the plan"});
-    }
-    open_rate_options(setting, where);
-  } else if (lacks_bits(setting, where) || lacks_bands(setting, where)) {
-    if (!has_target) {
-      throw Error(
-          {where, "neither \"bits\" nor a target size", "one of them", "add \"bits\", or a \"target\" to the plan"});
-    }
-    nlohmann::json complete = setting;
-    complete["bits"] = any_bits;
-    make_quantizer(complete, where);
-  } else {
-    make_quantizer(setting, where);
+bool is_banded(const QuantizerSetting& setting) { return std::holds_alternative<BandedOptions>(setting.options); }
+bool is_rate_coded(const QuantizerSetting& setting) {
+  return std::holds_alternative<RateCodedOptions>(setting.options);
+}
+
+// Every error that the setting of a quantizer can have; an open size needs a target, or for bands one given elsewhere.
+QuantizerSetting checked_setting(const nlohmann::json& setting, bool has_target, bool bands_are_given,
+                                 const std::string& where) {
+  QuantizerSetting parsed = parse_quantizer_setting(setting, where);
+  if (!is_open(parsed)) {
+    make_quantizer(parsed);
+  } else if (!has_target && !(bands_are_given && is_banded(parsed))) {
+    throw Error({where,
+                 is_rate_coded(parsed) ? "neither \"precision\" nor \"bits\" nor a target size"
+                                       : "neither \"bits\" nor a target size",
+                 "one of them", "add \"bits\", or a \"target\" to the plan"});
   }
+  return parsed;
 }
 
 std::size_t literal_characters(const std::string& pattern) {
@@ -133,7 +119,7 @@ std::uint64_t CompressionTarget::budget(std::uint64_t parameters) const {
   return 0;
 }
 
-CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std::string& where) {
+CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std::string& where, bool bands_are_given) {
   ConfigReader reader(json, where);
   CompressionPlan plan;
   plan.quantizer = setting_object(reader.any("quantizer"), reader.where("quantizer"));
@@ -141,15 +127,16 @@ CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std
     ConfigReader target(reader.object("target"), reader.where("target"));
     plan.target = read_target(target);
   }
-  const std::string quantizer_key = reader.where("quantizer");
-  const bool finer = lacks_precision(plan.quantizer, quantizer_key) || lacks_bands(plan.quantizer, quantizer_key);
+  const bool has_target = plan.target.has_value();
+  const QuantizerSetting setting =
+      checked_setting(plan.quantizer, has_target, bands_are_given, reader.where("quantizer"));
+  const bool finer = is_open(setting) && !has_bit_width(setting);
   plan.allocator = reader.one_of_or("allocator", finer ? "second_order" : "fixed", allocator_names());
-  check_setting(plan.quantizer, plan.target.has_value(), reader.where("quantizer"));
   if (reader.has("components")) {
-    for (const auto& [pattern, setting] : reader.object("components").items()) {
+    for (const auto& [pattern, over] : reader.object("components").items()) {
       const std::string key = fmt::format("{}.\"{}\"", reader.where("components"), pattern);
-      plan.components[pattern] = setting_object(setting, key);
-      check_setting(laid_over(plan.quantizer, plan.components[pattern]), plan.target.has_value(), key);
+      plan.components[pattern] = setting_object(over, key);
+      checked_setting(laid_over(plan.quantizer, plan.components[pattern]), has_target, bands_are_given, key);
     }
   }
   if (reader.has("activations")) {
@@ -173,12 +160,8 @@ nlohmann::json to_json(const CompressionPlan& plan) {
 bool uses_statistics(const CompressionPlan& plan) {
   if (plan.activations && plan.activations->is_static()) return true;
   if (plan.target && plan.allocator != "fixed") return true;
-  const auto setting_uses_them = [](nlohmann::json setting) {
-    const std::string where = "quantizer";
-    if (lacks_bits(setting, where) || lacks_precision(setting, where) || lacks_bands(setting, where)) {
-      setting["bits"] = any_bits;
-    }
-    return make_quantizer(setting, "quantizer")->uses_statistics();
+  const auto setting_uses_them = [](const nlohmann::json& setting) {
+    return uses_statistics(parse_quantizer_setting(setting, "quantizer"));
   };
   if (setting_uses_them(plan.quantizer)) return true;
   return std::any_of(plan.components.begin(), plan.components.end(),
@@ -196,9 +179,13 @@ std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const st
     } else if (component.kind != ComponentKind::router) {
       chosen.setting = plan.quantizer;
     }
-    chosen.open_width = !chosen.setting.is_null() && lacks_bits(chosen.setting, component.name);
-    chosen.open_precision = !chosen.setting.is_null() && lacks_precision(chosen.setting, component.name);
-    chosen.open_bands = !chosen.setting.is_null() && lacks_bands(chosen.setting, component.name);
+    if (!chosen.setting.is_null()) {
+      chosen.quantizer = parse_quantizer_setting(chosen.setting, component.name);
+      const bool open = is_open(*chosen.quantizer);
+      chosen.open_width = open && has_bit_width(*chosen.quantizer);
+      chosen.open_precision = open && is_rate_coded(*chosen.quantizer);
+      chosen.open_bands = open && is_banded(*chosen.quantizer);
+    }
     settings.push_back(std::move(chosen));
   }
   return settings;

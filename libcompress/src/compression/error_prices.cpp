@@ -61,7 +61,7 @@ void ErrorPrices::tensor_gradient(const std::string& name, std::span<const std::
 StepPrices ErrorPrices::rate_coded_prices(const Open& open, ConstMatrixView weight, ConstMatrixView gradient,
                                           ConstMatrixView error) const {
   const std::string& name = open.component.name;
-  RateCodedOptions options = open_rate_options(open.setting.setting, name);
+  RateCodedOptions options = std::get<RateCodedOptions>(open.setting.quantizer->options);
   options.precision = 0;
   const std::shared_ptr<const LayerStats> known =
       statistics_ == nullptr ? nullptr : statistics_->statistics(open.component);

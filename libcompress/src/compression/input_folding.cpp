@@ -8,13 +8,13 @@
 #include <map>
 #include <utility>
 
+#include "compression/rescaled_tensors.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/quantizers/transforms/layer_transform.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "compression/rescaled_tensors.h"
+#include "lcomp/quantizers/transforms/layer_transform.h"
 
 namespace lcomp {
 namespace {
@@ -57,21 +57,21 @@ InputFolding::InputFolding(const ModelFolder& model, const std::vector<ModelComp
                            std::vector<ComponentSetting>& settings)
     : model_(model), components_(components), input_of_(components.size()), stores_scale_(components.size(), false) {
   std::map<std::string, std::size_t, std::less<>> index;  // of components, by tensor
-  std::vector<nlohmann::json> without(components.size());
+  std::vector<std::optional<QuantizerSetting>> without(components.size());
   std::vector<std::optional<InputScalingOptions>> wanted(components.size());
   for (std::size_t i = 0; i < components.size(); ++i) {
     index.emplace(components[i].tensor, i);
-    if (settings[i].setting.is_null()) continue;
-    without[i] = settings[i].setting;
-    wanted[i] = take_folded_scale(without[i], components[i].name);
-    if (wanted[i] && components[i].kind == ComponentKind::embedding) settings[i].setting = without[i];
+    if (!settings[i].quantizer) continue;
+    without[i] = settings[i].quantizer;
+    wanted[i] = take_folded_scale(*without[i]);
+    if (wanted[i] && components[i].kind == ComponentKind::embedding) settings[i].quantizer = without[i];
   }
   if (std::ranges::none_of(wanted, [](const auto& options) { return options.has_value(); })) return;
   const auto refuse_sensitive = [&](const std::string& tensor) {
     const std::size_t i = index.at(tensor);
-    const nlohmann::json& setting = settings[i].setting;
-    if (setting.is_null()) return;
-    if (!has_precision(setting, components[i].name) && !has_bands(setting, components[i].name)) return;
+    if (!settings[i].quantizer) return;
+    const QuantizerOptions& options = settings[i].quantizer->options;
+    if (!std::holds_alternative<RateCodedOptions>(options) && !std::holds_alternative<BandedOptions>(options)) return;
     throw Error({components[i].name, "a rate-coded or banded weight that folded scales of inputs would change",
                  "a method of fixed width", "leave \"fold\" out of the settings of its layer"});
   };
@@ -80,7 +80,7 @@ InputFolding::InputFolding(const ModelFolder& model, const std::vector<ModelComp
     for (const LinearSlices& reader : scalable.readers) {
       const std::size_t i = index.at(reader.weight.tensor);
       const bool seen = std::ranges::find(input.readers, i) != input.readers.end();
-      if (!seen && !settings[i].setting.is_null()) input.readers.push_back(i);
+      if (!seen && settings[i].quantizer) input.readers.push_back(i);
     }
     const auto first = std::ranges::find_if(input.readers, [&](std::size_t i) { return wanted[i].has_value(); });
     if (first == input.readers.end()) continue;
@@ -94,12 +94,12 @@ InputFolding::InputFolding(const ModelFolder& model, const std::vector<ModelComp
     }
     for (const LinearSlices& reader : scalable.readers) {
       refuse_sensitive(reader.weight.tensor);
-      if (settings[index.at(reader.weight.tensor)].setting.is_null()) widening_.insert(reader.weight.tensor);
+      if (!settings[index.at(reader.weight.tensor)].quantizer) widening_.insert(reader.weight.tensor);
     }
     if (!scalable.source.weight.tensor.empty()) refuse_sensitive(scalable.source.weight.tensor);
     if (!scalable.norm.bias.tensor.empty()) widening_.insert(scalable.norm.bias.tensor);
     for (const std::size_t i : input.readers) {
-      settings[i].setting = without[i];
+      settings[i].quantizer = without[i];
       input_of_[i] = inputs_.size();
     }
     input.options = *wanted[*first];

@@ -12,9 +12,9 @@
 #include "compression/error_prices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "lcomp/forward/gradients.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/forward/gradients.h"
 #include "lcomp/quantizers/quantizer_table.h"
 
 namespace lcomp {
@@ -168,7 +168,7 @@ class Learning {
       }
       if (!is_learnable(settings_[i])) continue;
       ++learnable;
-      start_[components_[i].name] = start_of(settings_[i], components_[i].name);
+      start_[components_[i].name] = start_of(settings_[i]);
     }
     if (learnable == 0) {
       throw Error({"allocator", "\"learned\", but no component's precision is open to it",
@@ -203,11 +203,11 @@ class Learning {
     return found->kind == ComponentKind::embedding ? embedding_share_ : 1;
   }
 
-  static LearnedSteps start_of(const ComponentSetting& setting, const std::string& name) {
+  static LearnedSteps start_of(const ComponentSetting& setting) {
     LearnedSteps steps;
     steps.offset = setting.setting.value("offset", 0.0);
     if (!setting.open_precision) return steps;
-    const RateCodedOptions options = open_rate_options(setting.setting, name);
+    const RateCodedOptions& options = std::get<RateCodedOptions>(setting.quantizer->options);
     if (options.row_steps) steps.row_exponent = options.row_exponent;
     if (options.column_steps) steps.column_exponent = options.column_exponent;
     return steps;

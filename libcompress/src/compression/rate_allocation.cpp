@@ -39,7 +39,7 @@ RateAllocation::RateAllocation(const std::vector<ModelComponent>& components,
   for (const auto& entry : places_) {
     const std::size_t i = entry.first;
     const ModelComponent& component = components[i];
-    RateCodedOptions options = open_rate_options(settings[i].setting, component.name);
+    RateCodedOptions options = std::get<RateCodedOptions>(settings[i].quantizer->options);
     if (!within) options.row_steps = options.column_steps = false;
     options.precision = 0;  // what the budget says is added
     const std::shared_ptr<const LayerStats> known = statistics.statistics(component);

@@ -12,11 +12,11 @@ WidthCosts::WidthCosts(const Workspace& work) {
   if (work) archive_.emplace(work.begun_anew().archive());
 }
 
-ErrorCost WidthCosts::at(const std::string& component, const nlohmann::json& setting,
+ErrorCost WidthCosts::at(const std::string& component, const std::string& quantizer,
                          const std::function<ErrorCost()>& measure) {
   if (!archive_) return measure();
   Hasher hasher;
-  hasher.update(setting.dump());
+  hasher.update(quantizer);
   const std::string item = fmt::format("{}/{}", component, hasher.hex().substr(0, 16));
   if (archive_->contains(item)) {
     const std::vector<double> numbers = archive_->read_doubles(item);

@@ -4,8 +4,6 @@
 #include <optional>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
 #include "lcomp/archive/archive.h"
 #include "lcomp/archive/workspace.h"
 #include "lcomp/quantizers/cost/second_order_cost.h"
@@ -18,8 +16,8 @@ class WidthCosts {
   // What lies there under another key is thrown away.
   explicit WidthCosts(const Workspace& work);
 
-  // setting: the component's quantizer, its bits included.
-  ErrorCost at(const std::string& component, const nlohmann::json& setting, const std::function<ErrorCost()>& measure);
+  // quantizer: its method string, the bits included.
+  ErrorCost at(const std::string& component, const std::string& quantizer, const std::function<ErrorCost()>& measure);
 
  private:
   std::optional<Archive> archive_;

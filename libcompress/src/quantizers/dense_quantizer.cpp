@@ -14,6 +14,8 @@ std::optional<std::uint64_t> DenseQuantizer::predicted_bytes(std::size_t rows, s
   return payload_bytes(DenseLayout{rows, cols, type_});
 }
 
-std::string DenseQuantizer::name() const { return std::string(lcomp::name(type_)); }
+std::string DenseQuantizer::name() const { return lcomp::name(DenseOptions{type_}); }
+
+std::string name(const DenseOptions& options) { return std::string(name(options.type)); }
 
 }  // namespace lcomp

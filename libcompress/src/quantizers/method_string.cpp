@@ -111,23 +111,31 @@ MethodString& MethodString::add(std::string_view key, double value) { return app
 
 MethodString& MethodString::flag(std::string_view name, bool set) { return set ? append(std::string(name)) : *this; }
 
-MethodString& MethodString::add_uniform(int bits, bool symmetric, const Granularity& granularity, GridFit grid,
-                                        ScaleStorage scales, ZeroStorage zeros) {
-  add("bits", std::int64_t{bits}).add("group", name(granularity)).flag(symmetric ? "sym" : "asym");
-  if (grid != GridFit::minmax) add("grid", name(grid));
-  if (scales != ScaleStorage::f16) add("scales", name(scales));
-  if (zeros != ZeroStorage::integer) add("zeros", name(zeros));
+MethodString& MethodString::add_bits(std::optional<int> bits) {
+  return bits ? add("bits", std::int64_t{*bits}) : *this;
+}
+
+MethodString& MethodString::add_uniform(const UniformOptions& options) {
+  add_bits(options.bits).add("group", name(options.granularity)).flag(options.symmetric ? "sym" : "asym");
+  if (options.grid != GridFit::minmax) add("grid", name(options.grid));
+  if (options.scale_storage != ScaleStorage::f16) add("scales", name(options.scale_storage));
+  if (options.zero_storage != ZeroStorage::integer) add("zeros", name(options.zero_storage));
   return *this;
 }
 
+MethodString& MethodString::add_damping(const Damping& options) {
+  return options.damping != Damping{}.damping ? add("damping", options.damping) : *this;
+}
+
+MethodString& MethodString::add_compensation(const ErrorCompensation& options) {
+  const ErrorCompensation defaults;
+  flag("act_order", options.act_order).flag("static_groups", options.static_groups).add_damping(options);
+  if (options.block_size == defaults.block_size) return *this;
+  return add("block_size", static_cast<std::int64_t>(options.block_size));
+}
+
 MethodString& MethodString::add_feedback(const FeedbackSetting& feedback) {
-  const FeedbackSetting defaults;
-  flag("feedback", feedback.enabled);
-  flag("act_order", feedback.act_order);
-  flag("static_groups", feedback.static_groups);
-  if (feedback.damping != defaults.damping) add("damping", feedback.damping);
-  if (feedback.block_size != defaults.block_size) add("block_size", static_cast<std::int64_t>(feedback.block_size));
-  return *this;
+  return flag("feedback", feedback.enabled).add_compensation(feedback);
 }
 
 }  // namespace lcomp

@@ -1,14 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/formats/compressed_weight.h"
-#include "lcomp/quantizers/granularity.h"
-#include "lcomp/quantizers/uniform/uniform_grid.h"
-#include "quantizers/feedback/feedback_setting.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
@@ -34,9 +32,13 @@ class MethodString {
   MethodString& flag(std::string_view name, bool set = true);
   // What uniform grids share: "bits=4,group=64,asym", then "grid=mse", "scales=u8" and "zeros=f16" where they aren't
   // the defaults.
-  MethodString& add_uniform(int bits, bool symmetric, const Granularity& granularity, GridFit grid, ScaleStorage scales,
-                            ZeroStorage zeros);
-  // "feedback", "act_order", "static_groups", "damping=0.05", "block_size=64" where they aren't the defaults.
+  MethodString& add_uniform(const UniformOptions& options);
+  // "bits=4"; nothing where they are open.
+  MethodString& add_bits(std::optional<int> bits);
+  // "act_order", "static_groups", "damping=0.05", "block_size=64" where they aren't the defaults.
+  MethodString& add_compensation(const ErrorCompensation& options);
+  MethodString& add_damping(const Damping& options);
+  // "feedback", then the same.
   MethodString& add_feedback(const FeedbackSetting& feedback);
 
   const std::string& text() const { return text_; }

@@ -7,9 +7,7 @@
 #include <cmath>
 #include <map>
 
-#include "training/grid_range.h"
 #include "lcomp/compression/model_writer.h"
-#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/banded_integer.h"
@@ -18,8 +16,11 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/models/model_in_memory.h"
+#include "lcomp/quantizers/banded/banded_quantizer.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "training/grid_range.h"
 #include "training/learned_step.h"
 
 namespace lcomp {
@@ -31,7 +32,7 @@ constexpr double start_reach = 0.45;  // of a step, from the level of a code
 struct Component {
   ModelComponent what;
   StepRule rule = StepRule::fitted;
-  std::unique_ptr<Quantizer> quantizer;
+  std::unique_ptr<Quantizer> quantizer;      // null where there are bands
   GroupedIntegerLayout layout;               // of given steps
   std::optional<BandedIntegerWeight> bands;  // widths and order of columns; its codes and scales are empty
   GridFit band_grid = GridFit::mse;
@@ -49,8 +50,6 @@ struct Component {
     decoded = lcomp::decode(weight);
   }
 };
-
-bool is_banded(const nlohmann::json& setting) { return !setting.is_null() && has_bands(setting, "quantizer"); }
 
 // The widths of a component in the allocation.
 BandedIntegerWeight bands_of(const CompressedFolder* allocation, const ModelComponent& component) {
@@ -108,12 +107,6 @@ std::string_view name(StepRule rule) {
   return "";
 }
 
-// The allocation has the widths, so that "bits" bounds nothing; a plan without a target must have some.
-static void fill_in_bits(nlohmann::json& setting) {
-  if (setting.is_string()) setting = setting_object(setting, "quantizer");
-  if (setting.is_object() && setting.value("method", nlohmann::json()) == "banded") setting.emplace("bits", 16);
-}
-
 QuantizedTraining QuantizedTraining::from_json(const nlohmann::json& json, const std::string& where) {
   QuantizedTraining setting;
   ConfigReader reader(json, where);
@@ -137,13 +130,9 @@ QuantizedTraining QuantizedTraining::from_json(const nlohmann::json& json, const
   }
   if (reader.has("allocation")) {
     setting.allocation = reader.string("allocation");
-    fill_in_bits(plan["quantizer"]);
-    if (plan.contains("components") && plan["components"].is_object()) {
-      for (nlohmann::json& component : plan["components"]) fill_in_bits(component);
-    }
   }
   reader.finish();
-  setting.plan = CompressionPlan::from_json(plan, where);
+  setting.plan = CompressionPlan::from_json(plan, where, !setting.allocation.empty());
   if (setting.plan.activations && setting.plan.activations->is_static()) {
     throw Error({reader.where("activations"), describe(*setting.plan.activations), "ranges of each token",
                  "leave out \"granularity\", or give \"token\""});
@@ -210,19 +199,22 @@ ProjectedWeights::ProjectedWeights(const ModelFolder& model, const QuantizedTrai
   const std::vector<ModelComponent> components = model_components(model);
   const std::vector<ComponentSetting> settings = resolve_plan(setting.plan, components);
   for (std::size_t i = 0; i < components.size(); ++i) {
-    if (settings[i].setting.is_null() || !only.contains(components[i].tensor)) continue;
+    if (!settings[i].quantizer || !only.contains(components[i].tensor)) continue;
     Component component;
     component.what = components[i];
-    if (settings[i].open_width || settings[i].open_precision || settings[i].open_bands) {
-      throw Error({components[i].name, "a setting that leaves its bits open", "one with \"bits\"", ""});
-    }
-    component.quantizer = make_quantizer(settings[i].setting, components[i].name);
-    if (is_banded(settings[i].setting)) {
+    const QuantizerSetting& quantizer = *settings[i].quantizer;
+    if (const auto* banded = std::get_if<BandedOptions>(&quantizer.options)) {
       component.bands = bands_of(allocation ? &*allocation : nullptr, components[i]);
-      component.band_grid = open_banded_options(settings[i].setting, components[i].name).grid;
-    } else if (component.quantizer->requires_statistics()) {
-      throw Error({components[i].name, fmt::format("the method {} while training", component.quantizer->name()),
-                   "a method that needs no calibration, such as rtn, log, nf or codebook", ""});
+      component.band_grid = banded->grid;
+    } else {
+      if (is_open(quantizer)) {
+        throw Error({components[i].name, "a setting that leaves its bits open", "one with \"bits\"", ""});
+      }
+      component.quantizer = make_quantizer(quantizer);
+      if (component.quantizer->requires_statistics()) {
+        throw Error({components[i].name, fmt::format("the method {} while training", component.quantizer->name()),
+                     "a method that needs no calibration, such as rtn, log, nf or codebook", ""});
+      }
     }
     component.decoded = Matrix(components[i].rows, components[i].cols);
     if (setting.steps != StepRule::fitted && !component.bands) {

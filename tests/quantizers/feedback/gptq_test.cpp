@@ -32,8 +32,13 @@ constexpr Granularity group(std::size_t size) { return {Granularity::Kind::group
 
 GptqOptions with(const std::function<void(GptqOptions&)>& change) {
   GptqOptions options;
+  options.bits = 4;
   change(options);
   return options;
+}
+
+GptqOptions of_4_bits() {
+  return with([](auto&) {});
 }
 
 CompressedWeight gptq(const GptqOptions& options, ConstMatrixView weight, ConstMatrixView hessian) {
@@ -147,6 +152,7 @@ TEST(GptqTest, TakesTheBytesThatItPredicts) {
 
 TEST(GptqTest, StoresAPermutationOnlyForGroupsInTheOrderOfVisit) {
   GptqOptions options;
+  options.bits = 4;
   options.granularity = group(64);
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
   options.act_order = true;
@@ -263,7 +269,7 @@ TEST(GptqTest, RaisedDampingIsAWarningInTheStatistics) {
   std::vector<std::string> warnings;
   LayerStats stats;
   stats.hessian = layer.hessian.view();
-  const GptqQuantizer quantizer({});
+  const GptqQuantizer quantizer(of_4_bits());
   quantizer.quantize(layer.weight.view(), stats, "model.layers.0.mlp.up_proj");  // nobody asks
   stats.warnings = &warnings;
   quantizer.quantize(layer.weight.view(), stats, "model.layers.0.mlp.up_proj");
@@ -277,7 +283,7 @@ TEST(GptqTest, RefusesWhatItCannotUse) {
     try {
       LayerStats stats;
       stats.hessian = hessian;
-      GptqQuantizer({}).quantize(weight, stats, "model.layers.3.mlp.up_proj");
+      GptqQuantizer(of_4_bits()).quantize(weight, stats, "model.layers.3.mlp.up_proj");
     } catch (const Error& error) {
       return error.what();
     }
@@ -303,7 +309,8 @@ TEST(GptqTest, RefusesOptionsOutOfRange) {
   const auto refuses = [](const std::function<void(GptqOptions&)>& change) {
     EXPECT_THROW(GptqQuantizer(with(change)), Error);
   };
-  EXPECT_NO_THROW(GptqQuantizer({}));
+  EXPECT_NO_THROW(GptqQuantizer(of_4_bits()));
+  refuses([](auto& o) { o.bits = std::nullopt; });
   refuses([](auto& o) { o.bits = 0; });
   refuses([](auto& o) { o.bits = 9; });
   refuses([](auto& o) { o.granularity.kind = Granularity::Kind::tensor; });
@@ -315,7 +322,7 @@ TEST(GptqTest, RefusesOptionsOutOfRange) {
 }
 
 TEST(GptqTest, Names) {
-  EXPECT_EQ(GptqQuantizer({}).name(), "gptq:bits=4,group=64,asym");
+  EXPECT_EQ(GptqQuantizer(of_4_bits()).name(), "gptq:bits=4,group=64,asym");
   EXPECT_EQ(GptqQuantizer(with([](auto& o) {
               o.bits = 3, o.symmetric = true, o.granularity = channel, o.grid = GridFit::mse;
               o.scale_storage = ScaleStorage::u8, o.act_order = true, o.static_groups = true;

@@ -5,15 +5,15 @@
 
 #include <cmath>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/codebook.h"
 #include "lcomp/formats/format.h"
-#include "quantizers/tables/alternating_levels.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "quantizers/correlated_layer.h"
+#include "quantizers/tables/alternating_levels.h"
 #include "quantizers/tables/sorted_weights.h"
 
 namespace lcomp {
@@ -205,11 +205,12 @@ TEST(LnqTest, IsBetterThanGptqAtEqualWidth) {
 }
 
 TEST(LnqTest, RefusesOptionsOutOfRange) {
-  EXPECT_NO_THROW(LnqQuantizer({}));
   LnqOptions options;
+  EXPECT_THROW(LnqQuantizer{options}, Error);  // no bits
   options.bits = 9;
   EXPECT_THROW(LnqQuantizer{options}, Error);
-  options = {};
+  options.bits = 3;
+  EXPECT_NO_THROW(LnqQuantizer{options});
   options.damping = -1;
   EXPECT_THROW(LnqQuantizer{options}, Error);
 }

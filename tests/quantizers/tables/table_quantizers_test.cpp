@@ -246,33 +246,40 @@ TEST(TableQuantizersTest, RefuseOptionsOutOfRange) {
   const auto log = [](const LogarithmicOptions& o) { LogarithmicQuantizer quantizer(o); };
   const auto nf = [](const NormalFloatOptions& o) { NormalFloatQuantizer quantizer(o); };
   const auto codebook = [](const CodebookOptions& o) { CodebookQuantizer quantizer(o); };
-  EXPECT_NO_THROW(log({}));
-  EXPECT_NO_THROW(nf({}));
-  EXPECT_NO_THROW(codebook({}));
-  LogarithmicOptions l;
+  const auto with_bits = [](auto options) {
+    options.bits = 4;
+    return options;
+  };
+  EXPECT_NO_THROW(log(with_bits(LogarithmicOptions())));
+  EXPECT_NO_THROW(nf(with_bits(NormalFloatOptions())));
+  EXPECT_NO_THROW(codebook(with_bits(CodebookOptions())));
+  refuses(LogarithmicOptions(), log);  // open
+  refuses(NormalFloatOptions(), nf);
+  refuses(CodebookOptions(), codebook);
+  auto l = with_bits(LogarithmicOptions());
   for (const float base : {1.0f, 0.5f, 4.1f, std::numeric_limits<float>::quiet_NaN()}) {
     l.base = base;
     refuses(l, log);
   }
-  l = {};
+  l = with_bits(LogarithmicOptions());
   l.bits = 0;
   refuses(l, log);
-  NormalFloatOptions n;
+  auto n = with_bits(NormalFloatOptions());
   n.bits = 9;
   refuses(n, nf);
-  n = {};
+  n = with_bits(NormalFloatOptions());
   n.granularity.kind = Granularity::Kind::tensor;
   refuses(n, nf);
-  n = {};
+  n = with_bits(NormalFloatOptions());
   n.feedback.act_order = true;  // of what?
   refuses(n, nf);
-  CodebookOptions c;
+  auto c = with_bits(CodebookOptions());
   c.granularity = {Granularity::Kind::group, 0};
   refuses(c, codebook);
-  c = {};
+  c = with_bits(CodebookOptions());
   c.feedback.damping = 2;
   refuses(c, codebook);
-  c = {};
+  c = with_bits(CodebookOptions());
   c.feedback.enabled = true;
   c.feedback.block_size = 0;
   refuses(c, codebook);

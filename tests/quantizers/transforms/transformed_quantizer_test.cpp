@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/rng.h"
@@ -14,6 +13,7 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "quantizers/correlated_layer.h"
 #include "support/reference_data.h"
 
 namespace lcomp {
@@ -267,8 +267,9 @@ TEST(TransformedQuantizerTest, SettingsRoundTrip) {
   EXPECT_EQ(name_of({{"method", "rtn"}, {"bits", 4}, {"transforms", nlohmann::json::array()}}),
             "rtn:bits=4,group=64,asym");
   EXPECT_EQ(name_of("scale+rotate+rtn:bits=16"), "f16");  // plain, as without transforms
-  EXPECT_TRUE(has_bits("rotate+rtn", "test"));
-  EXPECT_FALSE(has_bits("rotate+f16", "test"));
+  for (const char* text : {"rotate+rtn:group=64,asym", "scale:fold+gptq:group=64,asym", "f16"}) {
+    EXPECT_EQ(name(parse_quantizer_setting(text, "test")), text);
+  }
 }
 
 // (rms / norm)^-alpha with norm = sqrt(8 * 0.5) = 2; silent channels count as 1e-4 of the largest.
@@ -281,19 +282,20 @@ TEST(TransformedQuantizerTest, ScalesOfRootMeanSquares) {
 }
 
 TEST(TransformedQuantizerTest, FoldedScalesAreTakenOutOfSettings) {
-  nlohmann::json setting = setting_object("scale:fold,alpha=0.5+rotate+rtn:bits=4", "test");
-  const auto taken = take_folded_scale(setting, "test");
+  const auto take_from = [](const char* text) {
+    QuantizerSetting setting = parse_quantizer_setting(text, "test");
+    const auto taken = take_folded_scale(setting);
+    return std::pair(taken, name(setting));
+  };
+  const auto [taken, rest] = take_from("scale:fold,alpha=0.5+rotate+rtn:bits=4,group=64,asym");
   ASSERT_TRUE(taken);
   EXPECT_EQ(taken->alpha, 0.5);
-  EXPECT_EQ(setting, setting_object("rotate+rtn:bits=4", "test"));
-  EXPECT_FALSE(take_folded_scale(setting, "test"));
-  setting = setting_object("scale:fold+f16", "test");
-  EXPECT_TRUE(take_folded_scale(setting, "test"));
-  EXPECT_EQ(setting, setting_object("f16", "test"));
-  for (const char* other : {"scale+rtn:bits=4", "rtn:bits=4"}) {
-    setting = setting_object(other, "test");
-    EXPECT_FALSE(take_folded_scale(setting, "test"));
-    EXPECT_EQ(setting, setting_object(other, "test"));
+  EXPECT_EQ(rest, "rotate+rtn:bits=4,group=64,asym");
+  EXPECT_TRUE(take_from("scale:fold+f16").first);
+  EXPECT_EQ(take_from("scale:fold+f16").second, "f16");
+  for (const char* other : {"scale+rtn:bits=4,group=64,asym", "rtn:bits=4,group=64,asym"}) {
+    EXPECT_FALSE(take_from(other).first);
+    EXPECT_EQ(take_from(other).second, other);
   }
 }
 

@@ -9,8 +9,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/models/model_components.h"
 #include "lcomp/formats/activation_quantization.h"
+#include "lcomp/models/model_components.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
@@ -50,7 +51,9 @@ struct CompressionPlan {
   std::optional<ActivationSetting> activations;
 
   // Throws Error naming the key's path under `where` for everything that can be checked without a model.
-  static CompressionPlan from_json(const nlohmann::json& json, const std::string& where);
+  // bands_are_given: the bit widths of bands come from elsewhere, so that banded components need neither "bits" nor a
+  // target.
+  static CompressionPlan from_json(const nlohmann::json& json, const std::string& where, bool bands_are_given = false);
 };
 nlohmann::json to_json(const CompressionPlan& plan);
 
@@ -60,10 +63,12 @@ bool uses_statistics(const CompressionPlan& plan);
 
 // What the plan says for one component of a model.
 struct ComponentSetting {
-  nlohmann::json setting;       // for make_quantizer; null: the weights are kept exactly
-  bool open_width = false;      // "bits" is missing: the allocator chooses
-  bool open_precision = false;  // of a rate-coded component, precision and bits are missing: likewise
-  bool open_bands = false;      // of a banded component, bits are missing: likewise
+  nlohmann::json setting;                     // an object, as the plan says it; null: the weights are kept exactly
+  std::optional<QuantizerSetting> quantizer;  // the same, typed
+  // What an allocator chooses, where the size is open:
+  bool open_width = false;      // the bit width
+  bool open_precision = false;  // the precision of a rate-coded component
+  bool open_bands = false;      // the bit widths of the bands of a banded component
 };
 // One for each component, in order. Throws Error for a pattern that matches nothing (listing example names) and for two
 // that are equally specific.

@@ -1,8 +1,11 @@
 #pragma once
 
 #include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
+
+std::string name(const DenseOptions& options);  // the method string
 
 // Keeps the weights as plain values: the baseline that every table has. Names: "f16", "bf16", "f32".
 class DenseQuantizer : public Quantizer {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "quantizers/banded/band_rounder.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/column_permutation.h"
+#include "quantizers/banded/band_rounder.h"
 #include "quantizers/method_string.h"
 
 namespace lcomp {
@@ -30,7 +30,7 @@ void check_banded(const BandedOptions& options, const std::string& where) {
     throw Error({where, fmt::format("{} {:g}", what, value), fmt::format("{:g} to {:g}", least, most), ""});
   };
   if (options.bits) check("bits", *options.bits, 0, most_payload_bits);
-  check("damping", options.damping, 0, 1);
+  check_damping(options, where);
   check("embedding_weight", options.embedding_weight, 0, 1000);
   check("shrinkage_weight", options.shrinkage_weight, 0, 1000);
   check("offset", options.precision_offset, -16, 16);
@@ -54,7 +54,7 @@ std::string name(const BandedOptions& options) {
   };
   add("embedding_weight", options.embedding_weight, defaults.embedding_weight);
   add("shrinkage_weight", options.shrinkage_weight, defaults.shrinkage_weight);
-  add("damping", options.damping, defaults.damping);
+  text.add_damping(options);
   add("offset", options.precision_offset, defaults.precision_offset);
   add("min_bits", options.min_bits, defaults.min_bits);
   add("max_bits", options.max_bits, defaults.max_bits);

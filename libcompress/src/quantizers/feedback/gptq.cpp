@@ -1,7 +1,5 @@
 #include "quantizers/feedback/gptq.h"
 
-#include <fmt/format.h>
-
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -38,37 +36,20 @@ std::vector<float> column_weights(const GptqOptions& options, const HessianFacto
   return weights;
 }
 
-RoundToNearestOptions plain_rounding(const GptqOptions& options) {
-  RoundToNearestOptions plain;
-  plain.bits = options.bits;
-  plain.symmetric = options.symmetric;
-  plain.granularity = options.granularity;
-  plain.grid = options.grid;
-  plain.scale_storage = options.scale_storage;
-  plain.zero_storage = options.zero_storage;
-  return plain;
-}
-
 }  // namespace
 
 GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols) {
-  GroupedIntegerLayout layout = layout_of(plain_rounding(options), rows, cols);
+  GroupedIntegerLayout layout = layout_of(static_cast<const UniformOptions&>(options), rows, cols);
   layout.permuted = options.act_order && fits_on_the_way(options) && layout.group_size < cols;
   return layout;
 }
 
 GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
-  check_setting({options.bits, options.symmetric, options.grid, options.zero_storage}, "gptq");
+  grid_setting(options, "gptq");
   if (options.granularity.kind == Granularity::Kind::tensor) {
     throw Error({"gptq", "one scale for the whole tensor", "groups of columns, or \"channel\"", ""});
   }
-  if (options.granularity.kind == Granularity::Kind::group && options.granularity.group_size == 0) {
-    throw Error({"gptq", "groups of 0 columns", "at least 1", ""});
-  }
-  if (options.block_size == 0) throw Error({"gptq", "blocks of 0 columns", "at least 1", ""});
-  if (!(options.damping >= 0 && options.damping <= 1)) {
-    throw Error({"gptq", fmt::format("damping {}", options.damping), "0 to 1", ""});
-  }
+  check_compensation(options, "gptq");
 }
 
 CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
@@ -81,7 +62,7 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
 
   std::vector<float> zero_points(group_count(out));
   UniformRounding rounding;
-  rounding.setting = {options_.bits, options_.symmetric, options_.grid, options_.zero_storage};
+  rounding.setting = grid_setting(options_, "gptq");
   rounding.fit_on_the_way = fits_on_the_way(options_);
   rounding.dead_are_zero = options_.granularity.kind == Granularity::Kind::group;  // as the reference code
   rounding.column_weights = column_weights(options_, factor);
@@ -106,7 +87,7 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
 
 CompressedWeight GptqQuantizer::quantize_without_statistics(ConstMatrixView weight,
                                                             const std::string& component) const {
-  CompressedWeight rounded = RoundToNearest(plain_rounding(options_)).quantize(weight, {}, component);
+  CompressedWeight rounded = RoundToNearest({options_}).quantize(weight, {}, component);
   if (layout_of(options_, weight.rows(), weight.cols()).permuted) {
     std::vector<std::uint32_t> own_order(weight.cols());
     std::iota(own_order.begin(), own_order.end(), 0u);
@@ -128,18 +109,10 @@ std::optional<std::uint64_t> GptqQuantizer::predicted_bytes(std::size_t rows, st
   return payload_bytes(layout_of(options_, rows, cols));
 }
 
-std::string GptqQuantizer::name() const {
-  const GptqOptions defaults;
-  MethodString text("gptq");
-  text.add_uniform(options_.bits, options_.symmetric, options_.granularity, options_.grid, options_.scale_storage,
-                   options_.zero_storage)
-      .flag("act_order", options_.act_order)
-      .flag("static_groups", options_.static_groups);
-  if (options_.damping != defaults.damping) text.add("damping", options_.damping);
-  if (options_.block_size != defaults.block_size) {
-    text.add("block_size", static_cast<std::int64_t>(options_.block_size));
-  }
-  return text.text();
+std::string GptqQuantizer::name() const { return lcomp::name(options_); }
+
+std::string name(const GptqOptions& options) {
+  return MethodString("gptq").add_uniform(options).add_compensation(options).text();
 }
 
 }  // namespace lcomp

@@ -3,27 +3,15 @@
 #include <cstddef>
 #include <string>
 
-#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "lcomp/quantizers/uniform/uniform_grid.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
-struct GptqOptions {
-  int bits = 4;  // 1 .. 8
-  bool symmetric = false;
-  Granularity granularity;         // groups or channels; not the tensor
-  GridFit grid = GridFit::minmax;  // mse: squared errors weighted by R_jj^2 (hessian_factor.h)
-  ScaleStorage scale_storage = ScaleStorage::f16;
-  ZeroStorage zero_storage = ZeroStorage::integer;
-  bool act_order = false;        // columns by decreasing diagonal of H
-  bool static_groups = false;    // grids fitted beforehand, to the original weights of consecutive columns
-  double damping = 0.01;         // share of the mean diagonal of H that is added to it, 0 .. 1
-  std::size_t block_size = 128;  // columns between updates of all later ones; group grids see finished blocks
-};
+std::string name(const GptqOptions& options);  // the method string
 
-// How a weight of this shape is stored under these options. With act_order and groups that are not static, columns are
-// stored in the order of visit, with a permutation.
+// How a weight of this shape is stored under these options, whose bits are set. With act_order and groups that are not
+// static, columns are stored in the order of visit, with a permutation.
 GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std::size_t cols);
 
 // GPTQ: rounds column by column, each time changing the columns to come so that they make up for the error in

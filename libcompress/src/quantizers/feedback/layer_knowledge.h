@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lcomp/core/matrix.h"
-#include "quantizers/feedback/feedback_setting.h"
+#include "lcomp/quantizers/feedback/error_compensation.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
 #include "lcomp/quantizers/quantizer.h"
 

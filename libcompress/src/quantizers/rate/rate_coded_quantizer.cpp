@@ -8,14 +8,14 @@
 #include <numeric>
 #include <utility>
 
-#include "quantizers/rate/code_rates.h"
-#include "quantizers/cost/layer_shares.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/value_range.h"
 #include "lcomp/formats/format.h"
+#include "quantizers/cost/layer_shares.h"
 #include "quantizers/feedback/error_feedback.h"
 #include "quantizers/method_string.h"
+#include "quantizers/rate/code_rates.h"
 #include "quantizers/rate/trellis_rounder.h"
 
 namespace lcomp {
@@ -223,9 +223,8 @@ RateCodedWeight quantize_to_bytes(const RateCodedProblem& problem, std::uint64_t
 }
 
 void check_rate_coded(const RateCodedOptions& options, const std::string& where) {
-  if (options.precision.has_value() == options.bits.has_value()) {
-    throw Error({where, options.bits ? "both \"precision\" and \"bits\"" : "neither \"precision\" nor \"bits\"",
-                 "one of them", ""});
+  if (options.precision && options.bits) {
+    throw Error({where, "both \"precision\" and \"bits\"", "one of them", ""});
   }
   if (options.precision && !(std::abs(*options.precision) <= RateCurve::widest_precision)) {
     throw Error({where, fmt::format("precision {:g}", *options.precision), "-64 to 64", ""});
@@ -255,9 +254,7 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
     throw Error(
         {where, fmt::format("embedding_weight {:g}", options.embedding_weight), "more than 0, at most 1000", ""});
   }
-  if (!(options.damping >= 0 && options.damping <= 1)) {
-    throw Error({where, fmt::format("damping {:g}", options.damping), "0 to 1", ""});
-  }
+  check_damping(options, where);
   if (!(options.min_bits >= 0 && options.min_bits <= options.max_bits && options.max_bits <= 16)) {
     throw Error({where, fmt::format("min_bits {:g} and max_bits {:g}", options.min_bits, options.max_bits),
                  "0 to 16, the first not more than the second", ""});
@@ -266,6 +263,9 @@ void check_rate_coded(const RateCodedOptions& options, const std::string& where)
 
 RateCodedQuantizer::RateCodedQuantizer(const RateCodedOptions& options) : options_(options) {
   check_rate_coded(options, "rate");
+  if (!options.precision && !options.bits) {
+    throw Error({"rate", "neither \"precision\" nor \"bits\"", "one of them", ""});
+  }
 }
 
 CompressedWeight RateCodedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
@@ -314,7 +314,7 @@ std::string name(const RateCodedOptions& options) {
   if (options.row_exponent != defaults.row_exponent) text.add("row_exponent", options.row_exponent);
   if (options.column_exponent != defaults.column_exponent) text.add("column_exponent", options.column_exponent);
   if (options.embedding_weight != defaults.embedding_weight) text.add("embedding_weight", options.embedding_weight);
-  if (options.damping != defaults.damping) text.add("damping", options.damping);
+  text.add_damping(options);
   if (options.min_bits != defaults.min_bits) text.add("min_bits", options.min_bits);
   if (options.max_bits != defaults.max_bits) text.add("max_bits", options.max_bits);
   return text.text();

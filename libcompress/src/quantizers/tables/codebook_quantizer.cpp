@@ -15,7 +15,7 @@ CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& know
   CodebookWeight out = make_codebook(layout_of(options, weight.rows(), weight.cols()), component);
   CodebookGroups groups(options.fit, out, component);
   const auto stored =
-      round_to_levels(weight, knowledge, options.feedback, options.bits, options.granularity, groups, component);
+      round_to_levels(weight, knowledge, options.feedback, *options.bits, options.granularity, groups, component);
   if (out.permuted) set_permutation(out, stored);
   return out;
 }
@@ -26,14 +26,14 @@ CodebookLayout layout_of(const CodebookOptions& options, std::size_t rows, std::
   CodebookLayout layout;
   layout.rows = rows;
   layout.cols = cols;
-  layout.bits = options.bits;
+  layout.bits = options.bits.value();
   layout.group_size = columns_per_group(options.granularity, cols);
   layout.permuted = permutes_columns(options.feedback, options.granularity, cols);
   return layout;
 }
 
 CodebookQuantizer::CodebookQuantizer(const CodebookOptions& options) : options_(options) {
-  check_levels(options.bits, options.granularity, "codebook");
+  check_levels(required_bits(options.bits, "codebook"), options.granularity, "codebook");
   check_feedback(options.feedback, "codebook");
 }
 
@@ -54,11 +54,13 @@ std::optional<std::uint64_t> CodebookQuantizer::predicted_bytes(std::size_t rows
   return payload_bytes(layout_of(options_, rows, cols));
 }
 
-std::string CodebookQuantizer::name() const {
+std::string CodebookQuantizer::name() const { return lcomp::name(options_); }
+
+std::string name(const CodebookOptions& options) {
   MethodString text("codebook");
-  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.granularity));
-  if (options_.fit != KmeansFit::dynamic) text.add("fit", options_.fit == KmeansFit::exact ? "exact" : "lloyd");
-  return text.add_feedback(options_.feedback).text();
+  text.add_bits(options.bits).add("group", name(options.granularity));
+  if (options.fit != KmeansFit::dynamic) text.add("fit", options.fit == KmeansFit::exact ? "exact" : "lloyd");
+  return text.add_feedback(options.feedback).text();
 }
 
 }  // namespace lcomp

@@ -3,26 +3,14 @@
 #include <cstddef>
 #include <string>
 
-#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "quantizers/feedback/feedback_setting.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
-enum class KmeansFit {
-  dynamic,  // by dynamic programming over 256 ends of stretches (2 a level, if more): nearly exact
-  exact,    // with 4096, all there are in most weights
-  lloyd,    // k-means++ and Lloyd's iteration
-};
+std::string name(const CodebookOptions& options);  // the method string
 
-struct CodebookOptions {
-  int bits = 3;  // 1 .. 8
-  Granularity granularity = {Granularity::Kind::channel,
-                             0};  // that share a codebook: groups or channels; not the tensor
-  KmeansFit fit = KmeansFit::dynamic;
-  FeedbackSetting feedback;
-};
-
+// How a weight of this shape is stored under these options, whose bits are set.
 CodebookLayout layout_of(const CodebookOptions& options, std::size_t rows, std::size_t cols);
 
 // Codebooks: each row (or group of columns of a row) gets 2^bits levels of its own, f16, by weighted k-means

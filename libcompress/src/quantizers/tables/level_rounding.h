@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "lcomp/core/matrix.h"
+#include "lcomp/quantizers/feedback/error_compensation.h"
 #include "lcomp/quantizers/granularity.h"
-#include "quantizers/feedback/feedback_setting.h"
 #include "quantizers/feedback/layer_knowledge.h"
 #include "quantizers/tables/level_groups.h"
 

@@ -32,7 +32,7 @@ CodebookWeight round_start(ConstMatrixView weight, const LayerKnowledge& knowled
                            const std::string& component) {
   CodebookWeight out = make_codebook(layout_of(start, weight.rows(), weight.cols()), component);
   CodebookGroups groups(start.fit, out, component);
-  round_to_levels(weight, knowledge, start.feedback, start.bits, start.granularity, groups, component);
+  round_to_levels(weight, knowledge, start.feedback, *start.bits, start.granularity, groups, component);
   return out;
 }
 
@@ -75,7 +75,7 @@ void pack(const LevelRows& rows, CodebookWeight& weight) {
 
 LnqQuantizer::LnqQuantizer(const LnqOptions& options) : options_(options) {
   const CodebookOptions start = start_of(options);
-  check_levels(start.bits, start.granularity, "lnq");
+  check_levels(required_bits(start.bits, "lnq"), start.granularity, "lnq");
   check_feedback(start.feedback, "lnq");
 }
 
@@ -104,17 +104,18 @@ std::optional<std::uint64_t> LnqQuantizer::predicted_bytes(std::size_t rows, std
   return payload_bytes(layout_of(start_of(options_), rows, cols));
 }
 
-std::string LnqQuantizer::name() const {
+std::string LnqQuantizer::name() const { return lcomp::name(options_); }
+
+std::string name(const LnqOptions& options) {
   const LnqOptions defaults;
   MethodString text("lnq");
-  text.add("bits", std::int64_t{options_.bits});
-  if (options_.alternations != defaults.alternations) {
-    text.add("alternations", static_cast<std::int64_t>(options_.alternations));
+  text.add_bits(options.bits);
+  if (options.alternations != defaults.alternations) {
+    text.add("alternations", static_cast<std::int64_t>(options.alternations));
   }
-  if (options_.cycles != defaults.cycles) text.add("cycles", static_cast<std::int64_t>(options_.cycles));
-  if (options_.act_order != defaults.act_order) text.add("act_order", options_.act_order ? "true" : "false");
-  if (options_.damping != defaults.damping) text.add("damping", options_.damping);
-  return text.text();
+  if (options.cycles != defaults.cycles) text.add("cycles", static_cast<std::int64_t>(options.cycles));
+  if (options.act_order != defaults.act_order) text.add("act_order", options.act_order ? "true" : "false");
+  return text.add_damping(options).text();
 }
 
 }  // namespace lcomp

@@ -4,16 +4,11 @@
 #include <string>
 
 #include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
-struct LnqOptions {
-  int bits = 3;                  // 1 .. 8
-  std::size_t alternations = 2;  // of codes and levels
-  std::size_t cycles = 4;        // over all columns, each time codes are improved
-  bool act_order = true;         // of the rounding with feedback that it starts from
-  double damping = 0.01;         // share of the mean diagonal of H that is added to it, 0 .. 1
-};
+std::string name(const LnqOptions& options);  // the method string
 
 // LNQ, layer-wise non-uniform quantization: a codebook of 2^bits levels per row, codes and levels found by turns for
 // the proxy error under the whole Hessian, damped (alternating_levels.h). Starts from k-means weighed by R_jj^2 with

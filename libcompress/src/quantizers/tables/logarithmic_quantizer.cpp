@@ -49,7 +49,7 @@ std::vector<double> errors_of_bases(const std::vector<double>& logarithms, const
   std::vector<LevelTable> tables;
   for (const double logarithm : logarithms) {
     const auto base = static_cast<float>(std::exp(std::exp(logarithm)));
-    tables.push_back(make_level_table(logarithmic_levels(options.bits, options.zero_level, base)));
+    tables.push_back(make_level_table(logarithmic_levels(*options.bits, options.zero_level, base)));
   }
   std::vector<double> errors(tables.size() * sample.size());
   parallel_for(
@@ -94,16 +94,16 @@ float fit_base(const std::vector<SortedWeights>& sample, const LogarithmicOption
 CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& knowledge,
                               const LogarithmicOptions& options, const std::string& component) {
   LogarithmicWeight out = make_logarithmic(layout_of(options, weight.rows(), weight.cols()), component);
-  const std::size_t levels = std::size_t{1} << options.bits;
+  const std::size_t levels = std::size_t{1} << *options.bits;
   const float base = options.base
                          ? *options.base
                          : fit_base(sample_groups(weight, knowledge.column_weights, out.group_size, levels), options);
   set_base(out, base);
-  const LevelTable table = make_level_table(logarithmic_levels(options.bits, options.zero_level, base));
+  const LevelTable table = make_level_table(logarithmic_levels(*options.bits, options.zero_level, base));
   ScaledTableGroups<LogarithmicWeight> groups(table, TableFit::mse, options.scale_storage, options.feedback.enabled,
                                               out, component);
   const auto stored =
-      round_to_levels(weight, knowledge, options.feedback, options.bits, options.granularity, groups, component);
+      round_to_levels(weight, knowledge, options.feedback, *options.bits, options.granularity, groups, component);
   if (out.permuted) set_permutation(out, stored);
   return out;
 }
@@ -114,7 +114,7 @@ LogarithmicLayout layout_of(const LogarithmicOptions& options, std::size_t rows,
   LogarithmicLayout layout;
   layout.rows = rows;
   layout.cols = cols;
-  layout.bits = options.bits;
+  layout.bits = options.bits.value();
   layout.zero_level = options.zero_level;
   layout.group_size = columns_per_group(options.granularity, cols);
   layout.scale_storage = options.scale_storage;
@@ -123,7 +123,7 @@ LogarithmicLayout layout_of(const LogarithmicOptions& options, std::size_t rows,
 }
 
 LogarithmicQuantizer::LogarithmicQuantizer(const LogarithmicOptions& options) : options_(options) {
-  check_levels(options.bits, options.granularity, "log");
+  check_levels(required_bits(options.bits, "log"), options.granularity, "log");
   check_feedback(options.feedback, "log");
   if (options.base && !(*options.base > 1 && *options.base <= largest_logarithm_base)) {
     throw Error({"log", fmt::format("base {}", *options.base),
@@ -147,19 +147,21 @@ std::optional<std::uint64_t> LogarithmicQuantizer::predicted_bytes(std::size_t r
   return payload_bytes(layout_of(options_, rows, cols));
 }
 
-std::string LogarithmicQuantizer::name() const {
+std::string LogarithmicQuantizer::name() const { return lcomp::name(options_); }
+
+std::string name(const LogarithmicOptions& options) {
   MethodString text("log");
-  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.granularity));
-  if (!options_.base) {
+  text.add_bits(options.bits).add("group", name(options.granularity));
+  if (!options.base) {
     text.add("base", "fit");
-  } else if (*options_.base == square_root_of_2) {
+  } else if (*options.base == square_root_of_2) {
     text.add("base", "sqrt2");
   } else {
-    text.add("base", fmt::format("{}", *options_.base));
+    text.add("base", fmt::format("{}", *options.base));
   }
-  text.flag("zero", options_.zero_level);
-  if (options_.scale_storage != ScaleStorage::f16) text.add("scales", lcomp::name(options_.scale_storage));
-  return text.add_feedback(options_.feedback).text();
+  text.flag("zero", options.zero_level);
+  if (options.scale_storage != ScaleStorage::f16) text.add("scales", name(options.scale_storage));
+  return text.add_feedback(options.feedback).text();
 }
 
 }  // namespace lcomp

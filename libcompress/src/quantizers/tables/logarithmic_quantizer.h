@@ -4,21 +4,14 @@
 #include <optional>
 #include <string>
 
-#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "quantizers/feedback/feedback_setting.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
-struct LogarithmicOptions {
-  int bits = 4;                   // 1 .. 8
-  std::optional<float> base = 2;  // > 1 and <= 4; none: fitted to each weight
-  bool zero_level = false;        // a level of 0 in place of the smallest positive one
-  Granularity granularity;        // groups or channels; not the tensor
-  ScaleStorage scale_storage = ScaleStorage::f16;
-  FeedbackSetting feedback;
-};
+std::string name(const LogarithmicOptions& options);  // the method string
 
+// How a weight of this shape is stored under these options, whose bits are set.
 LogarithmicLayout layout_of(const LogarithmicOptions& options, std::size_t rows, std::size_t cols);
 
 // Logarithmic levels: each weight becomes a signed power of a base (2, sqrt 2, any), times a scale per group:

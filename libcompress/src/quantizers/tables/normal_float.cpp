@@ -45,12 +45,12 @@ TableFit fit_of(const NormalFloatOptions& options) { return options.bits == 1 ? 
 CompressedWeight round_weight(ConstMatrixView weight, const LayerKnowledge& knowledge,
                               const NormalFloatOptions& options, const std::string& component) {
   CodebookWeight out = make_codebook(layout_of(options, weight.rows(), weight.cols()), component);
-  const LevelTable table = make_level_table(stored_levels(options.bits));
+  const LevelTable table = make_level_table(stored_levels(*options.bits));
   set_levels(out, 0, table.levels);
   ScaledTableGroups<CodebookWeight> groups(table, fit_of(options), options.scale_storage, options.feedback.enabled, out,
                                            component);
   const auto stored =
-      round_to_levels(weight, knowledge, options.feedback, options.bits, options.granularity, groups, component);
+      round_to_levels(weight, knowledge, options.feedback, *options.bits, options.granularity, groups, component);
   if (out.permuted) set_permutation(out, stored);
   return out;
 }
@@ -75,7 +75,7 @@ CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, st
   CodebookLayout layout;
   layout.rows = rows;
   layout.cols = cols;
-  layout.bits = options.bits;
+  layout.bits = options.bits.value();
   layout.group_size = columns_per_group(options.granularity, cols);
   layout.scale_storage = options.scale_storage;
   layout.permuted = permutes_columns(options.feedback, options.granularity, cols);
@@ -83,7 +83,7 @@ CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, st
 }
 
 NormalFloatQuantizer::NormalFloatQuantizer(const NormalFloatOptions& options) : options_(options) {
-  check_levels(options.bits, options.granularity, "nf");
+  check_levels(required_bits(options.bits, "nf"), options.granularity, "nf");
   check_feedback(options.feedback, "nf");
 }
 
@@ -93,8 +93,8 @@ CompressedWeight NormalFloatQuantizer::quantize(ConstMatrixView weight, const La
                       options_, component);
 }
 
-bool NormalFloatQuantizer::uses_statistics() const {
-  return options_.feedback.enabled || fit_of(options_) == TableFit::mse;
+bool uses_statistics(const NormalFloatOptions& options) {
+  return options.feedback.enabled || fit_of(options) == TableFit::mse;
 }
 
 CompressedWeight NormalFloatQuantizer::quantize_without_statistics(ConstMatrixView weight,
@@ -107,12 +107,14 @@ std::optional<std::uint64_t> NormalFloatQuantizer::predicted_bytes(std::size_t r
   return payload_bytes(layout_of(options_, rows, cols));
 }
 
-std::string NormalFloatQuantizer::name() const {
+std::string NormalFloatQuantizer::name() const { return lcomp::name(options_); }
+
+std::string name(const NormalFloatOptions& options) {
   MethodString text("nf");
-  text.add("bits", std::int64_t{options_.bits}).add("group", lcomp::name(options_.granularity));
-  if (options_.fit == TableFit::mse) text.add("grid", "mse");
-  if (options_.scale_storage != ScaleStorage::f16) text.add("scales", lcomp::name(options_.scale_storage));
-  return text.add_feedback(options_.feedback).text();
+  text.add_bits(options.bits).add("group", name(options.granularity));
+  if (options.fit == TableFit::mse) text.add("grid", "mse");
+  if (options.scale_storage != ScaleStorage::f16) text.add("scales", name(options.scale_storage));
+  return text.add_feedback(options.feedback).text();
 }
 
 }  // namespace lcomp

@@ -4,10 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "quantizers/feedback/feedback_setting.h"
-#include "quantizers/tables/scaled_table.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
@@ -18,14 +16,11 @@ namespace lcomp {
 // 1. Source: arXiv 2305.14314, appendix E, and its reference code.
 std::vector<float> normal_float_levels(int bits);
 
-struct NormalFloatOptions {
-  int bits = 4;                     // 1 .. 8
-  Granularity granularity;          // groups or channels; not the tensor
-  TableFit fit = TableFit::absmax;  // one bit: always mse
-  ScaleStorage scale_storage = ScaleStorage::f16;
-  FeedbackSetting feedback;
-};
+std::string name(const NormalFloatOptions& options);  // the method string
+// Whether the search for scales or error compensation makes use of statistics.
+bool uses_statistics(const NormalFloatOptions& options);
 
+// How a weight of this shape is stored under these options, whose bits are set.
 CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, std::size_t cols);
 
 // NF-k: weights as levels that are quantiles of the normal distribution, times a scale per group. Stored as a shared
@@ -44,8 +39,7 @@ class NormalFloatQuantizer : public Quantizer {
   CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                             const std::string& component) const override;
   CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
-  // Not for absmax without feedback.
-  bool uses_statistics() const override;
+  bool uses_statistics() const override { return lcomp::uses_statistics(options_); }
   bool requires_statistics() const override { return options_.feedback.enabled; }
   std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;

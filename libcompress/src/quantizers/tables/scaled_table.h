@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "lcomp/quantizers/quantizer_options.h"
 #include "quantizers/tables/sorted_weights.h"
-#include "lcomp/quantizers/uniform/uniform_grid.h"
 
 namespace lcomp {
 
@@ -20,14 +20,6 @@ struct LevelTable {
 
 // Of the levels of codes 0, 1, 2, ...
 LevelTable make_level_table(std::span<const float> level_of_code);
-
-enum class TableFit {
-  absmax,  // the largest |w| becomes the largest |level|
-  // The scale of the least weighted squared error that a search finds: from 38 scales between 1.6 and 0.02 times
-  // absmax's, the three best go on by turns (nearest levels, then the best scale for these). Never worse than absmax
-  // for the same storage.
-  mse,
-};
 
 // The scale for some weights, as stored; 0 when all are 0, infinite when it overflows its storage. About 100 levels *
 // log(weights) operations for mse.

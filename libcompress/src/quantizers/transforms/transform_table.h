@@ -1,7 +1,7 @@
 #pragma once
 
 #include "lcomp/io/config_reader.h"
-#include "quantizers/transforms/transformed_quantizer.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 

@@ -112,11 +112,13 @@ std::optional<std::uint64_t> TransformedQuantizer::predicted_bytes(std::size_t r
   return bytes;
 }
 
-std::string TransformedQuantizer::name() const {
+std::string TransformedQuantizer::name() const { return lcomp::name(options_) + inner_->name(); }
+
+std::string name(const TransformOptions& options) {
   std::string text;
-  if (options_.scale) text += lcomp::name(*options_.scale) + "+";
-  if (options_.rotate) text += text_of(*options_.rotate) + "+";
-  return text + inner_->name();
+  if (options.scale) text += name(*options.scale) + "+";
+  if (options.rotate) text += text_of(*options.rotate) + "+";
+  return text;
 }
 
 }  // namespace lcomp

@@ -4,17 +4,13 @@
 #include <optional>
 #include <string>
 
-#include "lcomp/quantizers/transforms/input_scaling.h"
-#include "lcomp/quantizers/transforms/layer_transform.h"
 #include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
-// What is done to a weight before its codes are chosen: scaling first, rotation then.
-struct TransformOptions {
-  std::optional<InputScalingOptions> scale;
-  std::optional<RotationOptions> rotate;
-};
+// The transforms of a method string, each with its plus: "scale+rotate:block=64+"; empty without any.
+std::string name(const TransformOptions& options);
 
 // Any quantizer in another basis: transforms the weight and its statistics (layer_transform.h), calls `inner`, and
 // wraps the result so that it decodes to the weight in its own basis. The Hessian and the mean of the inputs become

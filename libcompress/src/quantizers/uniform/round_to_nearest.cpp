@@ -14,10 +14,6 @@
 namespace lcomp {
 namespace {
 
-GridSetting grid_setting(const RoundToNearestOptions& options) {
-  return {options.bits, options.symmetric, options.grid, options.zero_storage};
-}
-
 // Rows that make a piece of work worth a thread.
 std::size_t rows_together(std::size_t cols) { return divide_up(std::size_t{32768}, std::max<std::size_t>(cols, 1)); }
 
@@ -31,14 +27,14 @@ void quantize_as_one_group(ConstMatrixView weight, const RoundToNearestOptions& 
       std::copy_n(weight.row(i).data(), weight.cols(), copy.row(i).data());
   }
   const std::span<const float> all(copy.empty() ? weight.data() : copy.data(), weight.size());
-  const RowGrids fitted = fit_row(all, all.size(), grid_setting(options), options.scale_storage, component);
+  const RowGrids fitted = fit_row(all, all.size(), grid_setting(options, "rtn"), options.scale_storage, component);
   const UniformGrid& grid = fitted.grids[0];
   set_scales(out, 0, {&grid.scale, 1}, fitted.row_scale);
   set_zero_points(out, {&grid.zero_point, 1});
   parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
     std::vector<std::uint8_t> codes(weight.cols());
     for (std::size_t i = first; i < last; ++i) {
-      round_to_grid(weight.row(i), grid, grid_setting(options), codes);
+      round_to_grid(weight.row(i), grid, grid_setting(options, "rtn"), codes);
       pack_row(out, i, codes);
     }
   });
@@ -46,7 +42,7 @@ void quantize_as_one_group(ConstMatrixView weight, const RoundToNearestOptions& 
 
 void quantize_by_rows(ConstMatrixView weight, const RoundToNearestOptions& options, const std::string& component,
                       GroupedIntegerWeight& out) {
-  const GridSetting setting = grid_setting(options);
+  const GridSetting setting = grid_setting(options, "rtn");
   const std::size_t per_row = groups_per_row(out);
   std::vector<float> zero_points(group_count(out));
   parallel_chunks(0, weight.rows(), rows_together(weight.cols()), [&](std::size_t first, std::size_t last) {
@@ -72,11 +68,20 @@ void quantize_by_rows(ConstMatrixView weight, const RoundToNearestOptions& optio
 
 }  // namespace
 
-GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t rows, std::size_t cols) {
+GridSetting grid_setting(const UniformOptions& options, const std::string& where) {
+  const GridSetting setting{required_bits(options.bits, where), options.symmetric, options.grid, options.zero_storage};
+  check_setting(setting, where);
+  if (options.granularity.kind == Granularity::Kind::group && options.granularity.group_size == 0) {
+    throw Error({where, "groups of 0 columns", "at least 1", ""});
+  }
+  return setting;
+}
+
+GroupedIntegerLayout layout_of(const UniformOptions& options, std::size_t rows, std::size_t cols) {
   GroupedIntegerLayout layout;
   layout.rows = rows;
   layout.cols = cols;
-  layout.bits = options.bits;
+  layout.bits = options.bits.value();
   layout.symmetric = options.symmetric;
   layout.group_size =
       options.granularity.kind == Granularity::Kind::group ? std::min(options.granularity.group_size, cols) : cols;
@@ -87,10 +92,7 @@ GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t
 }
 
 RoundToNearest::RoundToNearest(const RoundToNearestOptions& options) : options_(options) {
-  check_setting(grid_setting(options), "rtn");
-  if (options.granularity.kind == Granularity::Kind::group && options.granularity.group_size == 0) {
-    throw Error({"rtn", "groups of 0 columns", "at least 1", ""});
-  }
+  grid_setting(options, "rtn");
 }
 
 CompressedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerStats& /*stats*/,
@@ -106,11 +108,8 @@ std::optional<std::uint64_t> RoundToNearest::predicted_bytes(std::size_t rows, s
   return payload_bytes(layout_of(options_, rows, cols));
 }
 
-std::string RoundToNearest::name() const {
-  return MethodString("rtn")
-      .add_uniform(options_.bits, options_.symmetric, options_.granularity, options_.grid, options_.scale_storage,
-                   options_.zero_storage)
-      .text();
-}
+std::string RoundToNearest::name() const { return lcomp::name(options_); }
+
+std::string name(const RoundToNearestOptions& options) { return MethodString("rtn").add_uniform(options).text(); }
 
 }  // namespace lcomp

@@ -3,23 +3,19 @@
 #include <cstddef>
 #include <string>
 
-#include "lcomp/quantizers/granularity.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "lcomp/quantizers/uniform/uniform_grid.h"
+#include "lcomp/quantizers/quantizer_options.h"
 
 namespace lcomp {
 
-struct RoundToNearestOptions {
-  int bits = 4;  // 1 .. 8
-  bool symmetric = false;
-  Granularity granularity;
-  GridFit grid = GridFit::minmax;
-  ScaleStorage scale_storage = ScaleStorage::f16;
-  ZeroStorage zero_storage = ZeroStorage::integer;
-};
+std::string name(const RoundToNearestOptions& options);  // the method string
 
-// How a weight of this shape is stored under these options.
-GroupedIntegerLayout layout_of(const RoundToNearestOptions& options, std::size_t rows, std::size_t cols);
+// The grid of these options. Throws Error naming `where` for bits that are open or out of range, for a group size of
+// 0, and for what check_setting() refuses.
+GridSetting grid_setting(const UniformOptions& options, const std::string& where);
+
+// How a weight of this shape is stored under these options, whose bits are set.
+GroupedIntegerLayout layout_of(const UniformOptions& options, std::size_t rows, std::size_t cols);
 
 // Round to nearest ("rtn"): fits a uniform grid to each group of weights and rounds each weight to a point of it.
 //   q = clamp(round(w / scale) + zero_point, 0, 2^bits - 1),   w^ = scale * (q - zero_point)

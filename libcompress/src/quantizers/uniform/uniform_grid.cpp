@@ -7,12 +7,12 @@
 
 #include <fmt/format.h>
 
-#include "quantizers/uniform/grid_kernels.h"
-#include "quantizers/uniform/half_quadratic.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/value_range.h"
 #include "lcomp/formats/grouped_integer.h"
+#include "quantizers/uniform/grid_kernels.h"
+#include "quantizers/uniform/half_quadratic.h"
 
 namespace lcomp {
 namespace {
@@ -133,6 +133,11 @@ std::string_view name(GridFit fit) {
       return "hqq";
   }
   return "";
+}
+
+int required_bits(std::optional<int> bits, const std::string& where) {
+  if (bits) return *bits;
+  throw Error({where, "no \"bits\"", "1 to 8", ""});
 }
 
 void check_setting(const GridSetting& setting, const std::string& where) {

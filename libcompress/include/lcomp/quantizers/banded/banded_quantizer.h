@@ -10,27 +10,14 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/banded_integer.h"
+#include "lcomp/quantizers/cost/second_order_cost.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
 #include "lcomp/quantizers/quantizer.h"
-#include "lcomp/quantizers/cost/second_order_cost.h"
+#include "lcomp/quantizers/quantizer_options.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 
 namespace lcomp {
 
-struct BandedOptions {
-  std::optional<double> bits;  // what a weight of the component takes at most, everything counted; real
-  bool symmetric = false;
-  GridFit grid = GridFit::mse;  // minmax or mse, squared errors weighted by R_jj^2 (hessian_factor.h)
-  bool equal_widths = false;    // all bands as wide
-  bool guided = true;  // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
-  double embedding_weight = 1;  // of the embedding's sensitivity; rows have no widths of their own (rate-coded: 3)
-  // Of the part of errors that shrinks a weight (ErrorCost).
-  double shrinkage_weight = default_shrinkage_weight;
-  double damping = 0.01;  // as in GptqOptions
-  // The cost counts 4^precision_offset times for allocators: what learning found (learned_allocation.h).
-  double precision_offset = 0;
-  double min_bits = 0, max_bits = 16;  // bits per weight that an allocator stays between, everything counted
-};
 // Throws Error naming `where` for options out of range.
 void check_banded(const BandedOptions& options, const std::string& where);
 std::string name(const BandedOptions& options);  // the method string

@@ -10,35 +10,14 @@
 #include "lcomp/formats/rate_coded.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
 #include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/quantizer_options.h"
 #include "lcomp/quantizers/rate/rate_curve.h"
 
 namespace lcomp {
 
 inline constexpr double largest_step_exponent = 1.5;
 
-struct RateCodedOptions {
-  // How fine the steps are: raised by 1, all are halved, and a weight takes about one more bit. Steps are in units in
-  // which an error of one step costs 4^-precision, so that components of equal precision exchange bits for cost at the
-  // same price. Left out where `bits` says how many bits a weight of the component shall take, all in.
-  std::optional<double> precision;
-  std::optional<double> bits;
-  // Added to the precision, given or chosen by an allocator: what learning found the component to deserve beyond what
-  // its sensitivity says (learned_allocation.h).
-  double precision_offset = 0;
-  bool row_steps = true, column_steps = true;  // false: one step for all of them, the geometric mean
-  bool guided = true;      // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
-  int trellis_memory = 3;  // formats/trellis.h; 0: plain rounding
-  // Of bits against errors when codes are chosen: 1 is their price at the margin, 0: none. Less than 1 is better: what
-  // is saved shrinks weights, and feedback doesn't see what that does to outputs together.
-  double rate_weight = 0.6;
-  double row_exponent = 0.6;    // of the rows' shares, which few tokens tell exactly; 1: as they are
-  double column_exponent = 1;   // of d_j
-  double embedding_weight = 3;  // of the embedding's sensitivity; second order understates it
-  double damping = 0.01;        // as in GptqOptions
-  // Bits per weight that an allocator stays between, the payload of the component counted.
-  double min_bits = 0, max_bits = 16;
-};
-// Throws Error naming `where` for options out of range, and unless one of precision and bits is set.
+// Throws Error naming `where` for options out of range, and where both precision and bits are set.
 void check_rate_coded(const RateCodedOptions& options, const std::string& where);
 // The method string; without precision and bits where neither is set.
 std::string name(const RateCodedOptions& options);
@@ -115,7 +94,8 @@ RateCodedWeight quantize_to_bytes(const RateCodedProblem& problem, std::uint64_t
 // Cost: as GPTQ, plus 2^(trellis + 1) operations a weight; with bits, two to five times.
 class RateCodedQuantizer : public Quantizer {
  public:
-  explicit RateCodedQuantizer(const RateCodedOptions& options);  // throws Error for options out of range
+  explicit RateCodedQuantizer(
+      const RateCodedOptions& options);  // throws Error for options out of range or an open size
 
   // Throws Error naming `component`: neither sensitivity nor Hessian in `stats`; one of another size or not finite; a
   // Hessian that stays singular; NaN or infinity in the weight; more bits asked for than codes can have.

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,9 @@ struct GridSetting {
   // f16: minmax and mse have zero_point = -min / scale, not rounded; a weight of 0 then decodes to within half a step.
   ZeroStorage zero_storage = ZeroStorage::integer;
 };
+
+// The bits of a setting that may leave them open. Throws Error naming `where` where it does.
+int required_bits(std::optional<int> bits, const std::string& where);
 
 // Throws Error naming `where` for bits out of range, and for symmetric grids with f16 zero points or GridFit::hqq.
 void check_setting(const GridSetting& setting, const std::string& where);
