@@ -184,7 +184,7 @@ LearningOptions make_learning(const LearningSetting& setting, const ModelFolder&
   Tasks tasks = tasks_of(setting, divide_up(setting.training, parts), model, compute, progress);
   LearningOptions learning;
   learning.training = std::move(tasks.training);
-  learning.held_out = std::move(tasks.held_out);
+  learning.validation = std::move(tasks.held_out);
   learning.description = std::move(tasks.description);
   learning.rounds = setting.rounds;
   return learning;

@@ -157,7 +157,7 @@ class JobRun {
     if (job.recalibrations == 0) return compress_once(job, out, options);
     if (!texts_) texts_ = calibration_texts(*job.calibration, model_);
     CompressionJob earlier = job;
-    if (job.learns()) earlier.plan.allocator = "second_order";
+    earlier.plan.allocation.learned = false;
     CompressOptions pass = options;
     for (int i = 0; i < job.recalibrations; ++i) {
       const Workspace place = options.work.part(fmt::format("pass{}", i));

@@ -191,17 +191,5 @@ TEST(FixedAllocatorTest, StaysWithinTheBudgetsOfTheReferenceProblems) {
   EXPECT_THROW(FixedAllocator().allocate(problem, error), Error);
 }
 
-TEST(AllocatorTableTest, MakesByName) {
-  const std::set<std::string> for_fixed_widths = {"fixed", "across"};
-  for (const std::string& name : allocator_names()) {
-    if (for_fixed_widths.contains(name)) {
-      EXPECT_EQ(make_allocator(name)->name(), name);
-      continue;
-    }
-    EXPECT_THAT(testing::message([&] { make_allocator(name); }), HasSubstr("fixed width")) << name;
-  }
-  EXPECT_THAT(testing::message([&] { make_allocator("best"); }), HasSubstr("fixed"));
-}
-
 }  // namespace
 }  // namespace lcomp

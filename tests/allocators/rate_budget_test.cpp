@@ -9,6 +9,8 @@
 namespace lcomp {
 namespace {
 
+using Across = AllocationPolicy::Across;
+
 RateBudgetComponent component(std::uint64_t weights, double log2_magnitude, int kind = 0) {
   RateBudgetComponent c;
   c.kind = kind;
@@ -28,7 +30,7 @@ std::uint64_t run(RateBudget& budget, const std::vector<RateBudgetComponent>& co
   };
   for (std::size_t k = 0; k < components.size(); ++k) {
     for (bool may_repeat = true;; may_repeat = false) {
-      const RateBudget::Order order = budget.order(k);
+      const SizeOrder order = budget.order(k);
       const std::uint64_t bytes =
           order.bytes ? static_cast<std::uint64_t>(static_cast<double>(*order.bytes) * (1 - 0.5 * order.tolerance))
                       : bytes_at(k, *order.precision);
@@ -44,10 +46,10 @@ std::uint64_t run(RateBudget& budget, const std::vector<RateBudgetComponent>& co
 TEST(RateBudgetTest, MeetsTheBudgetWithinAThousandth) {
   std::vector<RateBudgetComponent> components = {component(500000, 1.5, 1)};
   for (int k = 0; k < 30; ++k) components.push_back(component(100000 + 7000 * static_cast<std::uint64_t>(k), 0.1 * k));
-  for (const RateSharing sharing : {RateSharing::equal_bits, RateSharing::equal_price}) {
+  for (const Across across : {Across::equal, Across::by_cost}) {
     for (const double factor : {0.93, 1.0, 1.08}) {
       for (const std::uint64_t budget : {600000u, 1800000u, 4000000u}) {
-        RateBudget shares(sharing, budget, components);
+        RateBudget shares(across, budget, components);
         const std::uint64_t total = run(shares, components, factor);
         EXPECT_LE(total, budget);
         EXPECT_GE(static_cast<double>(total), 0.999 * static_cast<double>(budget)) << factor;
@@ -56,11 +58,11 @@ TEST(RateBudgetTest, MeetsTheBudgetWithinAThousandth) {
   }
 }
 
-TEST(RateBudgetTest, OnePriceIsOnePrecision) {
+TEST(RateBudgetTest, OneMultiplierIsOnePrecision) {
   std::vector<RateBudgetComponent> components;
   for (int k = 0; k < 20; ++k) components.push_back(component(100000, 0.2 * k));
   components[3].precision_offset = 0.5;
-  RateBudget shares(RateSharing::equal_price, 800000, components);
+  RateBudget shares(Across::by_cost, 800000, components);
   std::vector<double> precisions;
   run(shares, components, 1.0, &precisions);
   ASSERT_EQ(precisions.size(), 19u);
@@ -74,8 +76,8 @@ TEST(RateBudgetTest, PinsHold) {
   for (int k = 0; k < 5; ++k) components.push_back(component(100000, k));
   components[0].min_bits = 3;
   components[4].max_bits = 2;
-  RateBudget shares(RateSharing::equal_price, 5 * 100000 * 2 / 8, components);
-  const RateBudget::Order first = shares.order(0);
+  RateBudget shares(Across::by_cost, 5 * 100000 * 2 / 8, components);
+  const SizeOrder first = shares.order(0);
   ASSERT_TRUE(first.bytes.has_value());
   EXPECT_EQ(*first.bytes, 37500u);
   shares.took(0, 37500, std::nullopt, true);
@@ -85,12 +87,12 @@ TEST(RateBudgetTest, PinsHold) {
 
 TEST(RateBudgetTest, RefusesBudgetsOutOfReach) {
   const std::vector<RateBudgetComponent> components = {component(1000, 1), component(1000, 1)};
-  EXPECT_THROW(RateBudget(RateSharing::equal_price, 199, components), Error);
-  EXPECT_THROW(RateBudget(RateSharing::equal_price, 10000, components), Error);
+  EXPECT_THROW(RateBudget(Across::by_cost, 199, components), Error);
+  EXPECT_THROW(RateBudget(Across::by_cost, 10000, components), Error);
   std::vector<RateBudgetComponent> pinned = components;
   pinned[0].min_bits = 8;
-  EXPECT_THROW(RateBudget(RateSharing::equal_price, 1000, pinned), Error);
-  EXPECT_NO_THROW(RateBudget(RateSharing::equal_price, 1200, pinned));
+  EXPECT_THROW(RateBudget(Across::by_cost, 1000, pinned), Error);
+  EXPECT_NO_THROW(RateBudget(Across::by_cost, 1200, pinned));
 }
 
 TEST(RateCurveTest, ABitMorePrecisionIsABitMoreAWeight) {

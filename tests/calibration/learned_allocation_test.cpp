@@ -47,7 +47,7 @@ struct SlowLearnedAllocation : ::testing::Test {
       options.training.push_back(divergence_task(
           original, testing::random_tokens(300, words > 0 ? words : model.config.vocab_size, seed), 64));
     }
-    options.held_out = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 6), 64);
+    options.validation = divergence_task(original, testing::random_tokens(600, model.config.vocab_size, 6), 64);
     options.description = "random tokens";
     options.rounds = rounds;
     options.rate = rate;
@@ -70,7 +70,7 @@ struct SlowLearnedAllocation : ::testing::Test {
 
   double cost(const std::string& out) const {
     Decoder decoder(open_model(folder / out));
-    return evaluate(decoder, learning().held_out);
+    return evaluate(decoder, learning().validation);
   }
 };
 
@@ -80,13 +80,13 @@ TEST_F(SlowLearnedAllocation, CostsLessThanItsStart) {
   const LearnedCompression learned = compress("learned");
   ASSERT_GE(learned.rounds.size(), 2U);
   EXPECT_GT(learned.best, 0U);
-  EXPECT_LT(learned.rounds[learned.best].held_out_cost, 0.9 * learned.rounds[0].held_out_cost);
-  ASSERT_TRUE(learned.rounds[0].price_spread && learned.rounds[1].price_spread);
-  EXPECT_LT(*learned.rounds[1].price_spread, *learned.rounds[0].price_spread);
-  EXPECT_FALSE(learned.rounds.back().price_spread) << "no round follows";
+  EXPECT_LT(learned.rounds[learned.best].validation_cost, 0.9 * learned.rounds[0].validation_cost);
+  ASSERT_TRUE(learned.rounds[0].multiplier_spread && learned.rounds[1].multiplier_spread);
+  EXPECT_LT(*learned.rounds[1].multiplier_spread, *learned.rounds[0].multiplier_spread);
+  EXPECT_FALSE(learned.rounds.back().multiplier_spread) << "no round follows";
   EXPECT_LE(learned.report.bits_per_weight, 4);
   EXPECT_GT(learned.report.bits_per_weight, 3.92);
-  EXPECT_NEAR(cost("learned"), learned.rounds[learned.best].held_out_cost, 1e-6) << "the best round is what is kept";
+  EXPECT_NEAR(cost("learned"), learned.rounds[learned.best].validation_cost, 1e-6) << "the best round is what is kept";
   EXPECT_LT(learned.plan.components.at("model.layers.0.self_attn.q_proj").at("offset").get<double>(), 1.5);
   EXPECT_GT(learned.plan.components.at("model.layers.0.mlp.down_proj").at("offset").get<double>(), -1.0);
 }
@@ -98,8 +98,8 @@ TEST_F(SlowLearnedAllocation, HalvesAStepThatMissed) {
   const LearnedCompression learned = compress("learned");
   const std::vector<LearningRound>& of = learned.rounds;
   ASSERT_GE(of.size(), 3U);
-  ASSERT_GT(of[1].held_out_cost, of[0].held_out_cost);
-  EXPECT_FALSE(of[1].price_spread);
+  ASSERT_GT(of[1].validation_cost, of[0].validation_cost);
+  EXPECT_FALSE(of[1].multiplier_spread);
   double moved = 0;
   for (const auto& [name, start] : of[0].steps) {
     const LearnedSteps &far = of[1].steps.at(name), &half = of[2].steps.at(name);
@@ -110,7 +110,7 @@ TEST_F(SlowLearnedAllocation, HalvesAStepThatMissed) {
     moved = std::max(moved, std::abs(far.offset - start.offset));
   }
   EXPECT_GT(moved, 1);
-  if (of[2].held_out_cost >= of[0].held_out_cost) {
+  if (of[2].validation_cost >= of[0].validation_cost) {
     EXPECT_EQ(of.size(), 3U);
     EXPECT_EQ(learned.best, 0U);
   } else {
@@ -145,7 +145,7 @@ TEST_F(SlowLearnedAllocation, AnEmbeddingMovesByWhatTheTextsKnowOfIt) {
 TEST_F(SlowLearnedAllocation, ThePlanMakesTheSameModelAgain) {
   rounds = 2;
   const LearnedCompression learned = compress("learned");
-  EXPECT_EQ(learned.plan.allocator, "second_order");
+  EXPECT_EQ(name(learned.plan.allocation), "second_order");
   CompressOptions options;
   options.statistics =
       archived_statistics(model, CalibrationArchive::open(folder / "statistics"), SensitivityCost::divergence);

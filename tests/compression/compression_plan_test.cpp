@@ -87,13 +87,13 @@ TEST(CompressionPlanTest, TheMostSpecificPatternDecides) {
   EXPECT_EQ(settings[3].setting, Json({{"method", "rtn"}, {"bits", 8}}));
   EXPECT_EQ(settings[4].setting, Json({{"method", "rtn"}, {"bits", 6}, {"symmetric", true}}));
   EXPECT_EQ(settings[5].setting, Json({{"method", "dense"}, {"type", "bf16"}}));
-  for (const auto& setting : settings) EXPECT_FALSE(setting.open_width);
+  for (const auto& setting : settings) EXPECT_FALSE(setting.open);
 }
 
 TEST(CompressionPlanTest, RoutersStayAsTheyAreUnlessNamed) {
   const auto settings = resolve_plan(CompressionPlan::from_json({{"quantizer", rtn4}}, "plan.json"), some_components);
   EXPECT_TRUE(settings[3].setting.is_null());
-  EXPECT_FALSE(settings[3].open_width);
+  EXPECT_FALSE(settings[3].open);
 }
 
 TEST(CompressionPlanTest, WidthsAreOpenWhereBitsAreMissing) {
@@ -101,11 +101,11 @@ TEST(CompressionPlanTest, WidthsAreOpenWhereBitsAreMissing) {
                      {"components", {{"*.gate_proj", {{"bits", 5}}}, {"lm_head", "f16"}}},
                      {"target", {{"bits_per_weight", 4}}}};
   const auto settings = resolve_plan(CompressionPlan::from_json(json, "plan.json"), some_components);
-  EXPECT_TRUE(settings[0].open_width);
-  EXPECT_FALSE(settings[1].open_width);
-  EXPECT_TRUE(settings[2].open_width);
-  EXPECT_FALSE(settings[3].open_width);
-  EXPECT_FALSE(settings[5].open_width);
+  EXPECT_EQ(settings[0].open, OpenSize::width);
+  EXPECT_FALSE(settings[1].open);
+  EXPECT_EQ(settings[2].open, OpenSize::width);
+  EXPECT_FALSE(settings[3].open);
+  EXPECT_FALSE(settings[5].open);
 }
 
 TEST(CompressionPlanTest, RefusesWhatItCannotRead) {

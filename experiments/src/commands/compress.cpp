@@ -9,7 +9,7 @@
 #include "commands/calibration_option.h"
 #include "commands/command_context.h"
 #include "commands/stage_report.h"
-#include "lcomp/allocators/bit_allocator.h"
+#include "lcomp/allocators/allocation_policy.h"
 #include "lcomp/calibration/calibration_archive.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"

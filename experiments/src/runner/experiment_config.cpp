@@ -7,7 +7,7 @@
 
 #include "lcomp/forward/compute_type.h"
 #include "runner/config_setting.h"
-#include "lcomp/allocators/bit_allocator.h"
+#include "lcomp/allocators/allocation_policy.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"

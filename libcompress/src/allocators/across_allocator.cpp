@@ -12,7 +12,7 @@ std::vector<std::size_t> AcrossAllocator::allocate(const AllocationProblem& prob
       components[i].push_back({problem.components[i].choices[j].bytes, error(i, j)});
     }
   }
-  return solve_knapsack(components, problem.budget - problem.other_bytes).choices;
+  return solve_knapsack(components, problem.budget - problem.other_bytes, problem.knapsack_states).choices;
 }
 
 }  // namespace lcomp

@@ -4,25 +4,18 @@
 #include <cassert>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "allocators/across_allocator.h"
+#include "allocators/equal_bits_allocator.h"
 #include "lcomp/allocators/fixed_allocator.h"
 #include "lcomp/core/error.h"
 
 namespace lcomp {
 
-std::vector<std::string> allocator_names() { return {"fixed", "across", "within", "second_order", "learned"}; }
-
-std::unique_ptr<BitAllocator> make_allocator(std::string_view name) {
-  if (name == "fixed") return std::make_unique<FixedAllocator>();
-  if (name == "across") return std::make_unique<AcrossAllocator>();
-  const std::vector<std::string> known = allocator_names();
-  if (std::find(known.begin(), known.end(), name) != known.end()) {
-    throw Error({"allocator", fmt::format("\"{}\" for components of fixed width", name), "fixed or across",
-                 "rate-coded components (method rate) have the others"});
-  }
-  throw Error({"allocator", fmt::format("\"{}\"", name), fmt::format("one of {}", fmt::join(known, ", ")), ""});
+std::unique_ptr<BitAllocator> make_allocator(const AllocationPolicy& policy) {
+  if (policy.across == AllocationPolicy::Across::by_cost) return std::make_unique<AcrossAllocator>();
+  if (policy.within == AllocationPolicy::Within::by_sensitivity) return std::make_unique<EqualBitsAllocator>();
+  return std::make_unique<FixedAllocator>();
 }
 
 void require_feasible(const AllocationProblem& problem) {

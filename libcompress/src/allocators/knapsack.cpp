@@ -62,7 +62,7 @@ std::vector<std::size_t> convex_hull(const Candidates& candidates) {
 struct Relaxation {
   std::vector<std::size_t> positions;  // of each component's candidates: within the budget
   std::uint64_t bytes = 0;
-  double price = 0;  // loss a byte, where the budget ends
+  double multiplier = 0;  // Lagrange multiplier: loss a byte, where the budget ends
 };
 
 // Fills up the hulls in the order of their slopes; then whatever still has room.
@@ -89,7 +89,7 @@ Relaxation relax(const std::vector<Candidates>& components, std::uint64_t budget
   for (const Step& step : steps) {
     if (stopped[step.component]) continue;
     if (result.bytes + step.bytes > budget) {
-      if (!full) result.price = step.slope;
+      if (!full) result.multiplier = step.slope;
       full = stopped[step.component] = true;
       continue;
     }
@@ -118,20 +118,20 @@ struct State {
 
 class Search {
  public:
-  Search(const std::vector<Candidates>& components, std::uint64_t budget, double price, std::size_t most_states)
-      : components_(components), budget_(budget), price_(price), most_states_(most_states) {
+  Search(const std::vector<Candidates>& components, std::uint64_t budget, double multiplier, std::size_t most_states)
+      : components_(components), budget_(budget), multiplier_(multiplier), most_states_(most_states) {
     rest_.assign(components.size() + 1, 0);
     least_bytes_.assign(components.size() + 1, 0);
     for (std::size_t i = components.size(); i-- > 0;) {
       double least = std::numeric_limits<double>::infinity();
-      for (const Candidate& c : components[i]) least = std::min(least, priced(c.bytes, c.loss));
+      for (const Candidate& c : components[i]) least = std::min(least, lagrangian(c.bytes, c.loss));
       rest_[i] = rest_[i + 1] + least;
       least_bytes_[i] = least_bytes_[i + 1] + components[i].front().bytes;
     }
   }
 
   // No selection has less loss than this.
-  double bound() const { return rest_[0] - price_ * static_cast<double>(budget_); }
+  double bound() const { return rest_[0] - multiplier_ * static_cast<double>(budget_); }
 
   // The positions of a selection with less loss than `best`, the least there is; empty where there is none.
   std::vector<std::size_t> run(double best) {
@@ -155,20 +155,20 @@ class Search {
   bool complete() const { return complete_; }
 
  private:
-  double priced(std::uint64_t bytes, double loss) const { return loss + price_ * static_cast<double>(bytes); }
+  double lagrangian(std::uint64_t bytes, double loss) const { return loss + multiplier_ * static_cast<double>(bytes); }
 
   std::vector<State> extended(std::size_t i, double best) {
     const std::vector<State>& before = layers_.back();
     std::vector<State> all;
     // What rounding in bounds may amount to.
-    const double slack = 1e-12 * (std::abs(best) + std::abs(rest_[0]) + price_ * static_cast<double>(budget_));
-    const double limit = best + slack + price_ * static_cast<double>(budget_);
+    const double slack = 1e-12 * (std::abs(best) + std::abs(rest_[0]) + multiplier_ * static_cast<double>(budget_));
+    const double limit = best + slack + multiplier_ * static_cast<double>(budget_);
     for (std::size_t s = 0; s < before.size(); ++s) {
       for (std::size_t p = 0; p < components_[i].size(); ++p) {
         const State next{before[s].bytes + components_[i][p].bytes, before[s].loss + components_[i][p].loss,
                          static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(p)};
         if (next.bytes + least_bytes_[i + 1] > budget_) break;
-        if (priced(next.bytes, next.loss) + rest_[i + 1] <= limit) all.push_back(next);
+        if (lagrangian(next.bytes, next.loss) + rest_[i + 1] <= limit) all.push_back(next);
       }
     }
     std::sort(all.begin(), all.end(), [](const State& a, const State& b) {
@@ -184,7 +184,7 @@ class Search {
       complete_ = false;
       std::nth_element(
           kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(most_states_), kept.end(),
-          [&](const State& a, const State& b) { return priced(a.bytes, a.loss) < priced(b.bytes, b.loss); });
+          [&](const State& a, const State& b) { return lagrangian(a.bytes, a.loss) < lagrangian(b.bytes, b.loss); });
       kept.resize(most_states_);
     }
     return kept;
@@ -192,9 +192,9 @@ class Search {
 
   const std::vector<Candidates>& components_;
   std::uint64_t budget_;
-  double price_;
+  double multiplier_;
   std::size_t most_states_;
-  std::vector<double> rest_;                // least priced loss of components i ...
+  std::vector<double> rest_;                // least Lagrangian of components i ...
   std::vector<std::uint64_t> least_bytes_;  // of components i ...
   std::vector<std::vector<State>> layers_;
   bool complete_ = true;
@@ -219,7 +219,7 @@ KnapsackSolution solve_knapsack(const std::vector<std::vector<KnapsackChoice>>& 
   std::vector<std::size_t> positions = relaxation.positions;
   double loss = 0;
   for (std::size_t i = 0; i < candidates.size(); ++i) loss += candidates[i][positions[i]].loss;
-  Search search(candidates, budget, relaxation.price, most_states);
+  Search search(candidates, budget, relaxation.multiplier, most_states);
   if (const std::vector<std::size_t> better = search.run(loss); !better.empty()) positions = better;
 
   KnapsackSolution solution;

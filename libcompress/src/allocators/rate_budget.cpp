@@ -19,8 +19,9 @@ constexpr double least_bytes = 64;         // of codes, for a ratio that says an
 
 }  // namespace
 
-RateBudget::RateBudget(RateSharing sharing, std::uint64_t budget, std::vector<RateBudgetComponent> components)
-    : sharing_(sharing),
+RateBudget::RateBudget(AllocationPolicy::Across across, std::uint64_t budget,
+                       std::vector<RateBudgetComponent> components)
+    : across_(across),
       budget_(static_cast<double>(budget)),
       left_(budget),
       components_(std::move(components)),
@@ -60,7 +61,7 @@ double RateBudget::expected_bytes(std::size_t index, double precision) const {
   return std::clamp(bytes, c.min_bits * weights / 8, std::max(c.min_bits, c.max_bits) * weights / 8);
 }
 
-double RateBudget::price_precision() const {
+double RateBudget::common_precision() const {
   double low = -RateCurve::widest_precision;
   double high = RateCurve::widest_precision;
   const auto available = static_cast<double>(left_);
@@ -75,25 +76,25 @@ double RateBudget::price_precision() const {
   return 0.5 * (low + high);
 }
 
-RateBudget::Order RateBudget::order(std::size_t index) const {
+SizeOrder RateBudget::order(std::size_t index) const {
   assert(!done_[index]);
   const RateBudgetComponent& c = components_[index];
   const auto weights = static_cast<double>(c.weights);
   const auto available = static_cast<double>(left_);
-  Order order;
+  SizeOrder order;
   if (open_ == 1) {
     order.bytes = static_cast<std::uint64_t>(std::min(available, std::max(c.min_bits, c.max_bits) * weights / 8));
     order.tolerance = std::clamp(last_tolerance * budget_ / std::max(available, 1.0), 1.0e-6, 0.5);
     return order;
   }
-  if (sharing_ == RateSharing::equal_bits) {
+  if (across_ == AllocationPolicy::Across::equal) {
     const double share = available * weights / static_cast<double>(weights_left_);
     order.bytes = static_cast<std::uint64_t>(
         std::clamp(share, c.min_bits * weights / 8, std::max(c.min_bits, c.max_bits) * weights / 8));
     order.tolerance = bits_tolerance;
     return order;
   }
-  const double precision = price_precision() + c.precision_offset;
+  const double precision = common_precision() + c.precision_offset;
   const double bits = 8 * expected_bytes(index, precision - c.precision_offset) / weights;
   if (bits >= c.max_bits || bits <= c.min_bits) {
     order.bytes = static_cast<std::uint64_t>(bits * weights / 8);

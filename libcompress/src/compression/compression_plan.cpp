@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "lcomp/allocators/bit_allocator.h"
+#include "compression/allocation/budgeted_kinds.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
@@ -40,21 +40,15 @@ nlohmann::json laid_over(const nlohmann::json& base, const nlohmann::json& over)
   return merged;
 }
 
-bool is_banded(const QuantizerSetting& setting) { return std::holds_alternative<BandedOptions>(setting.options); }
-bool is_rate_coded(const QuantizerSetting& setting) {
-  return std::holds_alternative<RateCodedOptions>(setting.options);
-}
-
 // Every error that the setting of a quantizer can have; an open size needs a target, or for bands one given elsewhere.
 QuantizerSetting checked_setting(const nlohmann::json& setting, bool has_target, bool bands_are_given,
                                  const std::string& where) {
   QuantizerSetting parsed = parse_quantizer_setting(setting, where);
-  if (!is_open(parsed)) {
+  const std::optional<OpenSize> open = open_size(parsed);
+  if (!open) {
     make_quantizer(parsed);
-  } else if (!has_target && !(bands_are_given && is_banded(parsed))) {
-    throw Error({where,
-                 is_rate_coded(parsed) ? "neither \"precision\" nor \"bits\" nor a target size"
-                                       : "neither \"bits\" nor a target size",
+  } else if (!has_target && !(bands_are_given && open == OpenSize::bands)) {
+    throw Error({where, fmt::format("neither {} nor a target size", budgeted_kind(*open).traits().missing_keys),
                  "one of them", "add \"bits\", or a \"target\" to the plan"});
   }
   return parsed;
@@ -128,10 +122,10 @@ CompressionPlan CompressionPlan::from_json(const nlohmann::json& json, const std
     plan.target = read_target(target);
   }
   const bool has_target = plan.target.has_value();
-  const QuantizerSetting setting =
-      checked_setting(plan.quantizer, has_target, bands_are_given, reader.where("quantizer"));
-  const bool finer = is_open(setting) && !has_bit_width(setting);
-  plan.allocator = reader.one_of_or("allocator", finer ? "second_order" : "fixed", allocator_names());
+  const std::optional<OpenSize> open =
+      open_size(checked_setting(plan.quantizer, has_target, bands_are_given, reader.where("quantizer")));
+  const AllocationPolicy otherwise = open ? budgeted_kind(*open).traits().default_policy : AllocationPolicy{};
+  plan.allocation = allocation_policy(reader.one_of_or("allocator", name(otherwise), allocator_names()));
   if (reader.has("components")) {
     for (const auto& [pattern, over] : reader.object("components").items()) {
       const std::string key = fmt::format("{}.\"{}\"", reader.where("components"), pattern);
@@ -151,7 +145,7 @@ nlohmann::json to_json(const CompressionPlan& plan) {
   if (!plan.components.empty()) json["components"] = plan.components;
   if (plan.target) {
     json["target"] = {{target_keys[static_cast<int>(plan.target->kind)], plan.target->value}};
-    json["allocator"] = plan.allocator;
+    json["allocator"] = name(plan.allocation);
   }
   if (plan.activations) json["activations"] = to_json(*plan.activations);
   return json;
@@ -159,7 +153,7 @@ nlohmann::json to_json(const CompressionPlan& plan) {
 
 bool uses_statistics(const CompressionPlan& plan) {
   if (plan.activations && plan.activations->is_static()) return true;
-  if (plan.target && plan.allocator != "fixed") return true;
+  if (plan.target && plan.allocation != AllocationPolicy{}) return true;
   const auto setting_uses_them = [](const nlohmann::json& setting) {
     return uses_statistics(parse_quantizer_setting(setting, "quantizer"));
   };
@@ -181,10 +175,7 @@ std::vector<ComponentSetting> resolve_plan(const CompressionPlan& plan, const st
     }
     if (!chosen.setting.is_null()) {
       chosen.quantizer = parse_quantizer_setting(chosen.setting, component.name);
-      const bool open = is_open(*chosen.quantizer);
-      chosen.open_width = open && has_bit_width(*chosen.quantizer);
-      chosen.open_precision = open && is_rate_coded(*chosen.quantizer);
-      chosen.open_bands = open && is_banded(*chosen.quantizer);
+      chosen.open = open_size(*chosen.quantizer);
     }
     settings.push_back(std::move(chosen));
   }

@@ -17,12 +17,12 @@
 
 namespace lcomp {
 
-// The scaling of input channels that is stored nowhere (InputScalingOptions::fold): the norm or linear that makes an
-// input (models/scalable_inputs.h) is multiplied by c, the columns of all linears that read it by 1 / c, so that the
-// model's function is the same and the weights are easier to round. c is one for all that share the input,
+// The scaling of input channels that is stored nowhere (InputScalingOptions::fold): the norm or linear layer that makes
+// an input (models/scalable_inputs.h) is multiplied by c, the columns of all linear layers that read it by 1 / c, so
+// that the model's function is the same and the weights are easier to round. c is one for all that share the input,
 //   c_j = (rms_j / norm)^-alpha        with the root mean square of all that reach a factor's channels
 // (quantizers/input_scaling.h), and of several alphas the one of least
-//   sum over the linears of n tr((W - W^) H (W - W^)^T)          n: calibration tokens, W^: by the linear's own method
+//   sum over the layers of n tr((W - W^) H (W - W^)^T)          n: calibration tokens, W^: by the layer's own method
 // Rows are as in the original there: methods with a scale a row or group hardly see a factor of a row.
 // Norms and biases cost no more than before: where one is made of 16-bit values, c is moved to the nearest factor that
 // makes it 16-bit values again, and it is that c that the columns are divided by. (Powers of two would keep all bits
@@ -31,10 +31,10 @@ namespace lcomp {
 // whose gains have chosen c, and routers that are kept may need 32 bits.
 class InputFolding {
  public:
-  // Finds the inputs to scale, and takes the folded scales out of the settings of the linears that read them, and of an
-  // embedding, which has none, tied or not. Settings of other linears keep theirs, which is then stored. Throws Error
-  // naming components: linears that share an input of which not all have the same scale, and a rate-coded or banded
-  // weight among those that would change, whose sensitivities are those of the original.
+  // Finds the inputs to scale, and takes the folded scales out of the settings of the layers that read them, and of an
+  // embedding, which has none, tied or not. Settings of other layers keep theirs, which is then stored. Throws Error
+  // naming components: linear layers that share an input of which not all have the same scale, and a rate-coded or
+  // banded weight among those that would change, whose sensitivities are those of the original.
   InputFolding(const ModelFolder& model, const std::vector<ModelComponent>& components,
                std::vector<ComponentSetting>& settings);
 

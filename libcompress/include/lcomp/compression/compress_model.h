@@ -31,18 +31,25 @@ struct CompressOptions {
 };
 
 // Compresses a model by a plan and writes it as a compressed folder (formats/compressed_folder.h) under `out`,
-// tokenizer files included. Components are read, quantized and written one by one, so that memory holds one of them in
-// float32. Norms and biases are kept exactly, in the smallest of f16, bf16 and f32 that holds all their values; so are
-// routers that the plan doesn't name. Quantizers that use statistics get those of options.statistics, in its order; a
-// component of which nothing is known is rounded (Quantizer::quantize_without_statistics), and for a linear the report
-// says so. Input scales that a method folds (InputScalingOptions::fold) are chosen first and go into norms and linears,
-// which then differ from the original's; the function is kept up to float32's rounding. With a target, the allocator
-// first measures the squared error of components at the widths it considers, rounded without statistics. With
-// "activations" in the plan, the folder says how inputs are rounded, and has their grids where ranges are fixed, from
-// the same statistics. The folder appears when it is complete; an exception, Interrupted included, leaves nothing
-// behind. Throws Error for a plan that doesn't fit the model, a target that can't be reached (saying the smallest size
-// that can), weights that hold NaN or infinity, and an existing `out` without replace. Same model and plan: the same
-// bytes, whatever the number of threads.
+// tokenizer files included. Components are read, quantized and written one by one.
+//
+// Norms, biases, and routers that the plan doesn't name are kept exactly, in the smallest of f16, bf16 and f32 that
+// holds all their values. Quantizers that use statistics get those of options.statistics, in its order; a component of
+// which nothing is known is rounded (Quantizer::quantize_without_statistics), and for a linear layer the report says
+// so. Input scales that a method folds (InputScalingOptions::fold) are chosen first and go into norms and linear
+// layers, which then differ from the original's; the function is kept up to float32's rounding. With "activations" in
+// the plan, the folder says how inputs are rounded, and has their grids where ranges are fixed, from the same
+// statistics.
+//
+// With a target, plan.allocation shares it out among the components of open size. All but fixed bit widths under
+// allocator fixed need statistics of the original, in any order; sharing out by cost needs sensitivities. The sizes of
+// rate-coded components are known only after coding: each is compressed to what is left, and the last ends the budget.
+//
+// The folder appears when it is complete; an exception, Interrupted included, leaves nothing behind. Memory: one
+// component in float32 with its statistics, and for rate-coded components at most 2 GiB of factored Hessians, which
+// allocation and compression share. Throws Error for a plan that doesn't fit the model, a target that can't be reached
+// (saying the smallest size that can), missing statistics, weights that hold NaN or infinity, and an existing `out`
+// without replace. Same model and plan: the same bytes, whatever the number of threads.
 CompressionReport compress_model(const ModelFolder& model, const CompressionPlan& plan,
                                  const std::filesystem::path& out, const CompressOptions& options = {},
                                  ProgressCallback progress = {});

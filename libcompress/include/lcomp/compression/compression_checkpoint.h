@@ -5,20 +5,20 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/formats/activation_quantization.h"
-#include "lcomp/formats/compressed_weight.h"
 #include "lcomp/archive/archive.h"
 #include "lcomp/archive/workspace.h"
+#include "lcomp/formats/activation_quantization.h"
+#include "lcomp/formats/compressed_weight.h"
 
 namespace lcomp {
 
-// What a component became, and what can't be told from that.
+// The compressed version of a component, and what can't be told from it.
 struct FinishedComponent {
   CompressedWeight weight;
   double relative_error = 0;
   std::vector<std::string> warnings;
   std::optional<InputGrid> input;              // of its activations, where they have fixed ranges
-  std::optional<std::uint64_t> first_attempt;  // RateAllocation::Result
+  std::optional<std::uint64_t> first_attempt;  // its bytes, where a budget then ordered another
 };
 
 // The finished components of a compression, on disk, so that it can go on after its process died: an archive

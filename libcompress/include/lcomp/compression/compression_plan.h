@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/allocators/allocation_policy.h"
 #include "lcomp/formats/activation_quantization.h"
 #include "lcomp/models/model_components.h"
 #include "lcomp/quantizers/quantizer_options.h"
@@ -38,16 +39,16 @@ struct CompressionTarget {
 //             laid over "quantizer", key by key, or stands alone when it has a "method". Of several patterns that match
 //             a component the one with the most literal characters counts; two that are equally specific are an error,
 //             and so is one that matches nothing
-// target      exactly one of "ratio", "bits_per_weight", "bytes". Settings without "bits" get their widths (1 .. 8)
-//             from the allocator ("fixed" or "across"); without a target, every setting must have "bits"
-// allocator   a name of bit_allocator.h; default "fixed", for rate-coded and banded components "second_order"
+// target      exactly one of "ratio", "bits_per_weight", "bytes". Settings that leave their size open (OpenSize) get
+//             it from the allocator, bit widths of 1 .. 8 from "fixed" or "across"; without a target, none may
+// allocator   a name of allocation_policy.h; default "fixed", for rate-coded and banded components "second_order"
 // activations how the inputs of linear layers are rounded (formats/activation_quantization.h); left out: they are not.
 //             Fixed ranges need statistics. The weights of all these layers must then be integers with scales
 struct CompressionPlan {
   nlohmann::json quantizer;
   std::map<std::string, nlohmann::json> components;
   std::optional<CompressionTarget> target;
-  std::string allocator = "fixed";
+  AllocationPolicy allocation;  // "allocator"
   std::optional<ActivationSetting> activations;
 
   // Throws Error naming the key's path under `where` for everything that can be checked without a model.
@@ -57,18 +58,22 @@ struct CompressionPlan {
 };
 nlohmann::json to_json(const CompressionPlan& plan);
 
-// Whether the plan makes use of statistics of the linears' inputs: a method, an allocator, or fixed ranges of
+// Whether the plan makes use of statistics of the inputs of linear layers: a method, an allocator, or fixed ranges of
 // activations.
 bool uses_statistics(const CompressionPlan& plan);
+
+// What a setting can leave open for a budget to decide: one for each kind of weight whose size can be chosen.
+enum class OpenSize {
+  width,      // of fixed width: bits
+  bands,      // banded: bits, and so the width of each band
+  precision,  // rate-coded: precision and bits
+};
 
 // What the plan says for one component of a model.
 struct ComponentSetting {
   nlohmann::json setting;                     // an object, as the plan says it; null: the weights are kept exactly
   std::optional<QuantizerSetting> quantizer;  // the same, typed
-  // What an allocator chooses, where the size is open:
-  bool open_width = false;      // the bit width
-  bool open_precision = false;  // the precision of a rate-coded component
-  bool open_bands = false;      // the bit widths of the bands of a banded component
+  std::optional<OpenSize> open;               // what it leaves to the allocator
 };
 // One for each component, in order. Throws Error for a pattern that matches nothing (listing example names) and for two
 // that are equally specific.

@@ -13,7 +13,7 @@
 #include "quantizers/banded/band_rounder.h"
 #include "quantizers/feedback/column_removal.h"
 #include "quantizers/feedback/float_product.h"
-#include "quantizers/cost/layer_shares.h"
+#include "lcomp/quantizers/cost/layer_shares.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/column_permutation.h"
@@ -82,15 +82,11 @@ BandedProblem::BandedProblem(ConstMatrixView weight, const LayerStats* stats, co
           ? equal_shares(weight)
           : find_layer_shares(weight, *stats, {options.guided, options.embedding_weight, options.damping, true},
                               "banded", component);
-  const auto warn = [&](const std::string& text) {
-    if (stats != nullptr && stats->warnings != nullptr) stats->warnings->push_back(text);
-  };
-  if (shares.factor.warning) warn(*shares.factor.warning);
-  irrelevant_ = shares.irrelevant;
-  if (irrelevant_) {
-    warn("no token depends on it: all its weights become zero");
-    shares = equal_shares(weight);  // an order, for the format
+  if (stats != nullptr && stats->warnings != nullptr) {
+    for (const std::string& warning : shares.warnings()) stats->warnings->push_back(warning);
   }
+  irrelevant_ = shares.irrelevant;
+  if (irrelevant_) shares = equal_shares(weight);  // an order, for the format
   unit_ = shares.unit;
   row_shares_ = std::move(shares.rows);
   factor_ = std::move(shares.factor);

@@ -1,4 +1,4 @@
-#include "quantizers/cost/layer_shares.h"
+#include "lcomp/quantizers/cost/layer_shares.h"
 
 #include <algorithm>
 #include <numeric>
@@ -81,6 +81,13 @@ LayerShares find_layer_shares(ConstMatrixView weight, const LayerStats& stats, c
   }
   result.factor = factor_hessian(hessian.view(), factoring, component);
   return result;
+}
+
+std::vector<std::string> LayerShares::warnings() const {
+  std::vector<std::string> texts;
+  if (factor.warning) texts.push_back(*factor.warning);
+  if (irrelevant) texts.emplace_back("no token depends on it: all its weights become zero");
+  return texts;
 }
 
 LayerShares equal_shares(ConstMatrixView weight) {

@@ -12,7 +12,6 @@
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/value_range.h"
 #include "lcomp/formats/format.h"
-#include "quantizers/cost/layer_shares.h"
 #include "quantizers/feedback/error_feedback.h"
 #include "quantizers/method_string.h"
 #include "quantizers/rate/code_rates.h"
@@ -62,39 +61,50 @@ std::vector<std::uint8_t> quantize_logarithms(const std::vector<double>& values,
 
 }  // namespace
 
+ShareOptions share_options(const RateCodedOptions& options) {
+  return {options.guided, options.embedding_weight, options.damping};
+}
+
+std::shared_ptr<const LayerShares> find_rate_coded_shares(ConstMatrixView weight, const LayerStats& stats,
+                                                          const RateCodedOptions& options,
+                                                          const std::string& component) {
+  require_finite(weight, component);
+  auto shares = std::make_shared<LayerShares>();
+  if (weight.size() == 0) {
+    shares->irrelevant = true;
+  } else {
+    *shares = find_layer_shares(weight, stats, share_options(options), "rate", component);
+  }
+  return shares;
+}
+
 RateCodedProblem::RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
                                    const std::string& component)
+    : RateCodedProblem(weight, find_rate_coded_shares(weight, stats, options, component), options, component) {
+  if (stats.warnings == nullptr || weight.size() == 0) return;
+  for (const std::string& warning : shares_->warnings()) stats.warnings->push_back(warning);
+}
+
+RateCodedProblem::RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerShares> shares,
+                                   const RateCodedOptions& options, const std::string& component)
     : weight_(weight),
       options_(options),
       component_(component),
+      shares_(std::move(shares)),
+      irrelevant_(shares_->irrelevant),
       row_steps_(weight.rows(), 0.0),
       col_steps_(weight.cols(), 0.0) {
-  require_finite(weight, component);
-  if (weight.size() == 0) {
-    irrelevant_ = true;
-    return;
-  }
-  find_shares(stats);
-  if (factor_.warning && stats.warnings != nullptr) stats.warnings->push_back(*factor_.warning);
-  if (irrelevant_) {
-    if (stats.warnings != nullptr) stats.warnings->push_back("no token depends on it: all its weights become zero");
-    return;
-  }
+  if (irrelevant_) return;
+  find_steps();
   find_magnitudes();
 }
 
-// Steps at precision 0, and the root that errors are fed back by.
-void RateCodedProblem::find_shares(const LayerStats& stats) {
-  const std::size_t rows = weight_.rows();
-  const std::size_t cols = weight_.cols();
-  LayerShares known = find_layer_shares(weight_, stats, {options_.guided, options_.embedding_weight, options_.damping},
-                                        "rate", component_);
-  irrelevant_ = known.irrelevant;
-  if (irrelevant_) return;
-  factor_ = std::move(known.factor);
-  for (std::size_t i = 0; i < rows; ++i) row_steps_[i] = -0.5 * std::log2(known.rows[i]);
-  for (std::size_t p = 0; p < cols; ++p) {
-    col_steps_[factor_.order[p]] = -std::log2(static_cast<double>(factor_.root(p, p))) - 0.5 * std::log2(known.unit);
+// Steps at precision 0.
+void RateCodedProblem::find_steps() {
+  const HessianFactor& factor = shares_->factor;
+  for (std::size_t i = 0; i < weight_.rows(); ++i) row_steps_[i] = -0.5 * std::log2(shares_->rows[i]);
+  for (std::size_t p = 0; p < weight_.cols(); ++p) {
+    col_steps_[factor.order[p]] = -std::log2(static_cast<double>(factor.root(p, p))) - 0.5 * std::log2(shares_->unit);
   }
   row_spread_ = spread(row_steps_, options_.row_steps ? options_.row_exponent : 0);
   col_spread_ = spread(col_steps_, options_.column_steps ? options_.column_exponent : 0);
@@ -176,10 +186,10 @@ RateCodedWeight RateCodedProblem::quantize(double precision) const {
   rounding.col_steps = col_steps;
   rounding.row_magnitudes = row_magnitudes;
   rounding.col_magnitudes = col_magnitudes;
-  rounding.order = factor_.order;
+  rounding.order = shares_->factor.order;
   rounding.codes = {out.codes.data(), rows, cols};
   round_with_feedback(
-      weight_, factor_, {},
+      weight_, shares_->factor, {},
       [&rounding](std::size_t first_row, std::size_t row_count) {
         return make_trellis_rounder(rounding, first_row, row_count);
       },

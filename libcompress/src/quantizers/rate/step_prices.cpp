@@ -54,21 +54,22 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
   assert(gradient.rows() == rows && gradient.cols() == cols && error.rows() == rows && error.cols() == cols);
   StepPrices prices;
   if (irrelevant_) return prices;
-  const Matrix root = transposed(factor_.root), inverse = inverse_root(factor_);
+  const HessianFactor& factor = shares_->factor;
+  const Matrix root = transposed(factor.root), inverse = inverse_root(factor);
   // Costs and bits of each row, and of each column by slabs of rows.
   const std::size_t slabs = divide_up(rows, rows_of_price_slab);
   std::vector<double> row_costs(rows, 0.0), row_bits(rows, 0.0);
   std::vector<std::vector<double>> slab_costs(slabs), slab_bits(slabs);
   parallel_for(0, slabs, [&](std::size_t slab) {
     const std::size_t first = slab * rows_of_price_slab, count = std::min(rows_of_price_slab, rows - first);
-    const Matrix noise = product_of_rows(error, first, count, factor_, root);
-    const Matrix slope = product_of_rows(gradient, first, count, factor_, inverse);
+    const Matrix noise = product_of_rows(error, first, count, factor, root);
+    const Matrix slope = product_of_rows(gradient, first, count, factor, inverse);
     slab_costs[slab].assign(cols, 0.0);
     slab_bits[slab].assign(cols, 0.0);
     for (std::size_t i = 0; i < count; ++i) {
       const double row = row_magnitudes_[first + i] - row_steps_[first + i] + precision;
       for (std::size_t p = 0; p < cols; ++p) {
-        const std::size_t j = factor_.order[p];
+        const std::size_t j = factor.order[p];
         const double cost = static_cast<double>(noise(i, p)) * static_cast<double>(slope(i, p));
         const double bits = RateCurve::weight_slope(options_.trellis_memory, row + col_magnitudes_[j] - col_steps_[j]);
         row_costs[first + i] += cost;

@@ -41,7 +41,7 @@ struct CompressionJob {
                                    const std::string& data, ComputeType compute = ComputeType::float32,
                                    std::optional<StatisticsArchive> statistics = {});
 
-  bool learns() const { return plan.allocator == "learned"; }
+  bool learns() const { return plan.allocation.learned; }
   bool uses_calibration() const { return uses_statistics(plan); }
 };
 

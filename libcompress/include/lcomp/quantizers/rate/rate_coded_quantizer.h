@@ -2,13 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/rate_coded.h"
-#include "lcomp/quantizers/feedback/hessian_factor.h"
+#include "lcomp/quantizers/cost/layer_shares.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/quantizer_options.h"
 #include "lcomp/quantizers/rate/rate_curve.h"
@@ -19,6 +20,12 @@ inline constexpr double largest_step_exponent = 1.5;
 
 // Throws Error naming `where` for options out of range, and where both precision and bits are set.
 void check_rate_coded(const RateCodedOptions& options, const std::string& where);
+// The row importance and the factored Hessian that a rate-coded weight needs: find_layer_shares() with share_options().
+// The costly part of a RateCodedProblem, which depends neither on its precision nor on its exponents.
+ShareOptions share_options(const RateCodedOptions& options);
+std::shared_ptr<const LayerShares> find_rate_coded_shares(ConstMatrixView weight, const LayerStats& stats,
+                                                          const RateCodedOptions& options,
+                                                          const std::string& component);
 // The method string; without precision and bits where neither is set.
 std::string name(const RateCodedOptions& options);
 
@@ -52,6 +59,9 @@ class RateCodedProblem {
   // Keeps a view of `weight`. Throws as quantize() below.
   RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
                    const std::string& component);
+  // The same with what find_rate_coded_shares() has found before.
+  RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerShares> shares, const RateCodedOptions& options,
+                   const std::string& component);
 
   RateCodedWeight quantize(double precision) const;
   // How many bits the codes take by precision, about; row and column steps come to that.
@@ -64,13 +74,13 @@ class RateCodedProblem {
   StepPrices step_prices(ConstMatrixView gradient, ConstMatrixView error, double precision) const;
 
  private:
-  void find_shares(const LayerStats& stats);
+  void find_steps();
   void find_magnitudes();
 
   ConstMatrixView weight_;
   RateCodedOptions options_;
   std::string component_;
-  HessianFactor factor_;
+  std::shared_ptr<const LayerShares> shares_;
   bool irrelevant_ = false;
   std::vector<double> row_spread_, col_spread_;          // of exponent 1, around their means
   std::vector<double> row_steps_, col_steps_;            // log2 of the steps at precision 0: their sum

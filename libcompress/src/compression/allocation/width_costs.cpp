@@ -1,4 +1,4 @@
-#include "compression/width_costs.h"
+#include "compression/allocation/width_costs.h"
 
 #include <vector>
 

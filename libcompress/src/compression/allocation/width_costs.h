@@ -10,7 +10,7 @@
 
 namespace lcomp {
 
-// What components cost at the widths that were tried, kept on disk: for other targets, and after kill -9.
+// What components cost at the bit widths that were tried, kept on disk: for other targets, and after kill -9.
 class WidthCosts {
  public:
   // What lies there under another key is thrown away.

@@ -14,6 +14,8 @@ struct ShareOptions {
   double embedding_weight = 1;  // of an embedding's sensitivity
   double damping = 0.01;
   bool by_magnitude = false;  // columns by decreasing H_jj sum_i rho_i w_ij^2; else by H_jj
+
+  bool operator==(const ShareOptions&) const = default;
 };
 
 // What errors E of a weight [rows, cols] cost, to second order, where they are fed back:
@@ -26,6 +28,9 @@ struct LayerShares {
   std::vector<double> rows;  // rho [rows], bounded from below
   double unit = 1;
   HessianFactor factor;  // R, its columns in an order of its own
+
+  // What the user should know: a damping that was raised, a weight that doesn't matter.
+  std::vector<std::string> warnings() const;
 };
 
 // Throws Error naming `component`: neither sensitivity nor Hessian; one of another size, not finite, or singular
