@@ -8,11 +8,11 @@
 
 namespace lcomp {
 
-// The table of an experiment from its metrics.json: a row for the original and one for each method and size, with
-// bytes, bits per weight and ratio, then the columns of each task.
+// Results table of an experiment from its metrics.json: one row for the uncompressed model and one per method and size,
+// with bytes, bits per weight and compression ratio, then the columns of each task.
 ResultTable experiment_table(const nlohmann::json& metrics);
 
-// What stands above the table in table.md: the experiment's name and description, the model, and what each task scored.
+// Text above the table in table.md: name and description of the experiment, the model, and a description of each task.
 std::string experiment_heading(const nlohmann::json& metrics);
 
 // "NAME: description" of a task, or the description alone where it begins with the name.

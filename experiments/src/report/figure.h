@@ -10,18 +10,18 @@
 
 namespace lcomp {
 
-// A picture before it is drawn: gnuplot_figure.h and svg_figure.h draw it, figure_table() writes its numbers.
+// A figure as data. gnuplot_figure.h draws it into a file, svg_figure.h into a page; figure_table() writes its numbers.
 
 struct FigurePoint {
   double x = 0, y = 0;
-  double error = 0;         // half the length of an error bar; 0: none
-  double half_width = 0.5;  // of a cell of a map
-  std::string note;         // shown where a pointer rests on it
+  double error = 0;         // half the length of the error bar; 0: no error bar
+  double half_width = 0.5;  // half the width of this cell of a map, in units of x
+  std::string note;         // text that a page shows while the pointer rests on the point
 };
 
 struct FigureSeries {
   std::string name;
-  std::size_t style = 0;  // colour and marker; the same name has the same style in all figures of a run
+  std::size_t style = 0;  // index of colour and marker; a name has the same style in all figures of a run
   std::vector<FigurePoint> points;
 };
 
@@ -29,26 +29,26 @@ struct FigurePanel {
   enum class Kind {
     lines,    // points joined by lines
     points,   // points only
-    stacked,  // boxes of width bin_width around x, a series on top of another
-    map,      // a row of coloured cells a series, from the top down; y is what the colour says
+    stacked,  // bars of width bin_width centred at x, each series on top of the previous one
+    map,      // heat map: one row of cells per series, from the top down; y decides the colour
   } kind = Kind::lines;
   std::string title;
-  std::string x_label, y_label;  // y_label of a map: of its colours
+  std::string x_label, y_label;  // of a map, y_label names the colour scale
   bool log_y = false;
-  std::optional<double> reference;  // a horizontal line, the original's value
+  std::optional<double> reference;  // y of a horizontal line: the value of the uncompressed model
   std::string reference_name;
-  std::vector<std::string> categories;  // names of x = 0, 1, ...; empty: x is a number
-  std::optional<double> x_low, x_high;  // fixed ends of the axes; else from the data
+  std::vector<std::string> categories;  // labels of x = 0, 1, ...; empty: x is a number
+  std::optional<double> x_low, x_high;  // fixed ends of the axes; absent: taken from the data
   std::optional<double> y_low, y_high;
   double bin_width = 0;
   std::vector<FigureSeries> series;
 };
 
 struct Figure {
-  std::string name;  // of its files, without extension
+  std::string name;  // base name of the files it is drawn into
   std::string title;
-  std::size_t columns = 1;          // panels side by side; the others follow in rows
-  std::vector<FigurePanel> panels;  // all have the same series names and styles, or a part of them
+  std::size_t columns = 1;          // number of panels in a row
+  std::vector<FigurePanel> panels;  // they share one legend: equal names have equal styles
 };
 
 // Nine colours that people with the common forms of colour blindness tell apart (Okabe and Ito's without yellow and
@@ -60,19 +60,19 @@ inline constexpr std::size_t figure_markers = 7;
 struct AxisRange {
   double low = 0, high = 1;
 };
-// Dark to light (cividis, which reads the same with every form of colour blindness): colours of a map's lowest to
-// highest value.
+// Colour scale of a map from its lowest value (dark) to its highest (light): cividis, which is readable with every form
+// of colour blindness.
 inline constexpr std::array<const char*, 5> map_colours = {"#00224E", "#434E6C", "#7D7C78", "#BCAF6F", "#FEE838"};
 
-// What the axes of a panel span: the data with error bars and reference, and some room around them; of a map the y
-// range is that of its colours.
+// Range of each axis: the data with their error bars and the reference line, and a margin around them. The y range of a
+// map is the range of its colour scale.
 AxisRange x_range(const FigurePanel& panel);
 AxisRange y_range(const FigurePanel& panel);
 
-// Every point: panel, series, x, y, error.
+// The numbers of the figure: one row per point with panel, series, x, y and error.
 ResultTable figure_table(const Figure& figure);
 
-// Series of all panels by first appearance: the legend.
+// The legend: the series of all panels, without repetition, in order of first appearance.
 std::vector<FigureSeries> legend(const Figure& figure);
 
 }  // namespace lcomp

@@ -9,13 +9,13 @@ namespace lcomp {
 
 enum class PictureFormat { svg, png };
 
-// Commands for gnuplot 5 that draw the figure into `file`, data included.
+// A complete gnuplot 5 script, data included, that draws `figure` into `file`.
 std::string gnuplot_script(const Figure& figure, PictureFormat format, const std::string& file);
 
-// Whether a program `gnuplot` is to be found in PATH.
+// Whether PATH holds a program `gnuplot`.
 bool gnuplot_is_installed();
 
-// Runs gnuplot on a script. Throws Error with the first line that it complains in.
+// Runs gnuplot on `script`. Throws Error with the first line of gnuplot's error message.
 void run_gnuplot(const std::string& script);
 
 }  // namespace lcomp

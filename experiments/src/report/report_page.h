@@ -2,13 +2,13 @@
 
 namespace lcomp {
 
-// Style and script of the report's page, which stand in it.
+// Style sheet and script that are embedded in the report page.
 
-// Colours for light and dark, the table, and what svg_figure.h draws.
+// CSS for the light and dark colour schemes, the tables, and the elements that svg_figure.h writes.
 extern const char* const report_style;
 
-// Sorts tables by a click on a column's name, and shows what the point under the pointer (or finger) says. The page is
-// complete without it.
+// JavaScript that sorts a table when a column's header is clicked, and shows the note of the point under the pointer.
+// Without scripts the page shows everything else.
 extern const char* const report_script;
 
 }  // namespace lcomp

@@ -5,7 +5,7 @@
 
 namespace lcomp {
 
-// A table of text cells: what table.md and table.csv are written from.
+// A table of text cells, the source of table.md and table.csv.
 struct ResultTable {
   std::vector<std::string> columns;
   std::vector<bool> numeric;                   // per column: right-aligned in Markdown

@@ -11,25 +11,26 @@
 
 namespace lcomp {
 
-// How a model stands against the best of its size in one metric.
+// How one model compares with the best model of its size group in one metric.
 struct MetricStanding {
-  double value = 0;  // NaN: none
+  double value = 0;  // NaN: the metric is not defined for this model
   bool best = false;
-  // Against the best, of which something must be known: the texts' scores (paired_bootstrap.h), or both models' answers
-  // (McNemar's exact test). Unknown: not tested.
+  // Result of a paired test against the best model: the paired bootstrap over sequences (paired_bootstrap.h) for text
+  // metrics, McNemar's exact test over questions for accuracy. untested: the records lack values per sequence or
+  // answers.
   enum class Verdict { untested, same, worse } verdict = Verdict::untested;
-  double difference = 0;     // value - best value; of perplexities that average log-likelihoods, their logarithms'
-  double low = 0, high = 0;  // its 95 % interval, for texts
+  double difference = 0;     // value - best value; difference of logarithms where log-likelihoods are averaged
+  double low = 0, high = 0;  // 95 % confidence interval of the difference; text metrics only
   double p_value = 1;
-  std::size_t pairs = 0;  // texts, or questions that both answered
+  std::size_t pairs = 0;  // sequences, or questions that both models answered
 };
 
 struct ComparedModel {
-  std::string name;  // the method, with the run's name where several runs are compared
+  std::string name;  // method; with the run's name where several runs are compared
   std::string size;
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
-  double larger_percent = 0;              // than the smallest of its group
+  double larger_percent = 0;              // how much larger than the smallest model of its group
   std::vector<MetricStanding> standings;  // [metrics]
 };
 
@@ -40,18 +41,19 @@ struct SizeGroup {
 
 struct RunComparison {
   std::vector<Metric> metrics;
-  std::vector<std::string> descriptions;  // of the tasks
+  std::vector<std::string> descriptions;  // one per task
   ComparedModel original;
-  std::vector<SizeGroup> groups;   // by descending size; those of one model are left out
-  std::vector<std::string> notes;  // what was left out, sizes that differ by more than 0.5 %
+  std::vector<SizeGroup> groups;   // by descending size; groups of one model are left out
+  std::vector<std::string> notes;  // rows that were left out, and sizes that differ by more than 0.5 %
 };
 
-// Puts models of all runs side by side where their bytes are equal: in groups whose largest is at most `within` (0.05:
-// 5 %) larger than its smallest. Throws Error saying what differs when the runs' originals, protocols or texts do, or
-// when they have no task in common.
+// Groups the models of all runs by their number of bytes: the largest of a group exceeds the smallest by at most the
+// fraction `within` (0.05: 5 %). Throws Error when the runs have no task in common, or when their uncompressed models,
+// protocols or evaluation data differ; the error says in what.
 RunComparison compare_runs(const std::vector<RecordedRun>& runs, double within);
 
-// A table a group. In Markdown and LaTeX the best of each column is bold, and = marks what can't be told from it.
+// One table per group. In Markdown and LaTeX the best value of each column is bold, and = marks values that are not
+// significantly worse.
 std::vector<ResultTable> comparison_tables(const RunComparison& comparison);
 std::string comparison_markdown(const RunComparison& comparison);  // tables, legend, notes, differences
 std::string comparison_csv(const RunComparison& comparison);       // all groups in one table

@@ -8,18 +8,18 @@
 
 namespace lcomp {
 
-// The pictures of a run.
+// The figures of a run.
 struct RunFigures {
-  std::vector<Figure> losses;      // each metric against size, a series a method, the original as a line
-  std::vector<Figure> categories;  // accuracy by category of questions, a panel a size
-  // By method, a column of panels a size: a map of the mean bits of each kind of component by layer, and how many
-  // weights are in columns and in rows of so many bits.
+  std::vector<Figure> losses;      // a metric against bits per weight: one series per method
+  std::vector<Figure> categories;  // accuracy by category of questions: one panel per size
+  // One figure per method, one column of panels per size: a map of the mean bits per weight by layer and kind of
+  // component, then histograms of weights by the bits of their column and of their row.
   std::vector<Figure> bits;
-  std::vector<Figure> learning;    // of learned allocations, by method: cost by round, a panel a size
-  std::vector<std::string> notes;  // what could not be drawn, and why
+  std::vector<Figure> learning;    // learned allocation: cost by round, one figure per method, one panel per size
+  std::vector<std::string> notes;  // figures that could not be drawn, with the reason
 };
 
-// Throws Error naming a file of the run that is damaged.
+// Reads what it draws from the run's folder. Throws Error naming a damaged file.
 RunFigures run_figures(const RecordedRun& run);
 
 }  // namespace lcomp

@@ -6,9 +6,9 @@
 
 namespace lcomp {
 
-// A run as one HTML page that needs nothing else: its table (sortable, the original first), the models of equal bytes
-// with the best marked, every figure of run_figures.h as inline SVG, what was scored, where and with which
-// configuration. Throws Error as run_figures() does.
+// The report of a run as one self-contained HTML page: the results table (sortable, the uncompressed model first), the
+// comparison of models of equal size, every figure of run_figures.h as inline SVG, the evaluation protocols, the
+// environment and the configuration. Throws Error as run_figures() does.
 std::string run_report(const RecordedRun& run);
 
 }  // namespace lcomp

@@ -7,14 +7,15 @@
 
 namespace lcomp {
 
-// Text as it may stand in HTML and in quoted attributes.
+// `text` with the characters escaped that have a meaning in HTML and in quoted attributes.
 std::string escape_html(std::string_view text);
 
-// A panel as an <svg> element of 440 x 300 units that scales with its place. Colours are CSS variables and classes of
-// report_page.h, so that the page's light and dark styles apply; what a point says is in its <title> and in data-note.
+// One panel as an <svg> element with a view box of 440 x 300 units; the page decides its size. Colours are CSS
+// variables and classes of report_page.h, so that the page's light and dark schemes apply. The note of a point is its
+// <title> and its attribute data-note.
 std::string svg_panel(const FigurePanel& panel);
 
-// The figure's series as a line of HTML, a marker and a name each.
+// The legend as a line of HTML: a marker and a name per series.
 std::string html_legend(const Figure& figure);
 
 }  // namespace lcomp

@@ -7,8 +7,8 @@
 
 namespace lcomp {
 
-// The loss against the step, averaged over at most 500 stretches of steps, with that on held-out texts; below it the
-// learning rate and the gradient's norm. Name: loss.
+// Training loss against the step, averaged over at most 500 intervals of steps, with the loss on the validation set; in
+// further panels the learning rate and the norm of the gradient. The figure's name is "loss".
 Figure training_figure(const std::vector<TrainingLogRow>& rows);
 
 }  // namespace lcomp

@@ -9,15 +9,15 @@
 
 namespace lcomp {
 
-// Two models' answers to the same questions.
+// Comparison of two models' answers to the same questions.
 struct AnswerComparison {
-  std::size_t questions = 0;  // scored by both
+  std::size_t questions = 0;  // questions that both models were scored on
   std::size_t both_right = 0, first_only = 0, second_only = 0, both_wrong = 0;
-  std::size_t flips = 0;  // predictions that differ, right or wrong
-  double p_value = 1;     // McNemar's exact test, two-sided: of no difference in accuracy
+  std::size_t flips = 0;  // questions with different predictions, whether right or wrong
+  double p_value = 1;     // McNemar's exact test, two-sided; null hypothesis: equal accuracy
 };
 
-// Throws Error saying what differs when the headers' keys (prompts) do, or their protocols, or the ids of the answers.
+// Throws Error when the prompts (the headers' keys), the protocols or the ids of the answers differ, and says in what.
 AnswerComparison compare_answers(const AnswerFile& first, const AnswerFile& second);
 
 // Exact two-sided p of McNemar's test from the questions that only one of two models answered right: with n = a + b and

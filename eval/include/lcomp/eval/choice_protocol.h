@@ -14,31 +14,31 @@
 
 namespace lcomp {
 
-// Which questions are asked, and how. Two models compare only under the same protocol.
+// The questions of a task and how they are asked. Results of two models are comparable only under the same protocol.
 struct ChoiceProtocol {
   enum class Task { mmlu, arc_easy, arc_challenge, choices };
   enum class Prompt {
     letters,  // the choices are in the prompt, the answer is the label with the highest logit after "Answer:"
-    cloze,    // they are not: the answer is the choice whose text has the highest log-likelihood after "Answer:"
+    cloze,    // the choices are not in it; the answer is the one with the highest log-likelihood after "Answer:"
   };
-  // What a choice's log-likelihood is divided by (cloze).
+  // The length of a choice by which its log-likelihood is divided (cloze).
   enum class Normalization { byte, token, none };
 
   Task task = Task::mmlu;
   Prompt prompt = Prompt::letters;
   Normalization normalization = Normalization::byte;
   std::size_t shots = 5;              // 0 to 5 examples before a question; default 5 for mmlu, else 0
-  std::vector<std::string> subjects;  // mmlu: only these
+  std::vector<std::string> subjects;  // mmlu: the subjects to ask; empty: all
   std::filesystem::path file;         // choices: the questions
   std::filesystem::path shots_file;   // choices: the examples
-  std::optional<std::size_t> limit;   // at most so many questions, a stratified sample
-  std::uint64_t seed = 0;             // of the sample
+  std::optional<std::size_t> limit;   // size of a stratified sample; absent: all questions
+  std::uint64_t seed = 0;             // seed of the sample
   bool add_special = true;            // let the tokenizer add its begin token
 
   static std::optional<Task> task_from_name(const std::string& name);  // "mmlu", "arc-easy", ...
 
-  // Reads "prompt", "normalize", "shots", "subjects", "file", "shots_file", "limit", "seed" and "bos". Throws Error for
-  // a key that means nothing to the task, too.
+  // Reads "prompt", "normalize", "shots", "subjects", "file", "shots_file", "limit", "seed" and "bos". Throws Error
+  // also for a key that the task does not use.
   static ChoiceProtocol from_config(Task task, ConfigReader& config);
   nlohmann::json to_json() const;  // complete, for hashing and results
   std::string name() const;        // "mmlu", ..., or the file's name

@@ -10,20 +10,20 @@
 namespace lcomp {
 
 struct ChoiceScoreOptions {
-  ForwardOptions forward;       // its progress counts tokens times blocks of all groups to be run
+  ForwardOptions forward;       // the unit of its progress is one token through one block
   std::size_t first_group = 0;  // groups before it were answered earlier
-  bool share = true;            // compute what prompts begin with once; false: each prompt as a whole (to measure)
-  // Called after each group with its answers, in the task's order: what a file of answers keeps.
+  bool share = true;            // compute common prefixes once; false: run each prompt in full (to measure the gain)
+  // Called after each group with its answers, in the task's order; an answer file stores them.
   std::function<void(std::span<const ChoiceAnswer>)> on_group;
 };
 
-// Asks `model` the questions of groups first_group ..., one group at a time through all blocks, so that peak memory is
-// that of Decoder::forward on a group: of the blocks, half a one in float32. Logits are made for the scored positions
-// only. Whole groups are computed alike whatever was answered before. Throws Error for an id outside the vocabulary,
-// and for logits that are not finite.
+// Scores the questions of groups first_group, first_group + 1, ... Each group goes through all blocks before the next,
+// so that peak memory is that of Decoder::forward on one group: half a block in float32 and the activations. Logits are
+// computed for the scored positions only. A group's answers do not depend on the groups before it. Throws Error for an
+// id outside the vocabulary, and for logits that are not finite.
 void score_choices(Decoder& model, const ChoiceTask& task, const ChoiceScoreOptions& options);
 
-// Scores everything and returns the answers, after options.on_group has seen them.
+// Scores as above and returns the answers; options.on_group is called with each group's answers first.
 std::vector<ChoiceAnswer> answer_choices(Decoder& model, const ChoiceTask& task,
                                          const ChoiceScoreOptions& options = {});
 

@@ -8,22 +8,23 @@
 
 namespace lcomp {
 
-// The original's side of a KL divergence, kept on disk, so that it runs once for any number of compressed models.
+// Final states of the uncompressed model on disk, so that KL divergence runs it once for any number of compressed
+// models.
 //   FOLDER/KEY.safetensors: `states` [scored tokens, hidden] float32, metadata: key, checksum, description
-// KEY hashes the original's content, the scored tokens (hash_batch) and the type of its products. What is kept are
-// scored_states(), not log-probabilities: the original's head makes its logits from them, as it did, so that a
-// divergence with the cache is the one without it, bit for bit. The k most likely tokens and the mass of the rest would
-// have an error that nothing bounds (the rest's share of the divergence depends on the other model) and be larger: of
-// SmolLM2, tokens of p > 1e-6 are 4,000 of 49,152 and leave 0.24 % of the mass, 24 kB a position; its states take
-// 2.3 kB. The price is one product with the head a model.
+// KEY hashes the content of the uncompressed model, the scored tokens (hash_batch) and the type of its products. The
+// file holds scored_states(), not log-probabilities: the output head computes the same logits from them, so that the
+// divergence equals the one without the cache bit for bit. The k most likely tokens with the remaining mass would have
+// an unbounded error (how much the remainder contributes depends on the compressed model) and be larger: for SmolLM2
+// the 4,000 of 49,152 tokens with p > 1e-6 leave 0.24 % of the mass and take 24 kB per position, the states 2.3 kB. The
+// cost is one product with the output head per compressed model.
 
-// The file of a model of this content hash, for this batch.
+// Path of the cache file for a model with this content hash and this batch.
 std::filesystem::path reference_file(const std::filesystem::path& folder, const std::string& model_hash,
                                      ComputeType compute, const ScoringBatch& batch);
 
-// scored_states(original, batch, options), from `file` where it exists; else computed and stored there, under that name
-// only when it is complete. Folders are made. Throws Error naming the file when it is damaged or of something else, and
-// for a full disk.
+// Returns scored_states(original, batch, options): read from `file` where it exists, else computed and written to it.
+// The file gets its name only when it is complete; missing folders are created. Throws Error naming the file when it is
+// damaged or belongs to another model or batch, and when the disk is full.
 Matrix cached_states(const std::filesystem::path& file, Decoder& original, const ScoringBatch& batch,
                      const ForwardOptions& options);
 

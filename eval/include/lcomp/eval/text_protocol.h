@@ -14,8 +14,8 @@
 
 namespace lcomp {
 
-// Which tokens of which text are scored, and how perplexity is averaged. Two models compare only under the same
-// protocol, so that every result carries its description.
+// The evaluation data of a text task, the tokens that are scored, and how perplexity is averaged. Results are
+// comparable only under the same protocol; every result therefore carries its description.
 struct TextProtocol {
   enum class Kind {
     wikitext2,  // raw test text tokenized as one string, non-overlapping windows, the tail that fills no window left
@@ -27,7 +27,7 @@ struct TextProtocol {
   std::filesystem::path file;            // for Kind::file
   std::size_t window = 512;              // tokens; default 512 for wikitext2, 1024 for c4
   std::size_t first_scored = 1;          // positions before it are context only; default 1 for wikitext2, 512 for c4
-  std::optional<std::size_t> sequences;  // at most so many windows or texts; all when absent
+  std::optional<std::size_t> sequences;  // upper limit on windows or documents; absent: all
   bool add_special = true;               // let the tokenizer add its begin token at the start of each text
 
   // Reads "protocol", "file", "window", "first_scored", "sequences" and "bos".
@@ -42,16 +42,16 @@ struct ScoringBatch {
   TokenBatch tokens;
   std::size_t first_scored = 1;      // in every sequence
   bool mean_over_sequences = false;  // perplexity per sequence, then the mean (C4); else exp of the mean NLL
-  std::string description;           // protocol, window, tokens, begin token: for people
+  std::string description;           // readable text: protocol, window, tokens, begin token
 
   std::size_t scored_tokens() const;
 };
 
-// Hash of which tokens are scored, and how: two batches with the same hash give the same numbers for the same model.
+// Hash of the tokens, the scored positions and the averaging: batches with equal hashes give a model the same results.
 std::string hash_batch(const ScoringBatch& batch);
 
-// Tokenizes what the protocol names. `data` is used for wikitext2 and c4 only. Throws Error for absent data, or a text
-// too short for a window.
+// Tokenizes the protocol's evaluation data. `data` is used for wikitext2 and c4 only. Throws Error for absent data, or
+// a text too short for a window.
 ScoringBatch make_scoring_batch(const TextProtocol& protocol, const Tokenizer& tokenizer, const std::string& data);
 
 }  // namespace lcomp

@@ -7,16 +7,16 @@
 
 namespace lcomp {
 
-// Numbers of one position, from its logits. float32 logits, everything after in float64; natural logarithms.
+// Metrics of one position from its logits: float32 logits, float64 arithmetic, natural logarithms.
 
 // -log softmax(logits)[target] = log sum_v exp(logits_v) - logits_target. The maximum is subtracted first, so that
 // large logits do not overflow. target < logits.size().
 double negative_log_likelihood(std::span<const float> logits, std::size_t target);
 
-// What one position of a compressed model is compared with: the same position of the original.
+// Comparison of the two models' predictions at one position.
 struct Divergence {
   double kl = 0;          // KL(p_reference || p_model) = sum_v p_ref(v) (log p_ref(v) - log p_model(v)) >= 0
-  bool same_top = false;  // both models' most likely token is the same (ties: the lowest id)
+  bool same_top = false;  // both models have the same most likely token (ties: the lowest id)
 };
 
 // reference, model: logits of the same vocabulary.

@@ -19,12 +19,13 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Token ids of UTF-8 `text`. Special tokens written in the text are recognised. With `add_special`, what the
-  // tokenizer's post-processor adds (begin and end tokens) is added. Invalid UTF-8 is read as U+FFFD, as Rust's and
-  // Python's decoders do.
+  // Token ids of UTF-8 `text`. Special tokens written in the text become their ids. With `add_special`, the begin and
+  // end tokens of the tokenizer's post-processor are added. Each maximal ill-formed part of invalid UTF-8 is read as
+  // U+FFFD, as Rust's and Python's decoders do. Throws Error where the regular expression of a tokenizer.json
+  // backtracks beyond the engine's limit.
   virtual std::vector<TokenId> encode(std::string_view text, bool add_special) const = 0;
 
-  // The text of `ids`, special tokens included unless `skip_special`. Throws Error for an id outside the vocabulary.
+  // Text of `ids`; with `skip_special`, special tokens are left out. Throws Error for an id outside the vocabulary.
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special = false) const = 0;
 
   virtual std::size_t vocab_size() const = 0;  // largest id + 1, added tokens included
