@@ -2,7 +2,8 @@
 # a dependency in the wrong direction fails to link.
 
 add_library(lcomp_options INTERFACE)
-target_compile_options(lcomp_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+target_compile_options(lcomp_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                               $<$<BOOL:${LCOMP_WARNINGS_AS_ERRORS}>:-Werror>)
 if(LCOMP_SANITIZE)
   target_compile_options(lcomp_options INTERFACE -fsanitize=${LCOMP_SANITIZE} -fno-omit-frame-pointer
                                                  -fno-sanitize-recover=all)
@@ -46,6 +47,9 @@ function(lcomp_area name)
   endif()
   file(GLOB sources CONFIGURE_DEPENDS ${AREA_SOURCE_DIR}/*.cpp ${AREA_SOURCE_DIR}/*/*.cpp)
   list(TRANSFORM AREA_DEPENDS PREPEND lcomp_)
+  set_property(GLOBAL APPEND PROPERTY LCOMP_AREAS lcomp_${name})
+  set_property(GLOBAL APPEND PROPERTY LCOMP_LINK ${AREA_LINK})
+  set_property(GLOBAL APPEND PROPERTY LCOMP_INCLUDE_DIRS ${AREA_INCLUDE_DIR})
   if(NOT sources)
     add_library(lcomp_${name} INTERFACE)
     target_include_directories(lcomp_${name} INTERFACE ${AREA_INCLUDE_DIR})
@@ -56,27 +60,4 @@ function(lcomp_area name)
   target_include_directories(lcomp_${name} PUBLIC ${AREA_INCLUDE_DIR} PRIVATE ${AREA_INTERNAL_DIR})
   target_link_libraries(lcomp_${name} PUBLIC ${AREA_DEPENDS} ${AREA_LINK} PRIVATE lcomp_options)
   lcomp_unity(lcomp_${name})
-endfunction()
-
-# The OpenMP build of OpenBLAS: with the pthreads build, its threads and ours would compete for the same cores.
-function(lcomp_find_openblas)
-  find_library(OPENBLAS_LIBRARY NAMES openblas
-               PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp aarch64-linux-gnu/openblas-openmp REQUIRED)
-  get_filename_component(openblas_dir ${OPENBLAS_LIBRARY} DIRECTORY)
-  find_path(OPENBLAS_INCLUDE_DIR NAMES cblas.h
-            PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp aarch64-linux-gnu/openblas-openmp REQUIRED)
-  find_library(LAPACKE_LIBRARY NAMES lapacke REQUIRED)
-  add_library(lcomp_openblas INTERFACE IMPORTED GLOBAL)
-  target_include_directories(lcomp_openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE_DIR})
-  target_link_libraries(lcomp_openblas INTERFACE ${LAPACKE_LIBRARY} ${OPENBLAS_LIBRARY})
-  target_link_options(lcomp_openblas INTERFACE -Wl,-rpath,${openblas_dir})
-endfunction()
-
-# oneDNN without its CMake package, which asks for the OpenCL development files that a CPU-only build does not use.
-function(lcomp_find_onednn)
-  find_library(ONEDNN_LIBRARY NAMES dnnl REQUIRED)
-  find_path(ONEDNN_INCLUDE_DIR NAMES oneapi/dnnl/dnnl.hpp REQUIRED)
-  add_library(lcomp_onednn INTERFACE IMPORTED GLOBAL)
-  target_include_directories(lcomp_onednn SYSTEM INTERFACE ${ONEDNN_INCLUDE_DIR})
-  target_link_libraries(lcomp_onednn INTERFACE ${ONEDNN_LIBRARY})
 endfunction()

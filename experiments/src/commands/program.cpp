@@ -12,7 +12,7 @@
 #include "commands/interrupt_signal.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
-#include "runner/version.h"
+#include "lcomp/version.h"
 
 namespace lcomp {
 namespace {

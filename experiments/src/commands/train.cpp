@@ -9,7 +9,7 @@
 #include "lcomp/training/train.h"
 #include "lcomp/training/training_log.h"
 #include "report/training_figure.h"
-#include "runner/version.h"
+#include "lcomp/version.h"
 
 namespace lcomp {
 namespace {

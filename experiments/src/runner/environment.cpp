@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "lcomp/core/parallel.h"
-#include "runner/version.h"
+#include "lcomp/version.h"
 
 namespace lcomp {
 namespace {
@@ -72,7 +72,7 @@ nlohmann::json describe_environment() {
       {"onednn", onednn_version()},
       {"hdf5",
        std::to_string(H5_VERS_MAJOR) + "." + std::to_string(H5_VERS_MINOR) + "." + std::to_string(H5_VERS_RELEASE)},
-      {"lcomp", program_version()},
+      {"lcomp", version()},
       {"git_commit", git_commit()},
   };
 }

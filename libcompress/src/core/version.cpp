@@ -1,7 +1,0 @@
-#include "lcomp/version.h"
-
-namespace lcomp {
-
-std::string version() { return LCOMP_VERSION; }
-
-}  // namespace lcomp
