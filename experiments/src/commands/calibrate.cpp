@@ -5,9 +5,9 @@
 #include "commands/calibration_option.h"
 #include "commands/command_context.h"
 #include "commands/compute_option.h"
+#include "commands/stage_report.h"
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/sensitivity.h"
-#include "commands/stage_report.h"
 
 namespace lcomp {
 namespace {
@@ -54,28 +54,27 @@ void run(const CalibrateCommand& command, const CommandContext& context) {
 
 }  // namespace
 
-void add_calibrate_command(CLI::App& app, CommandContext& context) {
+void add_calibrate_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<CalibrateCommand>();
-  CLI::App* command = add_command(
-      app, context, "calibrate", "Gather statistics of every linear's input for methods that use them",
-      "  lcomp calibrate models/smollm2 --texts c4 --sequences 64 --tokens 512 --out out/statistics\n"
-      "  lcomp calibrate models/smollm2 --texts c4 --sequences 32 --tokens 512 --sensitivity divergence --out "
-      "out/statistics\n"
-      "  lcomp compress models/smollm2 --method gptq:bits=4,group=128 --statistics out/statistics --out out/gptq4");
-  command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
-  command->add_option("--out", options->out, "folder of the archive; an unfinished one is continued")->required();
-  options->calibration.add_to(*command, context, false);
+  Command& command = add_command(
+      line, context, "calibrate", "Gather statistics of every linear's input for methods that use them",
+      {"lcomp calibrate models/smollm2 --texts c4 --sequences 64 --tokens 512 --out out/statistics",
+       "lcomp calibrate models/smollm2 --texts c4 --sequences 32 --tokens 512 --sensitivity divergence --out "
+       "out/statistics",
+       "lcomp compress models/smollm2 --method gptq:bits=4,group=128 --statistics out/statistics --out out/gptq4"});
+  command.argument("MODEL", options->model, "the original: model folder or GGUF file");
+  command.option("--out FOLDER", options->out, "folder of the archive; an unfinished one is continued").required();
+  options->calibration.add_to(command, context, false);
   command
-      ->add_option("--sensitivity", options->sensitivity,
-                   "also how much a cost depends on each linear, by a backward pass: divergence from the model itself, "
-                   "or cross_entropy on the texts")
-      ->check(CLI::IsMember({"divergence", "cross_entropy"}));
-  command->add_option("--row-groups", options->sensitivity_options.row_groups, "guided Hessians of each linear (4)")
-      ->check(CLI::Range(1, 1024));
-  command->add_option("--draws", options->sensitivity_options.draws, "draws of labels for divergence (1)")
-      ->check(CLI::Range(1, 1024));
-  add_compute_option(*command, options->compute);
-  command->callback([options, &context] { run(*options, context); });
+      .option("--sensitivity", options->sensitivity,
+              "also how much a cost depends on each linear, by a backward pass: divergence from the model itself, or "
+              "cross_entropy on the texts")
+      .one_of({"divergence", "cross_entropy"});
+  SensitivityOptions& sensitivity = options->sensitivity_options;
+  command.option("--row-groups N", sensitivity.row_groups, "guided Hessians of each linear").between(1, 1024);
+  command.option("--draws N", sensitivity.draws, "draws of labels for divergence").between(1, 1024);
+  add_compute_option(command, options->compute);
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

@@ -5,36 +5,31 @@
 
 namespace lcomp {
 
-void CalibrationOption::add_to(CLI::App& command, CommandContext& context, bool with_order) {
-  command
-      .add_option(
-          "--texts", files_,
-          "calibration texts: c4 (of the data folder), files: .jsonl or raw text, or the prompts of mmlu, arc-easy or "
-          "arc-challenge")
-      ->expected(1, 1000);
-  command.add_option("--sequences", sequences_, "token sequences drawn from them (default: 128)")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--tokens", tokens_, "tokens in each (default: 2048)")->check(CLI::PositiveNumber);
-  command.add_option("--seed", seed_, "of the order in which texts are drawn (default: 0)")
-      ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--short-texts", short_texts_,
-                  "concatenate shorter texts, skip them, or keep each as a sequence (default: concatenate)")
-      ->check(CLI::IsMember({"concatenate", "skip", "keep"}));
-  command
-      .add_option("--long-texts", long_texts_,
-                  "cut longer texts, or split them where first windows don't suffice (default: cut)")
-      ->check(CLI::IsMember({"cut", "split"}));
-  command.add_flag("--no-bos", no_bos_, "without the tokenizer's begin token");
-  command.add_option("--memory", memory_, "activations kept in memory, e.g. 512MiB; more go to disk (default: 2GiB)")
-      ->transform(CLI::AsSizeValue(false));
-  command.add_option("--data", context.data, "folder with the data sets, for c4 (default: LCOMP_DATA)");
+void CalibrationOption::add_to(Command& command, CommandContext& context, bool with_order) {
+  command.option("--texts FILE", files_,
+                 "calibration texts: c4 (of the data folder), files: .jsonl or raw text, or the prompts of mmlu, "
+                 "arc-easy or arc-challenge");
+  command.option("--sequences N", sequences_, "token sequences drawn from them").at_least(1).default_is("128");
+  command.option("--tokens N", tokens_, "tokens in each").at_least(1).default_is("2048");
+  command.option("--seed N", seed_, "of the order in which texts are drawn").at_least(0).default_is("0");
+  command.option("--short-texts", short_texts_, "concatenate shorter texts, skip them, or keep each as a sequence")
+      .one_of({"concatenate", "skip", "keep"})
+      .default_is("concatenate");
+  command.option("--long-texts", long_texts_, "cut longer texts, or split them where first windows don't suffice")
+      .one_of({"cut", "split"})
+      .default_is("cut");
+  command.flag("--no-bos", no_bos_, "without the tokenizer's begin token");
+  command.option("--memory SIZE", memory_, "activations kept in memory, e.g. 512MiB; more go to disk")
+      .in_bytes()
+      .default_is("2GiB");
+  command.option("--data FOLDER", context.data, "folder with the data sets, for c4").default_is("LCOMP_DATA");
   if (!with_order) return;
   command
-      .add_option("--order", order_,
-                  "what a block is calibrated on: the original's outputs, those of the compressed blocks before it "
-                  "(block), or also of the linears before it in its block (stage) (default: block)")
-      ->check(CLI::IsMember({"original", "block", "stage"}));
+      .option("--order", order_,
+              "what a block is calibrated on: the original's outputs, those of the compressed blocks before it "
+              "(block), or also of the linears before it in its block (stage)")
+      .one_of({"original", "block", "stage"})
+      .default_is("block");
 }
 
 nlohmann::json CalibrationOption::json(nlohmann::json base) const {

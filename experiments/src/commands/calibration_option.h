@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/pipeline/calibration_setting.h"
 #include "commands/command_context.h"
+#include "lcomp/pipeline/calibration_setting.h"
 
 namespace lcomp {
 
@@ -13,7 +13,7 @@ namespace lcomp {
 class CalibrationOption {
  public:
   // with_order: also --order, for commands that compress.
-  void add_to(CLI::App& command, CommandContext& context, bool with_order);
+  void add_to(Command& command, CommandContext& context, bool with_order);
   bool given() const { return !files_.empty(); }
   // As the JSON of CalibrationSetting, laid over `base`.
   nlohmann::json json(nlohmann::json base = nlohmann::json::object()) const;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "commands/interrupt_signal.h"
 #include "lcomp/core/error.h"
@@ -79,13 +80,12 @@ void CommandContext::print(const nlohmann::json& object, const std::string& text
   }
 }
 
-CLI::App* add_command(CLI::App& app, CommandContext& context, const std::string& name, const std::string& description,
-                      const std::string& examples) {
-  CLI::App* command = app.add_subcommand(name, description);
-  command->footer("Examples:\n" + examples);
-  command->add_flag("--json", context.json, "print one JSON object on stdout (keys: docs/cli.md)");
-  command->add_flag("--quiet", context.quiet, "show no progress");
-  command->add_option("--threads", context.threads, "threads to use (default: all cores)")->check(CLI::Range(1, 1024));
+Command& add_command(CommandLine& line, CommandContext& context, std::string name, std::string description,
+                     std::vector<std::string> examples) {
+  Command& command = line.add_command(std::move(name), std::move(description), std::move(examples));
+  command.flag("--json", context.json, "print one JSON object on stdout (keys: docs/cli.md)").common();
+  command.flag("--quiet", context.quiet, "show no progress").common();
+  command.option("--threads N", context.threads, "threads to use").between(1, 1024).default_is("all cores").common();
   return command;
 }
 

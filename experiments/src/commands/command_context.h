@@ -3,10 +3,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "commands/command_line.h"
 #include "lcomp/core/progress.h"
 
 namespace lcomp {
@@ -26,25 +27,25 @@ struct CommandContext {
   void print(const nlohmann::json& object, const std::string& text) const;
 };
 
-// Makes a subcommand with the common options (--json, --quiet, --threads) and its examples as footer.
-CLI::App* add_command(CLI::App& app, CommandContext& context, const std::string& name, const std::string& description,
-                      const std::string& examples);
+// Makes a subcommand with the options of every command: --json, --quiet, --threads.
+Command& add_command(CommandLine& line, CommandContext& context, std::string name, std::string description,
+                     std::vector<std::string> examples);
 
 // Each registers one command and what it does when it was chosen.
-void add_convert_command(CLI::App& app, CommandContext& context);
-void add_calibrate_command(CLI::App& app, CommandContext& context);
-void add_compare_command(CLI::App& app, CommandContext& context);
-void add_compress_command(CLI::App& app, CommandContext& context);
-void add_eval_command(CLI::App& app, CommandContext& context);
-void add_plot_command(CLI::App& app, CommandContext& context);
-void add_report_command(CLI::App& app, CommandContext& context);
-void add_run_command(CLI::App& app, CommandContext& context);
-void add_quantize_command(CLI::App& app, CommandContext& context);
-void add_inspect_command(CLI::App& app, CommandContext& context);
-void add_generate_command(CLI::App& app, CommandContext& context);
-void add_logits_command(CLI::App& app, CommandContext& context);
-void add_tokenize_command(CLI::App& app, CommandContext& context);
-void add_train_command(CLI::App& app, CommandContext& context);
-void add_world_command(CLI::App& app, CommandContext& context);
+void add_convert_command(CommandLine& line, CommandContext& context);
+void add_calibrate_command(CommandLine& line, CommandContext& context);
+void add_compare_command(CommandLine& line, CommandContext& context);
+void add_compress_command(CommandLine& line, CommandContext& context);
+void add_eval_command(CommandLine& line, CommandContext& context);
+void add_plot_command(CommandLine& line, CommandContext& context);
+void add_report_command(CommandLine& line, CommandContext& context);
+void add_run_command(CommandLine& line, CommandContext& context);
+void add_quantize_command(CommandLine& line, CommandContext& context);
+void add_inspect_command(CommandLine& line, CommandContext& context);
+void add_generate_command(CommandLine& line, CommandContext& context);
+void add_logits_command(CommandLine& line, CommandContext& context);
+void add_tokenize_command(CommandLine& line, CommandContext& context);
+void add_train_command(CommandLine& line, CommandContext& context);
+void add_world_command(CommandLine& line, CommandContext& context);
 
 }  // namespace lcomp

@@ -47,19 +47,18 @@ void compare(const CompareOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_compare_command(CLI::App& app, CommandContext& context) {
+void add_compare_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<CompareOptions>();
-  CLI::App* command =
-      add_command(app, context, "compare", "Put finished runs side by side at equal bytes, with significance",
-                  "  lcomp compare runs/quantizers_smollm2\n"
-                  "  lcomp compare runs/first runs/second --out runs/comparison");
-  command->add_option("runs", options->runs, "folders of lcomp run")->required();
-  command->add_option("--out", options->out, "write comparison.md, .csv, .tex and .json here");
+  Command& command = add_command(
+      line, context, "compare", "Put finished runs side by side at equal bytes, with significance",
+      {"lcomp compare runs/quantizers_smollm2", "lcomp compare runs/first runs/second --out runs/comparison"});
+  command.argument("RUN", options->runs, "folders of lcomp run");
+  command.option("--out FOLDER", options->out, "write comparison.md, .csv, .tex and .json here");
   command
-      ->add_option("--within", options->within,
-                   "models are side by side when their sizes differ by at most so many percent (default: 5)")
-      ->check(CLI::Range(0.0, 100.0));
-  command->callback([options, &context] { compare(*options, context); });
+      .option("--within PERCENT", options->within,
+              "models are side by side when their sizes differ by at most so many percent")
+      .between(0, 100);
+  command.action([options, &context] { compare(*options, context); });
 }
 
 }  // namespace lcomp

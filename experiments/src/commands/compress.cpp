@@ -8,6 +8,7 @@
 
 #include "commands/calibration_option.h"
 #include "commands/command_context.h"
+#include "commands/compute_option.h"
 #include "commands/stage_report.h"
 #include "lcomp/allocators/allocation_policy.h"
 #include "lcomp/calibration/calibration_archive.h"
@@ -15,7 +16,6 @@
 #include "lcomp/io/config_reader.h"
 #include "lcomp/pipeline/run_job.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "commands/compute_option.h"
 
 namespace lcomp {
 namespace {
@@ -226,90 +226,85 @@ void run(const CompressCommand& command, const CommandContext& context) {
 
 }  // namespace
 
-void add_compress_command(CLI::App& app, CommandContext& context) {
+void add_compress_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<CompressCommand>();
-  CLI::App* command = add_command(
-      app, context, "compress", "Compress a model by one method",
-      "  lcomp compress models/smollm2 --method rtn --bits 4 --group-size 64 --out out/smollm2-4bit\n"
-      "  lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5\n"
-      "  lcomp compress models/smollm2 --bits 3 --group-size 32 --grid mse --component \"*.down_proj\"='{\"bits\": "
-      "5}' --out out/mixed\n"
-      "  lcomp compress models/smollm2 --method gptq:bits=4,group=128,act_order --texts c4 --sequences 64 --tokens 512 "
-      "--out out/gptq4\n"
-      "  lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2");
-  command->add_option("model", options->model, "the original: model folder or GGUF file")->required();
-  command->add_option("--out", options->out, "folder to write")->required();
-  command->add_option("--config", options->config, "JSON file with a compression setting (docs/cli.md)");
-  command->add_option(
-      "--method", options->method,
-      "a method string such as rtn, rtn:bits=4,group=64 or f16 (default: rtn); the options below are laid "
-      "over it; learned: rate with allocator learned");
-  command->add_option("--bits", options->bits, "bits of a code, 1 to 8; 16: plain f16");
-  command->add_option("--group-size", options->group_size,
-                      "columns that share a scale, or channel, or tensor (default: 64)");
-  command->add_flag("--symmetric", options->symmetric, "no zero points");
-  command->add_option("--grid", options->grid,
-                      "minmax, or mse: a narrower range that minimises squared error (default: minmax)");
-  command->add_option("--scales", options->scales,
-                      "f16, u8 (8-bit scales with a 16-bit scale per row), f32 (default: f16)");
-  command->add_option(
-      "--activations", options->activations,
-      "round the inputs of linears to 8-bit integers too: token (a scale for each token), tensor (fixed "
-      "ranges, which need --texts or --statistics), or a JSON object (docs/cli.md)");
-  command->add_option("--statistics", options->statistics,
-                      "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
+  Command& command = add_command(
+      line, context, "compress", "Compress a model by one method",
+      {"lcomp compress models/smollm2 --method rtn --bits 4 --group-size 64 --out out/smollm2-4bit",
+       "lcomp compress models/smollm2 --method rtn --ratio 5 --out out/smollm2-ratio5",
+       "lcomp compress models/smollm2 --bits 3 --group-size 32 --grid mse --component \"*.down_proj\"='{\"bits\": 5}' "
+       "--out out/mixed",
+       "lcomp compress models/smollm2 --method gptq:bits=4,group=128,act_order --texts c4 --sequences 64 --tokens 512 "
+       "--out out/gptq4",
+       "lcomp compress models/smollm2 --config setting.json --bits-per-weight 3.2 --out out/smollm2-3.2"});
+  command.argument("MODEL", options->model, "the original: model folder or GGUF file");
+  command.option("--out FOLDER", options->out, "folder to write").required();
+  command.option("--config FILE", options->config, "JSON file with a compression setting (docs/cli.md)");
   command
-      ->add_option("--statistics-of", options->statistics_of,
-                   "the model that --statistics were made on, where it isn't the one to compress: what this was "
-                   "compressed to before")
-      ->needs("--statistics");
+      .option("--method METHOD", options->method,
+              "a method string such as rtn, rtn:bits=4,group=64 or f16; the options below are laid over it; learned: "
+              "rate with allocator learned")
+      .default_is("rtn");
+  command.option("--bits N", options->bits, "bits of a code, 1 to 8; 16: plain f16");
+  command.option("--group-size N", options->group_size, "columns that share a scale, or channel, or tensor")
+      .default_is("64");
+  command.flag("--symmetric", options->symmetric, "no zero points");
+  command.option("--grid GRID", options->grid, "minmax, or mse: a narrower range that minimises squared error")
+      .default_is("minmax");
+  command.option("--scales TYPE", options->scales, "f16, u8 (8-bit scales with a 16-bit scale per row), f32")
+      .default_is("f16");
+  command.option("--activations SETTING", options->activations,
+                 "round the inputs of linears to 8-bit integers too: token (a scale for each token), tensor (fixed "
+                 "ranges, which need --texts or --statistics), or a JSON object (docs/cli.md)");
+  command.option("--statistics FOLDER", options->statistics,
+                 "what lcomp calibrate wrote, for methods such as gptq; instead of --texts");
   command
-      ->add_option("--cost", options->cost,
-                   "of the sensitivities in --statistics, for rate-coded and banded models (default: divergence where "
-                   "it is there)")
-      ->check(CLI::IsMember({"divergence", "cross_entropy"}));
+      .option("--statistics-of MODEL", options->statistics_of,
+              "the model that --statistics were made on, where it isn't the one to compress: what this was compressed "
+              "to before")
+      .needs("--statistics");
+  command.option("--cost", options->cost, "of the sensitivities in --statistics, for rate-coded and banded models")
+      .one_of({"divergence", "cross_entropy"})
+      .default_is("divergence where it is there");
   command
-      ->add_option(
-          "--allocator", options->allocator,
-          "how bytes are shared out to meet a size: fixed or across, for rate-coded and banded models also within, "
-          "second_order or learned (default: fixed, for rate-coded and banded models second_order)")
-      ->check(CLI::IsMember(allocator_names()));
-  command->add_option("--rounds", options->rounds, "of allocator learned, at most (default: 6)")
-      ->check(CLI::PositiveNumber);
+      .option("--allocator", options->allocator,
+              "how bytes are shared out to meet a size: fixed or across, for rate-coded and banded models also "
+              "within, second_order or learned")
+      .one_of(allocator_names())
+      .default_is("fixed, for rate-coded and banded models second_order");
+  command.option("--rounds N", options->rounds, "of allocator learned, at most").at_least(1).default_is("6");
   command
-      ->add_option("--learning-sequences", options->learning_sequences,
-                   "that allocator learned and the repair learn from: further ones of --texts (default: 24, and 48)")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--held-out", options->held_out, "further ones, which tell when it stops (default: 16)")
-      ->check(CLI::PositiveNumber);
+      .option("--learning-sequences N", options->learning_sequences,
+              "that allocator learned and the repair learn from: further ones of --texts")
+      .at_least(1)
+      .default_is("24, and 48");
+  command.option("--held-out N", options->held_out, "further ones, which tell when it stops")
+      .at_least(1)
+      .default_is("16");
   command
-      ->add_option("--recalibrations", options->recalibrations,
-                   "compress so many times before, each by statistics of --texts made on what the one before became "
-                   "(default: 0)")
-      ->check(CLI::Range(0, 8));
-  command->add_flag("--repair", options->repair,
-                    "train norms and rows' factors for a few steps afterwards, on further texts");
-  command->add_option("--repair-steps", options->repair_steps, "how many (default: 64)")->check(CLI::PositiveNumber);
-  options->calibration.add_to(*command, context, true);
-  add_compute_option(*command, options->compute);
+      .option("--recalibrations N", options->recalibrations,
+              "compress so many times before, each by statistics of --texts made on what the one before became")
+      .between(0, 8)
+      .default_is("0");
+  command.flag("--repair", options->repair,
+               "train norms and rows' factors for a few steps afterwards, on further texts");
+  command.option("--repair-steps N", options->repair_steps, "how many").at_least(1).default_is("64");
+  options->calibration.add_to(command, context, true);
+  add_compute_option(command, options->compute);
+  command.option("--component PATTERN=SETTING", options->components,
+                 "other settings for the components whose name matches");
   command
-      ->add_option("--component", options->components,
-                   "PATTERN=SETTING: other settings for the components whose name matches")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  auto* target = command->add_option_group("target", "a size, everything counted; widths are chosen to meet it");
-  target
-      ->add_option("--ratio", options->ratios,
-                   "16-bit size / compressed size; several, 3,5,7: a model of each in --out")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  target->add_option("--bits-per-weight", options->bits_per_weight, "8 x bytes / parameters; one or several")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  target->add_option("--bytes", options->bytes, "bytes; one or several")->delimiter(',')->check(CLI::PositiveNumber);
-  target->require_option(0, 1);
-  command->add_flag("--replace", options->replace, "replace --out when it exists");
-  command->callback([options, &context] { run(*options, context); });
+      .option("--ratio X", options->ratios, "16-bit size / compressed size; several, 3,5,7: a model of each in --out")
+      .above(0)
+      .separated_by(',');
+  command.option("--bits-per-weight X", options->bits_per_weight, "8 x bytes / parameters; one or several")
+      .above(0)
+      .separated_by(',');
+  command.option("--bytes N", options->bytes, "bytes; one or several").in_bytes().at_least(1).separated_by(',');
+  command.at_most_one({"--ratio", "--bits-per-weight", "--bytes"},
+                      "a size, everything counted; widths are chosen to meet it");
+  command.flag("--replace", options->replace, "replace --out when it exists");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

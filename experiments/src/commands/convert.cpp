@@ -39,23 +39,22 @@ void run(const ConvertCommand& command, const CommandContext& context) {
 
 }  // namespace
 
-void add_convert_command(CLI::App& app, CommandContext& context) {
+void add_convert_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<ConvertCommand>();
-  CLI::App* command = add_command(
-      app, context, "convert", "Write any readable original as a Hugging Face folder",
-      "  lcomp convert model.gguf --to safetensors --out models/model\n"
-      "  lcomp convert model.gguf --to safetensors --out models/model --fold-norms --regauge 1 --dtype bf16");
-  command->add_option("source", options->source, "model folder or GGUF file")->required();
-  command->add_option("--to", options->to, "safetensors, the one target so far")->check(CLI::IsMember({"safetensors"}));
-  command->add_option("--out", options->out, "folder to write")->required();
-  command->add_option("--dtype", options->type, "type of the weights: f16, bf16, f32 (default: f16)")
-      ->check(CLI::IsMember({"f16", "bf16", "f32"}));
-  command->add_flag("--fold-norms", options->fold_norms, "multiply the norms' gains into the linears behind them");
-  command->add_option(
-      "--regauge", options->regauge_seed,
-      "seed of a random change of weights that keeps the function: takes a model off the grid it was stored on");
-  command->add_flag("--replace", options->replace, "replace --out when it exists");
-  command->callback([options, &context] { run(*options, context); });
+  Command& command = add_command(
+      line, context, "convert", "Write any readable original as a Hugging Face folder",
+      {"lcomp convert model.gguf --to safetensors --out models/model",
+       "lcomp convert model.gguf --to safetensors --out models/model --fold-norms --regauge 1 --dtype bf16"});
+  command.argument("SOURCE", options->source, "model folder or GGUF file");
+  command.option("--to", options->to, "the one target so far").one_of({"safetensors"});
+  command.option("--out FOLDER", options->out, "folder to write").required();
+  command.option("--dtype", options->type, "type of the weights").one_of({"f16", "bf16", "f32"});
+  command.flag("--fold-norms", options->fold_norms, "multiply the norms' gains into the linears behind them");
+  command.option("--regauge SEED", options->regauge_seed,
+                 "seed of a random change of weights that keeps the function: takes a model off the grid it was "
+                 "stored on");
+  command.flag("--replace", options->replace, "replace --out when it exists");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

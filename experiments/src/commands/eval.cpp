@@ -5,12 +5,12 @@
 
 #include "commands/command_context.h"
 #include "commands/compute_option.h"
-#include "lcomp/models/model_identity.h"
 #include "commands/eval_choices.h"
 #include "lcomp/core/error.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
+#include "lcomp/models/model_identity.h"
 #include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
@@ -44,14 +44,14 @@ TextProtocol protocol_of(const EvalOptions& options) {
 }
 
 // Options of the other kind of task would do nothing: they are a mistake.
-void refuse_options(const CLI::App& command, const std::string& task, std::initializer_list<const char*> names) {
+void refuse_options(const Command& command, const std::string& task, std::initializer_list<const char*> names) {
   for (const char* name : names) {
-    if (command.count(name) == 0) continue;
+    if (!command.given(name)) continue;
     throw Error({name, "an option that means nothing to --task " + task, "", "leave it out, or choose another task"});
   }
 }
 
-void run(const CLI::App& command, const EvalOptions& options, const CommandContext& context) {
+void run(const Command& command, const EvalOptions& options, const CommandContext& context) {
   if (ChoiceProtocol::task_from_name(options.task)) {
     refuse_options(command, options.task,
                    {"--reference", "--cache", "--protocol", "--window", "--first-scored", "--sequences"});
@@ -112,39 +112,34 @@ void run(const CLI::App& command, const EvalOptions& options, const CommandConte
 
 }  // namespace
 
-void add_eval_command(CLI::App& app, CommandContext& context) {
+void add_eval_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = add_command(
-      app, context, "eval", "Score a model: perplexity, KL divergence from its original, questions with choices",
-      "  lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16\n"
-      "  lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8 --cache "
-      "runs/reference\n"
-      "  lcomp eval models/smollm2 --file my_text.txt --window 256 --json\n"
-      "  lcomp eval models/smollm2 --task mmlu --limit 500 --answers smollm2.jsonl\n"
-      "  lcomp eval out/smollm2-4bit --task arc-easy --prompt cloze");
-  command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
-  command
-      ->add_option(
-          "--task", options->task,
-          "perplexity; kl (which reports perplexity too); mmlu, arc-easy, arc-challenge, or choices: questions "
-          "of --file (default: perplexity)")
-      ->check(CLI::IsMember({"perplexity", "kl", "mmlu", "arc-easy", "arc-challenge", "choices"}));
-  command->add_option("--reference", options->reference, "the original, for --task kl");
-  command->add_option("--cache", options->cache,
-                      "kl: keep what the original computed in this folder, and take it from there the next time");
-  command->add_option("--protocol", options->protocol, "wikitext2 or c4 (default: wikitext2)")
-      ->check(CLI::IsMember({"wikitext2", "c4"}));
-  command->add_option("--file", options->file,
-                      "score this text instead: .jsonl like c4, anything else like wikitext2; choices: JSON lines of "
-                      "questions");
-  command->add_option("--window", options->window, "tokens in a sequence (default: 512; c4: 1024)");
-  command->add_option("--first-scored", options->first_scored, "first scored position (default: 1; c4: 512)");
-  command->add_option("--sequences", options->sequences, "at most so many windows or texts (default: all)");
-  command->add_flag("--no-bos", options->no_bos, "don't let the tokenizer add its begin token");
-  command->add_option("--data", context.data, "folder with the data sets (default: LCOMP_DATA)");
-  add_choice_options(*command, options->choices);
-  add_compute_option(*command, options->compute);
-  command->callback([command, options, &context] { run(*command, *options, context); });
+  Command& command = add_command(
+      line, context, "eval", "Score a model: perplexity, KL divergence from its original, questions with choices",
+      {"lcomp eval models/smollm2 --task perplexity --protocol wikitext2 --sequences 16",
+       "lcomp eval out/smollm2-4bit --task kl --reference models/smollm2 --protocol c4 --sequences 8 --cache "
+       "runs/reference",
+       "lcomp eval models/smollm2 --file my_text.txt --window 256 --json",
+       "lcomp eval models/smollm2 --task mmlu --limit 500 --answers smollm2.jsonl",
+       "lcomp eval out/smollm2-4bit --task arc-easy --prompt cloze"});
+  command.argument("MODEL", options->model, "model folder, compressed model or GGUF file");
+  command.option("--task", options->task, "kl reports perplexity too; choices: questions of --file")
+      .one_of({"perplexity", "kl", "mmlu", "arc-easy", "arc-challenge", "choices"});
+  command.option("--reference MODEL", options->reference, "the original, for --task kl");
+  command.option("--cache FOLDER", options->cache,
+                 "kl: keep what the original computed in this folder, and take it from there the next time");
+  command.option("--protocol", options->protocol, "the texts to score, and how").one_of({"wikitext2", "c4"});
+  command.option("--file FILE", options->file,
+                 "score this text instead: .jsonl like c4, anything else like wikitext2; choices: JSON lines of "
+                 "questions");
+  command.option("--window N", options->window, "tokens in a sequence").default_is("512; c4: 1024");
+  command.option("--first-scored N", options->first_scored, "first scored position").default_is("1; c4: 512");
+  command.option("--sequences N", options->sequences, "at most so many windows or texts").default_is("all");
+  command.flag("--no-bos", options->no_bos, "don't let the tokenizer add its begin token");
+  command.option("--data FOLDER", context.data, "folder with the data sets").default_is("LCOMP_DATA");
+  add_choice_options(command, options->choices);
+  add_compute_option(command, options->compute);
+  command.action([&command, options, &context] { run(command, *options, context); });
 }
 
 }  // namespace lcomp

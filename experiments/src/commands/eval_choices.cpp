@@ -57,27 +57,25 @@ std::string text_of(const ChoiceTask& task, const ChoiceSummary& summary) {
 
 }  // namespace
 
-void add_choice_options(CLI::App& command, ChoiceOptions& options) {
-  command.add_option("--shots", options.shots, "examples before a question, 0 to 5 (default: mmlu 5, others 0)");
+void add_choice_options(Command& command, ChoiceOptions& options) {
+  command.option("--shots N", options.shots, "examples before a question, 0 to 5").default_is("mmlu 5, others 0");
   command
-      .add_option("--prompt", options.prompt,
-                  "letters: the label with the highest logit; cloze: the choice with the "
-                  "highest log-likelihood (default: letters)")
-      ->check(CLI::IsMember({"letters", "cloze"}));
-  command
-      .add_option("--normalize", options.normalize,
-                  "cloze: divide log-likelihoods by byte, token or none "
-                  "(default: byte)")
-      ->check(CLI::IsMember({"byte", "token", "none"}));
-  command.add_option("--subject", options.subjects, "mmlu: only this subject; may be given several times");
-  command.add_option("--shots-file", options.shots_file, "choices: JSON lines of examples");
-  command.add_option("--limit", options.limit, "at most so many questions, sampled in proportion from each subject");
-  command.add_option("--seed", options.seed, "of the sample (default: 0)");
-  command.add_option("--answers", options.answers,
-                     "keep every answer in this file (JSON lines); an interrupted run goes on from it");
-  command.add_option("--against", options.against,
-                     "compare with the answers of another model, from its --answers file");
-  command.add_flag("--unshared", options.unshared, "compute every prompt as a whole (slow; to check and to measure)");
+      .option("--prompt", options.prompt,
+              "letters: the label with the highest logit; cloze: the choice with the highest log-likelihood")
+      .one_of({"letters", "cloze"})
+      .default_is("letters");
+  command.option("--normalize", options.normalize, "cloze: divide log-likelihoods by byte, token or none")
+      .one_of({"byte", "token", "none"})
+      .default_is("byte");
+  command.option("--subject NAME", options.subjects, "mmlu: only this subject; may be given several times");
+  command.option("--shots-file FILE", options.shots_file, "choices: JSON lines of examples");
+  command.option("--limit N", options.limit, "at most so many questions, sampled in proportion from each subject");
+  command.option("--seed N", options.seed, "of the sample").default_is("0");
+  command.option("--answers FILE", options.answers,
+                 "keep every answer in this file (JSON lines); an interrupted run goes on from it");
+  command.option("--against FILE", options.against,
+                 "compare with the answers of another model, from its --answers file");
+  command.flag("--unshared", options.unshared, "compute every prompt as a whole (slow; to check and to measure)");
 }
 
 void run_choice_task(const std::string& model, const std::string& task_name, const std::string& file, bool add_special,

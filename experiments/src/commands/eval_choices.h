@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "commands/command_context.h"
 #include "lcomp/forward/decoder.h"
 
@@ -21,7 +19,7 @@ struct ChoiceOptions {
   bool unshared = false;
 };
 
-void add_choice_options(CLI::App& command, ChoiceOptions& options);
+void add_choice_options(Command& command, ChoiceOptions& options);
 
 // Asks the questions and prints the accuracies. `task`: "mmlu", "arc-easy", "arc-challenge" or "choices" with `file`.
 void run_choice_task(const std::string& model, const std::string& task, const std::string& file, bool add_special,

@@ -10,8 +10,8 @@
 #include "commands/compute_option.h"
 #include "commands/interrupt_signal.h"
 #include "lcomp/core/error.h"
-#include "lcomp/io/config_reader.h"
 #include "lcomp/forward/generation.h"
+#include "lcomp/io/config_reader.h"
 #include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
@@ -130,30 +130,27 @@ void run(const GenerateCommand& command, const CommandContext& context) {
 
 }  // namespace
 
-void add_generate_command(CLI::App& app, CommandContext& context) {
+void add_generate_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<GenerateCommand>();
-  CLI::App* command = add_command(
-      app, context, "generate", "Continue a text",
-      "  lcomp generate models/smollm2 --prompt \"The capital of France is\" --max-tokens 32\n"
-      "  lcomp generate out/smollm2-4bit --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7\n"
-      "  lcomp generate models/without-tokenizer --ids 1,15043,29892 --max-tokens 8");
-  command->add_option("model", options->model, "model folder, compressed model or GGUF file")->required();
-  auto* beginning = command->add_option_group("beginning");
-  beginning->add_option("--prompt", options->prompt, "the text to continue");
-  beginning->add_option("--ids", options->ids, "token ids to continue, between commas; ids are printed: no tokenizer")
-      ->delimiter(',');
-  beginning->require_option(1);
-  command->add_option("--max-tokens", options->max_tokens, "at most so many new tokens (default: 128)")
-      ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--temperature", options->sampling.temperature, "0: always the most likely token (default: 0)")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", options->sampling.top_k, "choose among the k most likely (default: all)");
-  command->add_option("--top-p", options->sampling.top_p, "choose among the fewest with this probability (default: 1)")
-      ->check(CLI::Range(1e-9, 1.0));
-  command->add_option("--seed", options->seed, "seed of the choices (default: 1)");
-  command->add_flag("--ignore-end", options->ignore_end, "go on after the model's end of text");
-  add_compute_option(*command, options->compute);
-  command->callback([options, &context] { run(*options, context); });
+  Command& command = add_command(
+      line, context, "generate", "Continue a text",
+      {"lcomp generate models/smollm2 --prompt \"The capital of France is\" --max-tokens 32",
+       "lcomp generate out/smollm2-4bit --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7",
+       "lcomp generate models/without-tokenizer --ids 1,15043,29892 --max-tokens 8"});
+  command.argument("MODEL", options->model, "model folder, compressed model or GGUF file");
+  command.option("--prompt TEXT", options->prompt, "the text to continue");
+  command.option("--ids ID", options->ids, "token ids to continue, between commas; ids are printed: no tokenizer")
+      .separated_by(',');
+  command.exactly_one({"--prompt", "--ids"}, "the beginning");
+  command.option("--max-tokens N", options->max_tokens, "at most so many new tokens").between(1, 1 << 20);
+  command.option("--temperature T", options->sampling.temperature, "0: always the most likely token").at_least(0);
+  command.option("--top-k K", options->sampling.top_k, "choose among the k most likely").default_is("all");
+  command.option("--top-p P", options->sampling.top_p, "choose among the fewest with this probability")
+      .between(1e-9, 1);
+  command.option("--seed N", options->seed, "seed of the choices");
+  command.flag("--ignore-end", options->ignore_end, "go on after the model's end of text");
+  add_compute_option(command, options->compute);
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

@@ -59,13 +59,12 @@ void run(const std::string& path, const CommandContext& context) {
 
 }  // namespace
 
-void add_inspect_command(CLI::App& app, CommandContext& context) {
+void add_inspect_command(CommandLine& line, CommandContext& context) {
   const auto path = std::make_shared<std::string>();
-  CLI::App* command = add_command(app, context, "inspect", "List a model's tensors: shapes, formats, bits, bytes",
-                                  "  lcomp inspect models/smollm2\n"
-                                  "  lcomp inspect out/smollm2-4bit --json");
-  command->add_option("model", *path, "model folder, compressed model or GGUF file")->required();
-  command->callback([path, &context] { run(*path, context); });
+  Command& command = add_command(line, context, "inspect", "List a model's tensors: shapes, formats, bits, bytes",
+                                 {"lcomp inspect models/smollm2", "lcomp inspect out/smollm2-4bit --json"});
+  command.argument("MODEL", *path, "model folder, compressed model or GGUF file");
+  command.action([path, &context] { run(*path, context); });
 }
 
 }  // namespace lcomp

@@ -7,11 +7,11 @@
 #include "commands/command_context.h"
 #include "commands/compute_option.h"
 #include "lcomp/core/error.h"
-#include "lcomp/io/safetensors.h"
 #include "lcomp/forward/cost.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/forward/gradients.h"
 #include "lcomp/forward/logit_chunks.h"
+#include "lcomp/io/safetensors.h"
 #include "lcomp/pipeline/model_tokenizer.h"
 
 namespace lcomp {
@@ -168,27 +168,26 @@ void run(const LogitsOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_logits_command(CLI::App& app, CommandContext& context) {
+void add_logits_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<LogitsOptions>();
-  CLI::App* command =
-      add_command(app, context, "logits", "Write a model's logits, to compare with another implementation",
-                  "  lcomp logits models/smollm2 --text \"The capital of France is\" --out logits.safetensors\n"
-                  "  lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors\n"
-                  "  lcomp logits models/smollm2 --text \"The capital of France is Paris\" --loss --gradients --out "
-                  "gradients.safetensors");
-  command->add_option("model", options->model, "model folder or GGUF file")->required();
-  auto* input = command->add_option_group("input");
-  input->add_option("--input-ids", options->input_ids, "safetensors file with input_ids [batch, tokens], I64 or I32");
-  input->add_option("--text", options->text, "a text, tokenized with the model's tokenizer");
-  input->require_option(1);
-  command->add_option("--out", options->out, "safetensors file to write: input_ids, logits, hidden.*, loss, grad.*")
-      ->required();
-  command->add_flag("--hidden-states", options->hidden_states,
-                    "also hidden.0 (input of the first block) ... hidden.L, and hidden.norm");
-  command->add_flag("--loss", options->loss, "also loss: the mean cross-entropy of each token given those before it");
-  command->add_flag("--gradients", options->gradients, "also grad.TENSOR: the gradient of that loss, for every tensor");
-  add_compute_option(*command, options->compute);
-  command->callback([options, &context] { run(*options, context); });
+  Command& command =
+      add_command(line, context, "logits", "Write a model's logits, to compare with another implementation",
+                  {"lcomp logits models/smollm2 --text \"The capital of France is\" --out logits.safetensors",
+                   "lcomp logits models/smollm2 --input-ids ids.safetensors --hidden-states --out out.safetensors",
+                   "lcomp logits models/smollm2 --text \"The capital of France is Paris\" --loss --gradients --out "
+                   "gradients.safetensors"});
+  command.argument("MODEL", options->model, "model folder or GGUF file");
+  command.option("--input-ids FILE", options->input_ids, "safetensors file with input_ids [batch, tokens], I64 or I32");
+  command.option("--text TEXT", options->text, "a text, tokenized with the model's tokenizer");
+  command.exactly_one({"--input-ids", "--text"}, "the input");
+  command.option("--out FILE", options->out, "safetensors file to write: input_ids, logits, hidden.*, loss, grad.*")
+      .required();
+  command.flag("--hidden-states", options->hidden_states,
+               "also hidden.0 (input of the first block) ... hidden.L, and hidden.norm");
+  command.flag("--loss", options->loss, "also loss: the mean cross-entropy of each token given those before it");
+  command.flag("--gradients", options->gradients, "also grad.TENSOR: the gradient of that loss, for every tensor");
+  add_compute_option(command, options->compute);
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "commands/command_context.h"
-#include "report/gnuplot_figure.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/atomic_file.h"
+#include "report/gnuplot_figure.h"
 #include "report/run_figures.h"
 
 namespace lcomp {
@@ -52,14 +52,14 @@ void plot(const PlotOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_plot_command(CLI::App& app, CommandContext& context) {
+void add_plot_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<PlotOptions>();
-  CLI::App* command = add_command(app, context, "plot", "Draw a finished run with gnuplot, as SVG and PNG",
-                                  "  lcomp plot runs/quantizers_smollm2\n"
-                                  "  lcomp plot runs/quantizers_smollm2 --out pictures");
-  command->add_option("run", options->run, "folder of lcomp run")->required();
-  command->add_option("--out", options->out, "folder for the pictures and their numbers (default: RUN/plots)");
-  command->callback([options, &context] { plot(*options, context); });
+  Command& command =
+      add_command(line, context, "plot", "Draw a finished run with gnuplot, as SVG and PNG",
+                  {"lcomp plot runs/quantizers_smollm2", "lcomp plot runs/quantizers_smollm2 --out pictures"});
+  command.argument("RUN", options->run, "folder of lcomp run");
+  command.option("--out FOLDER", options->out, "folder for the pictures and their numbers").default_is("RUN/plots");
+  command.action([options, &context] { plot(*options, context); });
 }
 
 }  // namespace lcomp

@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "commands/command_context.h"
+#include "commands/command_help.h"
 #include "commands/interrupt_signal.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
@@ -28,62 +32,54 @@ int report(int exit_code, const std::string& text) {
   return exit_code;
 }
 
-// CLI11 says only that a subcommand is missing; the user wants to know what was wrong with the one that was given.
-void require_known_command(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return;
-  std::string known;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (command->get_name() == argv[1]) return;
-    known += (known.empty() ? "" : ", ") + command->get_name();
+CommandLine program_command_line(CommandContext& context) {
+  CommandLine line("lcomp", "lcomp compresses large language models and measures what that costs.", version_text());
+  add_run_command(line, context);
+  add_compare_command(line, context);
+  add_compress_command(line, context);
+  add_calibrate_command(line, context);
+  add_plot_command(line, context);
+  add_report_command(line, context);
+  add_quantize_command(line, context);
+  add_train_command(line, context);
+  add_eval_command(line, context);
+  add_inspect_command(line, context);
+  add_convert_command(line, context);
+  add_generate_command(line, context);
+  add_logits_command(line, context);
+  add_tokenize_command(line, context);
+  add_world_command(line, context);
+  return line;
+}
+
+void run_command_line(const std::vector<std::string>& words) {
+  CommandContext context;
+  CommandLine line = program_command_line(context);
+  const CommandLineRequest request = line.parse(words, help_width());
+  if (context.threads > 0) set_thread_count(static_cast<std::size_t>(context.threads));
+  if (request.command != nullptr) {
+    request.command->run();
+  } else {
+    fmt::print("{}", request.text);
   }
-  throw Error({argv[1], "no command of this name", "one of " + known, "see lcomp --help"});
+  if (std::fflush(stdout) != 0) throw system_error("standard output", "write", errno);
 }
 
 }  // namespace
+
+std::vector<CommandDeclaration> declared_commands() {
+  CommandContext context;
+  return program_command_line(context).declarations();
+}
 
 int run_program(int argc, char** argv) {
   install_interrupt_handler();
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit then is an error of write(), told in one line
   std::signal(SIGPIPE, SIG_IGN);
 
-  CommandContext context;
-  CLI::App app{"lcomp compresses large language models and measures what that costs."};
-  app.set_version_flag("--version", version_text());
-  app.require_subcommand(1);
-  app.footer("lcomp COMMAND --help shows a command's options and examples.");
-  app.option_defaults()->always_capture_default(false);
-  add_run_command(app, context);
-  add_compare_command(app, context);
-  add_compress_command(app, context);
-  add_calibrate_command(app, context);
-  add_plot_command(app, context);
-  add_report_command(app, context);
-  add_quantize_command(app, context);
-  add_train_command(app, context);
-  add_eval_command(app, context);
-  add_inspect_command(app, context);
-  add_convert_command(app, context);
-  add_generate_command(app, context);
-  add_logits_command(app, context);
-  add_tokenize_command(app, context);
-  add_world_command(app, context);
-  app.parse_complete_callback([&context] {
-    if (context.threads > 0) set_thread_count(static_cast<std::size_t>(context.threads));
-  });
-
   try {
-    require_known_command(app, argc, argv);
-    app.parse(argc, argv);
-    if (std::fflush(stdout) != 0) throw system_error("standard output", "write", errno);
+    run_command_line({argv + std::min(argc, 1), argv + argc});
     return 0;
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForAllHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForVersion& version) {
-    return app.exit(version);
-  } catch (const CLI::ParseError& error) {
-    return report(kUserMistake, fmt::format("{}; see lcomp --help", error.what()));
   } catch (const Error& error) {
     return report(error.kind() == ErrorKind::user ? kUserMistake : kFailure, error.what());
   } catch (const Interrupted&) {

@@ -11,8 +11,8 @@
 #include "lcomp/io/safetensors.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
-#include "lcomp/quantizers/quantizer_table.h"
 #include "lcomp/quantizers/cost/squared_error.h"
+#include "lcomp/quantizers/quantizer_table.h"
 #include "report/result_table.h"
 
 namespace lcomp {
@@ -179,24 +179,20 @@ void run(const QuantizeCommand& command, const CommandContext& context) {
 
 }  // namespace
 
-void add_quantize_command(CLI::App& app, CommandContext& context) {
+void add_quantize_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<QuantizeCommand>();
-  CLI::App* command =
-      add_command(app, context, "quantize", "Compare methods on one tensor",
-                  "  lcomp quantize models/smollm2:model.layers.0.mlp.up_proj.weight --method rtn:bits=4 --method "
-                  "rtn:bits=4,grid=mse\n"
-                  "  lcomp quantize layer.safetensors:W --hessian layer.safetensors:H --method "
-                  "gptq:bits=3,group=64,act_order --out "
-                  "layer3.safetensors");
-  command->add_option("weight", options->weight, "FILE.safetensors:TENSOR, or MODEL:TENSOR")->required();
-  command->add_option("--hessian", options->hessian, "FILE.safetensors:TENSOR, [columns, columns]: 2/n sum x x^T");
-  command->add_option("--method", options->methods, "a method string (docs/cli.md); several give a table")
-      ->required()
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--out", options->out,
-                      "file for the decoded weight and its stored parts; with several methods under METHOD/");
-  command->callback([options, &context] { run(*options, context); });
+  Command& command =
+      add_command(line, context, "quantize", "Compare methods on one tensor",
+                  {"lcomp quantize models/smollm2:model.layers.0.mlp.up_proj.weight --method rtn:bits=4 --method "
+                   "rtn:bits=4,grid=mse",
+                   "lcomp quantize layer.safetensors:W --hessian layer.safetensors:H --method "
+                   "gptq:bits=3,group=64,act_order --out layer3.safetensors"});
+  command.argument("WEIGHT", options->weight, "FILE.safetensors:TENSOR, or MODEL:TENSOR");
+  command.option("--hessian PLACE", options->hessian, "FILE.safetensors:TENSOR, [columns, columns]: 2/n sum x x^T");
+  command.option("--method METHOD", options->methods, "a method string (docs/cli.md); several give a table").required();
+  command.option("--out FILE", options->out,
+                 "file for the decoded weight and its stored parts; with several methods under METHOD/");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

@@ -25,13 +25,13 @@ void report(const ReportOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_report_command(CLI::App& app, CommandContext& context) {
+void add_report_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<ReportOptions>();
-  CLI::App* command = add_command(app, context, "report", "Write a finished run as one HTML page",
-                                  "  lcomp report runs/quantizers_smollm2");
-  command->add_option("run", options->run, "folder of lcomp run")->required();
-  command->add_option("--out", options->out, "the page (default: RUN/report.html)");
-  command->callback([options, &context] { report(*options, context); });
+  Command& command = add_command(line, context, "report", "Write a finished run as one HTML page",
+                                 {"lcomp report runs/quantizers_smollm2"});
+  command.argument("RUN", options->run, "folder of lcomp run");
+  command.option("--out FILE", options->out, "the page").default_is("RUN/report.html");
+  command.action([options, &context] { report(*options, context); });
 }
 
 }  // namespace lcomp

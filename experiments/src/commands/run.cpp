@@ -39,23 +39,22 @@ void run(const RunOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_run_command(CLI::App& app, CommandContext& context) {
+void add_run_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<RunOptions>();
-  CLI::App* command = add_command(
-      app, context, "run", "Run an experiment file: compress by each method at each size, score, write tables",
-      "  lcomp run experiments/configs/first_table.json --data ../shared/data\n"
-      "  lcomp run my_table.json --set tasks[0].sequences=32 --set model=models/other --out runs/other");
-  command->add_option("config", options->config, "experiment file (docs/cli.md says what is in it)")->required();
-  command->add_option("--set", options->settings, "KEY=VALUE: change an entry of the experiment file")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--out", options->out, "folder for the results (default: the file's \"output\", or runs/NAME)");
-  command->add_flag("--check", options->check, "check files, settings and disk space, estimate the time, and stop");
-  command->add_option("--cache", options->cache,
-                      "folder for what the original computed, to share between runs (default: OUT/reference)");
-  command->add_option("--data", context.data,
-                      "folder with the data sets (default: the file's \"data\", or LCOMP_DATA)");
-  command->callback([options, &context] { run(*options, context); });
+  Command& command = add_command(
+      line, context, "run", "Run an experiment file: compress by each method at each size, score, write tables",
+      {"lcomp run experiments/configs/first_table.json --data ../shared/data",
+       "lcomp run my_table.json --set tasks[0].sequences=32 --set model=models/other --out runs/other"});
+  command.argument("CONFIG", options->config, "experiment file (docs/cli.md says what is in it)");
+  command.option("--set KEY=VALUE", options->settings, "change an entry of the experiment file");
+  command.option("--out FOLDER", options->out, "folder for the results")
+      .default_is("the file's \"output\", or runs/NAME");
+  command.flag("--check", options->check, "check files, settings and disk space, estimate the time, and stop");
+  command.option("--cache FOLDER", options->cache, "folder for what the original computed, to share between runs")
+      .default_is("OUT/reference");
+  command.option("--data FOLDER", context.data, "folder with the data sets")
+      .default_is("the file's \"data\", or LCOMP_DATA");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

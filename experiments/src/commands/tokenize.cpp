@@ -64,21 +64,19 @@ void run(const TokenizeOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_tokenize_command(CLI::App& app, CommandContext& context) {
+void add_tokenize_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = add_command(app, context, "tokenize", "Turn text into token ids, or ids back into text",
-                                  "  lcomp tokenize models/smollm2 --text \"Hello world\"\n"
-                                  "  lcomp tokenize tokenizer.json --file text.txt --special --json\n"
-                                  "  lcomp tokenize models/smollm2 --decode --text \"19556 905\"");
-  command->add_option("model", options->model, "model folder, GGUF file, tokenizer.json or tokenizer.model")
-      ->required();
-  auto* input = command->add_option_group("input");
-  input->add_option("--text", options->text, "the text (with --decode: ids)");
-  input->add_option("--file", options->file, "a file with the text (with --decode: ids)");
-  input->require_option(1);
-  command->add_flag("--special", options->special, "add the tokens that the tokenizer puts around a text");
-  command->add_flag("--decode", options->decode, "the input is token ids; print their text");
-  command->callback([options, &context] { run(*options, context); });
+  Command& command = add_command(line, context, "tokenize", "Turn text into token ids, or ids back into text",
+                                 {"lcomp tokenize models/smollm2 --text \"Hello world\"",
+                                  "lcomp tokenize tokenizer.json --file text.txt --special --json",
+                                  "lcomp tokenize models/smollm2 --decode --text \"19556 905\""});
+  command.argument("MODEL", options->model, "model folder, GGUF file, tokenizer.json or tokenizer.model");
+  command.option("--text TEXT", options->text, "the text (with --decode: ids)");
+  command.option("--file FILE", options->file, "a file with the text (with --decode: ids)");
+  command.exactly_one({"--text", "--file"}, "the input");
+  command.flag("--special", options->special, "add the tokens that the tokenizer puts around a text");
+  command.flag("--decode", options->decode, "the input is token ids; print their text");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

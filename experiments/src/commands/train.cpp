@@ -3,13 +3,13 @@
 #include <memory>
 
 #include "commands/command_context.h"
-#include "runner/config_setting.h"
-#include "report/gnuplot_figure.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/training/train.h"
 #include "lcomp/training/training_log.h"
-#include "report/training_figure.h"
 #include "lcomp/version.h"
+#include "report/gnuplot_figure.h"
+#include "report/training_figure.h"
+#include "runner/config_setting.h"
 
 namespace lcomp {
 namespace {
@@ -38,8 +38,8 @@ void match(const TrainingConfig& config, const TrainingOptions& options, const C
     text += fmt::format("block {}: error of the output {:.3e}, before training {:.3e}\n", block.layer, block.error,
                         block.error_before);
   }
-  text += fmt::format("{}: {} bytes, {:.4f} bits per weight\n", (config.out / "model").string(),
-                      report.size.bytes, report.size.bits_per_weight());
+  text += fmt::format("{}: {} bytes, {:.4f} bits per weight\n", (config.out / "model").string(), report.size.bytes,
+                      report.size.bits_per_weight());
   context.print(printed, text);
 }
 
@@ -70,19 +70,16 @@ void run(const TrainCommand& command, const CommandContext& context) {
 
 }  // namespace
 
-void add_train_command(CLI::App& app, CommandContext& context) {
+void add_train_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<TrainCommand>();
-  CLI::App* command =
-      add_command(app, context, "train", "Train a model on texts, from the beginning or on from a folder's weights",
-                  "  lcomp train train.json\n"
-                  "  lcomp train train.json --set steps=20000 --extend");
-  command->add_option("config", options->config, "JSON file (docs/cli.md says what is in it)")->required();
-  command->add_option("--set", options->settings, "KEY=VALUE: change an entry of the file")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_flag("--extend", options->extend,
-                    "go on from the last checkpoint with other steps, learning rates, clipping or shares of the data");
-  command->callback([options, &context] { run(*options, context); });
+  Command& command =
+      add_command(line, context, "train", "Train a model on texts, from the beginning or on from a folder's weights",
+                  {"lcomp train train.json", "lcomp train train.json --set steps=20000 --extend"});
+  command.argument("CONFIG", options->config, "JSON file (docs/cli.md says what is in it)");
+  command.option("--set KEY=VALUE", options->settings, "change an entry of the file");
+  command.flag("--extend", options->extend,
+               "go on from the last checkpoint with other steps, learning rates, clipping or shares of the data");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

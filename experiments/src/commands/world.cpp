@@ -44,20 +44,19 @@ void run(const WorldOptions& options, const CommandContext& context) {
 
 }  // namespace
 
-void add_world_command(CLI::App& app, CommandContext& context) {
+void add_world_command(CommandLine& line, CommandContext& context) {
   const auto options = std::make_shared<WorldOptions>();
-  CLI::App* command = add_command(app, context, "world",
-                                  "Write a small closed world of facts: texts to train on, questions to evaluate with",
-                                  "  lcomp world --out out/world\n"
-                                  "  lcomp world --out out/world720 --facts 720 --seed 0\n"
-                                  "  lcomp world --out out/world --config demo/world.json\n"
-                                  "  lcomp eval MODEL --task mmlu --data out/world/eval/held_out");
-  command->add_option("--out", options->out, "folder to write")->required();
-  command->add_option("--config", options->config, "JSON file of settings (docs/cli.md); options go before it");
-  command->add_option("--seed", options->seed, "of the facts and the texts (default: 0)");
-  command->add_option("--facts", options->facts, "how many (default: 240); a larger world holds the smaller ones");
-  command->add_flag("--replace", options->replace, "replace --out when it exists");
-  command->callback([options, &context] { run(*options, context); });
+  Command& command = add_command(line, context, "world",
+                                 "Write a small closed world of facts: texts to train on, questions to evaluate with",
+                                 {"lcomp world --out out/world", "lcomp world --out out/world720 --facts 720 --seed 0",
+                                  "lcomp world --out out/world --config demo/world.json",
+                                  "lcomp eval MODEL --task mmlu --data out/world/eval/held_out"});
+  command.option("--out FOLDER", options->out, "folder to write").required();
+  command.option("--config FILE", options->config, "JSON file of settings (docs/cli.md); options go before it");
+  command.option("--seed N", options->seed, "of the facts and the texts").default_is("0");
+  command.option("--facts N", options->facts, "how many; a larger world holds the smaller ones").default_is("240");
+  command.flag("--replace", options->replace, "replace --out when it exists");
+  command.action([options, &context] { run(*options, context); });
 }
 
 }  // namespace lcomp

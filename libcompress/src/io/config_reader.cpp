@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "lcomp/core/error.h"
-#include "io/nearest_name.h"
+#include "lcomp/io/nearest_name.h"
 #include "lcomp/io/quoted_text.h"
 
 namespace lcomp {

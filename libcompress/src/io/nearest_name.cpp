@@ -1,4 +1,4 @@
-#include "io/nearest_name.h"
+#include "lcomp/io/nearest_name.h"
 
 #include <algorithm>
 #include <utility>
