@@ -12,13 +12,13 @@
 
 namespace lcomp {
 
-// The triangular root of a damped Hessian, which rounding with error feedback works with:
+// The triangular root of a damped Hessian, which error compensation works with:
 //   H' = H[order, order] + damping * mean(diag H) * I = R R^T,   R upper triangular, positive diagonal
 // Columns whose diagonal is zero (no token ever excited them: "dead") get 1 there first, as in the reference code of
 // GPTQ; the mean is taken after that.
 //
-// The papers write feedback with U = R^-1, the upper Cholesky factor of H'^-1 = U^T U. R has the same use without an
-// inverse: it comes from one factorisation in reversed order, n^3/3 operations in place of the 4 n^3/3 of
+// The papers write error compensation with U = R^-1, the upper Cholesky factor of H'^-1 = U^T U. R has the same use
+// without an inverse: it comes from one factorisation in reversed order, n^3/3 operations in place of the 4 n^3/3 of
 // factorisation, inverse and second factorisation. R_jj^2 = 1/U_jj^2 is the variance of column j that later columns
 // can't make up for: what an error of that column costs.
 struct HessianFactor {
@@ -32,7 +32,7 @@ struct HessianFactor {
 };
 
 struct HessianFactorOptions {
-  double damping = 0.01;   // share of the mean diagonal, 0 .. 1
+  double damping = 0.01;   // fraction of the mean diagonal, 0 .. 1
   bool act_order = false;  // columns by decreasing diagonal (ties: as they come) in place of their own order
   std::span<const double> importance = {};  // [n], what act_order goes by in place of the diagonal; empty: the diagonal
 };

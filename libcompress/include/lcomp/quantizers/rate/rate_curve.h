@@ -5,9 +5,9 @@
 
 namespace lcomp {
 
-// About how many bits the codes of a rate-coded weight take at each precision, from how large its weights are beside
-// their steps: the entropy of levels of Laplacian weights. Within a few percent of the file; cheap, so that a budget
-// can be shared out before anything is compressed.
+// About how many bits the codes of a rate-coded weight take at each precision: the entropy of levels of Laplacian
+// weights, from their magnitudes in steps. Within a few percent of the file; cheap, so that a budget can be allocated
+// before anything is compressed.
 class RateCurve {
  public:
   RateCurve() = default;  // no weights

@@ -10,7 +10,7 @@
 
 namespace lcomp {
 
-// Scaling of a linear's input channels by what is known of their activations (AWQ, arXiv 2306.00978): columns that meet
+// Scaling of a linear layer's input channels by their activations (AWQ, arXiv 2306.00978): columns that meet
 // large inputs are made larger before rounding, so that the grid's step is smaller for them.
 //   W'_ij = W_ij s_j,   s_j = rms_j^alpha / norm,   rms_j = sqrt(H_jj / 2),   norm = sqrt(max_j s_j min_j s_j)
 // The published s_j has the mean of |x_j| in place of the root mean square, which a Hessian H = 2/n sum x x^T gives
@@ -20,7 +20,7 @@ namespace lcomp {
 struct InputScalingOptions {
   std::optional<double> alpha;  // 0 .. 1; absent: the best of 0, 1/steps, ..., 1
   int steps = 20;               // of the search
-  // c goes into the norm or linear that makes the input, as in the paper, instead of being stored. Only
+  // c goes into the norm or linear layer that makes the input, as in the paper, instead of being stored. Only
   // compress_model() can do that, which sees both; a weight by itself stores its c.
   bool fold = false;
 
@@ -38,7 +38,7 @@ std::vector<double> root_mean_squares(const LayerStats& stats, std::size_t cols,
 // ever excited. O(cols).
 std::vector<float> input_scales(const LayerStats& stats, std::size_t cols, double alpha, const std::string& component);
 
-// The same in float32, of root mean squares that may be of several linears: for c that is folded.
+// The same in float32, of root mean squares that may be of several linear layers: for c that is folded.
 std::vector<float> input_scales(std::vector<double> rms, double alpha);
 
 // The values of alpha to try, ascending.

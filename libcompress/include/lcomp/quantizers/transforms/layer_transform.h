@@ -11,7 +11,7 @@
 
 namespace lcomp {
 
-// A change of basis of one linear's inputs and outputs, which the stored weight undoes when it is decoded
+// A change of basis of one linear layer's inputs and outputs, which the stored weight undoes when it is decoded
 // (formats/transformed_weight.h):
 //   x' = T x,  T = H_in S_in diag(c),    W' = H_out S_out W T^-1,    T^-1 = diag(1/c) S_in H_in^T
 // so that W' x' = H_out S_out W x. With H orthonormal Hadamard matrices on blocks and S random signs, what stands out
@@ -39,8 +39,8 @@ struct RotationOptions {
 };
 
 // The rotation of a weight of this shape, without scales. Blocks are the largest that divide the side; a side that only
-// a block of 1 divides is left alone. Signs depend on the seed, the side and its size alone, so that linears that share
-// their inputs share the rotation of them.
+// a block of 1 divides is left alone. Signs depend on the seed, the side and its size alone, so that linear layers that
+// share their inputs share the rotation of them.
 LayerTransform make_rotation(const RotationOptions& options, std::size_t rows, std::size_t cols);
 
 // W' of a weight [rows, cols]. In float32, on all threads, the same on every machine. rows * cols * log2(blocks)
