@@ -53,7 +53,7 @@ GptqOptions options(std::size_t group_size, bool act_order) {
 CompressedWeight gptq(const Layer& layer, const GptqOptions& options) {
   LayerStats stats;
   stats.hessian = layer.hessian.view();
-  return GptqQuantizer(options).quantize(layer.weight.view(), stats, "w");
+  return GptqQuantizer(options).quantize(layer.weight.view(), stats, "w").weight;
 }
 
 void count_operations(benchmark::State& state, double per_iteration) {

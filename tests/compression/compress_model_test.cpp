@@ -9,7 +9,6 @@
 #include <limits>
 #include <set>
 
-#include "plans.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_folder.h"
@@ -17,6 +16,7 @@
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/safetensors.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "plans.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"
 
@@ -61,7 +61,7 @@ TEST_P(CompressModelTest, ReloadsToTheBitWhatTheQuantizerMade) {
     std::set<std::string> compared;
     for (const ModelComponent& component : model_components(model)) {
       const Matrix weight = model.tensors->read(component.tensor);
-      const Matrix expected = decode(quantizer->quantize(weight.view(), {}, component.name));
+      const Matrix expected = decode(quantizer->quantize(weight.view(), {}, component.name).weight);
       EXPECT_TRUE(same_values(reloaded.tensors->read(component.tensor), expected)) << component.name;
       compared.insert(component.tensor);
     }

@@ -32,7 +32,7 @@ TEST(SlowSmolLM2CompressionTest, BytesAreWhatPencilAndPaperSay) {
   const ModelFolder reloaded = open_model(folder / "out");
   const auto quantizer = make_quantizer("rtn:bits=4,group=64,asym", "test");
   for (const char* tensor : {"model.embed_tokens.weight", "model.layers.17.mlp.down_proj.weight"}) {
-    const Matrix expected = decode(quantizer->quantize(model.tensors->read(tensor).view(), {}, tensor));
+    const Matrix expected = decode(quantizer->quantize(model.tensors->read(tensor).view(), {}, tensor).weight);
     const Matrix read = reloaded.tensors->read(tensor);
     EXPECT_EQ(std::memcmp(read.data(), expected.data(), read.size() * sizeof(float)), 0) << tensor;
   }

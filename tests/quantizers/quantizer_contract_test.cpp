@@ -154,12 +154,13 @@ TEST_P(QuantizerTest, ItsNameMakesIt) { EXPECT_EQ(quantizer_->name(), GetParam()
 TEST_P(QuantizerTest, TakesTheBytesThatItPredicts) {
   for (const Shape& shape : shapes) {
     const CompressedWeight compressed =
-        quantizer_->quantize(random_weight(shape.rows, shape.cols, 1).view(), stats_for(shape.cols), "w");
+        quantizer_->quantize(random_weight(shape.rows, shape.cols, 1).view(), stats_for(shape.cols), "w").weight;
     const auto predicted = quantizer_->predicted_bytes(shape.rows, shape.cols);
     if (GetParam().starts_with("rate") || GetParam().starts_with("banded")) {
       EXPECT_FALSE(predicted.has_value());
     } else {
       EXPECT_EQ(payload_bytes(compressed), predicted);
+      EXPECT_TRUE(layout(compressed) == quantizer_->layout(shape.rows, shape.cols));
     }
     EXPECT_EQ(rows(layout(compressed)), shape.rows);
     EXPECT_EQ(cols(layout(compressed)), shape.cols);
@@ -171,8 +172,8 @@ TEST_P(QuantizerTest, ASecondPassAddsNoMoreThanTheFirst) {
   // (the range of a symmetric grid is clamped at its upper end). Groups or rows in disorder would show here.
   for (const Shape& shape : shapes) {
     const Matrix weight = random_weight(shape.rows, shape.cols, 2);
-    const Matrix once = decode(quantizer_->quantize(weight.view(), stats_for(shape.cols), "w"));
-    const Matrix twice = decode(quantizer_->quantize(once.view(), stats_for(shape.cols), "w"));
+    const Matrix once = decode(quantizer_->quantize(weight.view(), stats_for(shape.cols), "w").weight);
+    const Matrix twice = decode(quantizer_->quantize(once.view(), stats_for(shape.cols), "w").weight);
     // These make another error small; what is left of this one varies more.
     const auto has = [](const char* word) { return GetParam().find(word) != std::string::npos; };
     if (has("gptq") || has("rate") || has("banded") || has("lnq") || has("feedback") ||
@@ -190,10 +191,10 @@ TEST_P(QuantizerTest, GivesTheSameBytesAgainAndOnAnyNumberOfThreads) {
   const Matrix weight = random_weight(203, 129, 3);
   const std::size_t threads = thread_count();
   set_thread_count(1);
-  const CompressedWeight one = quantizer_->quantize(weight.view(), stats_for(129), "w");
+  const CompressedWeight one = quantizer_->quantize(weight.view(), stats_for(129), "w").weight;
   set_thread_count(4);
-  const CompressedWeight four = quantizer_->quantize(weight.view(), stats_for(129), "w");
-  const CompressedWeight again = quantizer_->quantize(weight.view(), stats_for(129), "w");
+  const CompressedWeight four = quantizer_->quantize(weight.view(), stats_for(129), "w").weight;
+  const CompressedWeight again = quantizer_->quantize(weight.view(), stats_for(129), "w").weight;
   set_thread_count(threads);
   EXPECT_TRUE(testing::same_bytes(one, four));
   EXPECT_TRUE(testing::same_bytes(four, again));
@@ -203,8 +204,8 @@ TEST_P(QuantizerTest, ReadsOnlyTheViewThatItIsGiven) {
   const Matrix wide = random_weight(20, 200, 4);
   Matrix narrow(20, 77);
   for (std::size_t i = 0; i < 20; ++i) std::copy_n(wide.row(i).data() + 100, 77, narrow.row(i).data());
-  EXPECT_TRUE(testing::same_bytes(quantizer_->quantize(wide.view().cols_range(100, 77), stats_for(77), "w"),
-                                  quantizer_->quantize(narrow.view(), stats_for(77), "w")));
+  EXPECT_TRUE(testing::same_bytes(quantizer_->quantize(wide.view().cols_range(100, 77), stats_for(77), "w").weight,
+                                  quantizer_->quantize(narrow.view(), stats_for(77), "w").weight));
 }
 
 TEST_P(QuantizerTest, RefusesWhatIsNoNumberNamingThePlace) {
@@ -222,10 +223,10 @@ TEST_P(QuantizerTest, RefusesWhatIsNoNumberNamingThePlace) {
 TEST_P(QuantizerTest, KeepsZerosAndTinyWeights) {
   Matrix weight(6, 40);
   weight.fill(0);
-  EXPECT_EQ(squared_error(weight, decode(quantizer_->quantize(weight.view(), stats_for(40), "w"))), 0);
+  EXPECT_EQ(squared_error(weight, decode(quantizer_->quantize(weight.view(), stats_for(40), "w").weight)), 0);
   weight(2, 3) = 1e-8f;
   weight(4, 39) = -2e-8f;
-  const Matrix decoded = decode(quantizer_->quantize(weight.view(), stats_for(40), "w"));
+  const Matrix decoded = decode(quantizer_->quantize(weight.view(), stats_for(40), "w").weight);
   // A few times the smallest f16 scale, and the factors of a transform.
   const float bound = GetParam().find('+') == std::string::npos ? 1e-7f : 1e-6f;
   for (const float w : decoded.span()) EXPECT_LE(std::abs(w), bound);
@@ -255,7 +256,7 @@ TEST_P(QuantizerFamilyTest, MoreBitsTakeMoreBytesAndHaveASmallerError) {
   std::uint64_t last_bytes = 0;
   for (int bits = family.first_bits; bits <= 8; ++bits) {
     const auto quantizer = make_quantizer(family.prefix + std::to_string(bits) + family.suffix, "test");
-    const CompressedWeight compressed = quantizer->quantize(weight.view(), stats_for(256), "w");
+    const CompressedWeight compressed = quantizer->quantize(weight.view(), stats_for(256), "w").weight;
     const double error = squared_error(weight, decode(compressed));
     EXPECT_LT(error, last_error) << bits;
     EXPECT_GT(payload_bytes(compressed), last_bytes) << bits;

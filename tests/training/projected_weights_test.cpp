@@ -121,7 +121,7 @@ std::vector<float> clipped(const CompressedWeight& rounded, const std::vector<fl
 TEST(ClippedGradient, EndsHalfAStepBeyondTheGrid) {
   const std::vector<float> fitted = {-1, 1, 0.5F, 0};
   const auto fit = [&](const char* method) {
-    return make_quantizer(method, "method")->quantize({fitted.data(), 1, 4}, {}, "w");
+    return make_quantizer(method, "method")->quantize({fitted.data(), 1, 4}, {}, "w").weight;
   };
   // Asymmetric, 2 bits: levels about -2/3, 0, 2/3, 4/3 or -4/3 ... 2/3, step 2/3.
   const CompressedWeight uniform = fit("rtn:bits=2,group=channel,scales=f32");

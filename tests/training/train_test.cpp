@@ -5,17 +5,17 @@
 
 #include <cmath>
 
-#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/quantizers/quantizer_table.h"
-#include "training/parameter_gradients.h"
 #include "lcomp/training/training_log.h"
+#include "small_texts.h"
+#include "training/parameter_gradients.h"
 #include "training/training_texts.h"
 #include "training/window_stream.h"
-#include "small_texts.h"
 
 namespace lcomp {
 namespace {
@@ -231,7 +231,7 @@ TEST_F(TrainTest, KeepsTheWidthsOfAnAllocation) {
       const Matrix weight = trained.tensors->read(component.tensor);
       const auto quantizer = make_quantizer("banded:bits=6,sym", component.name);
       writer.add(component.tensor, {component.rows, component.cols},
-                 quantizer->quantize_without_statistics(weight.view(), component.name));
+                 quantizer->quantize_without_statistics(weight.view(), component.name).weight);
     }
     for (const std::string& tensor : uncompressed_tensors(trained)) {
       const Matrix weight = trained.tensors->read(tensor);

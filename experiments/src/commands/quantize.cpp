@@ -68,10 +68,11 @@ Result quantize(const NamedMatrix& weight, const Matrix* hessian, const std::str
     stats.hessian = hessian->view();
     stats.tokens = 1;
   }
-  stats.warnings = &result.warnings;
   const auto start = std::chrono::steady_clock::now();
-  result.compressed = quantizer->quantize(weight.values.view(), stats, weight.name);
+  QuantizedWeight made = quantizer->quantize(weight.values.view(), stats, weight.name);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.compressed = std::move(made.weight);
+  result.warnings = std::move(made.warnings);
   result.decoded = decode(result.compressed);
   const SquaredError error = squared_error(weight.values.view(), result.compressed);
   result.squared_error = error.error;

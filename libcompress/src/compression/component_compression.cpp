@@ -58,7 +58,6 @@ void ComponentCompression::fold_input_scales(const ProgressCallback& progress) {
                  "choose granularity \"token\", or leave out the scale"});
   }
   const StageTimer timer("input scales");
-  std::vector<std::string> ignored;  // warnings of candidates
   const std::string& first = planned_.components[folding.first_scaled()].name;
   const std::string scale = name(folding.options(folding.first_scaled()));
   RandomAccessStatistics& original = original_statistics(
@@ -71,40 +70,34 @@ void ComponentCompression::fold_input_scales(const ProgressCallback& progress) {
   folding.choose(
       original,
       [&](std::size_t i, const Matrix& weight, const std::shared_ptr<const LayerStats>& known) {
-        return quantize(i, next_attempt(i).quantizer.get(), weight, known, ignored);
+        return quantize(i, next_attempt(i).quantizer.get(), weight, known).weight;
       },
       checkpoint_ ? &*checkpoint_ : nullptr, progress);
 }
 
 // known: null where there are no statistics of the component.
-CompressedWeight ComponentCompression::quantize(std::size_t component, const Quantizer* quantizer, const Matrix& weight,
-                                                const std::shared_ptr<const LayerStats>& known,
-                                                std::vector<std::string>& warnings) const {
+QuantizedWeight ComponentCompression::quantize(std::size_t component, const Quantizer* quantizer, const Matrix& weight,
+                                               const std::shared_ptr<const LayerStats>& known) const {
   const ModelComponent& what = planned_.components[component];
   if (quantizer == nullptr) return keep_exactly(weight, what.name);
   if (!quantizer->uses_statistics()) return quantizer->quantize(weight.view(), {}, what.name);
-  if (known == nullptr) {
-    if (statistics_ != nullptr && what.kind == ComponentKind::linear) {
-      warnings.push_back("no calibration token reached it: rounded without statistics");
-    }
-    return quantizer->quantize_without_statistics(weight.view(), what.name);
+  if (known != nullptr) return quantizer->quantize(weight.view(), *known, what.name);
+  QuantizedWeight made = quantizer->quantize_without_statistics(weight.view(), what.name);
+  if (statistics_ != nullptr && what.kind == ComponentKind::linear) {
+    made.warnings.insert(made.warnings.begin(), "no calibration token reached it: rounded without statistics");
   }
-  LayerStats stats = *known;
-  stats.warnings = &warnings;
-  return quantizer->quantize(weight.view(), stats, what.name);
+  return made;
 }
 
 // As the budget orders, a second time where the first told it much that it didn't know.
-CompressedWeight ComponentCompression::quantize_to_budget(std::size_t component, Attempt attempt, const Matrix& weight,
-                                                          const std::shared_ptr<const LayerStats>& known,
-                                                          FinishedComponent& finished) {
-  const std::vector<std::string> warnings_before = finished.warnings;
+QuantizedWeight ComponentCompression::quantize_to_budget(std::size_t component, Attempt attempt, const Matrix& weight,
+                                                         const std::shared_ptr<const LayerStats>& known,
+                                                         FinishedComponent& finished) {
   for (;;) {
-    CompressedWeight made = quantize(component, attempt.quantizer.get(), weight, known, finished.warnings);
-    const std::uint64_t bytes = payload_bytes(made);
+    QuantizedWeight made = quantize(component, attempt.quantizer.get(), weight, known);
+    const std::uint64_t bytes = payload_bytes(made.weight);
     if (!allocation_.took(component, attempt.order, bytes, !finished.first_attempt)) return made;
     finished.first_attempt = bytes;
-    finished.warnings = warnings_before;
     attempt = next_attempt(component);
   }
 }
@@ -123,8 +116,11 @@ FinishedComponent ComponentCompression::finish(std::size_t component, const Atte
   if (statistics_ != nullptr && (has_grid || (quantizer != nullptr && quantizer->uses_statistics()))) {
     known = planned_.folding.scaled(component, statistics_->statistics(what));
   }
-  finished.weight = allocation_.decides(component) ? quantize_to_budget(component, attempt, weight, known, finished)
-                                                   : quantize(component, quantizer, weight, known, finished.warnings);
+  QuantizedWeight made = allocation_.decides(component)
+                             ? quantize_to_budget(component, attempt, weight, known, finished)
+                             : quantize(component, quantizer, weight, known);
+  finished.weight = std::move(made.weight);
+  finished.warnings.insert(finished.warnings.end(), made.warnings.begin(), made.warnings.end());
   if (planned_.rounds_input(component)) {
     require_integer_product(view(finished.weight), *planned_.plan.activations, what.name);
   }

@@ -44,10 +44,10 @@ class ComponentCompression {
 
   void require_statistics() const;
   void fold_input_scales(const ProgressCallback& progress);
-  CompressedWeight quantize(std::size_t component, const Quantizer* quantizer, const Matrix& weight,
-                            const std::shared_ptr<const LayerStats>& known, std::vector<std::string>& warnings) const;
-  CompressedWeight quantize_to_budget(std::size_t component, Attempt attempt, const Matrix& weight,
-                                      const std::shared_ptr<const LayerStats>& known, FinishedComponent& finished);
+  QuantizedWeight quantize(std::size_t component, const Quantizer* quantizer, const Matrix& weight,
+                           const std::shared_ptr<const LayerStats>& known) const;
+  QuantizedWeight quantize_to_budget(std::size_t component, Attempt attempt, const Matrix& weight,
+                                     const std::shared_ptr<const LayerStats>& known, FinishedComponent& finished);
   FinishedComponent finish(std::size_t component, const Attempt& attempt);
   FinishedComponent finished_before(std::size_t component, SizeOrder order);
   InputGrid input_grid(const ModelComponent& component, const LayerStats* known) const;

@@ -85,10 +85,8 @@ GroupedIntegerView start_of(const CompressedFolder& start, const Component& comp
 
 // The layout of symmetric uniform grids; nothing where the quantizer makes others.
 std::optional<GroupedIntegerLayout> symmetric_layout(const Component& component) {
-  Matrix zeros(component.what.rows, component.what.cols);
-  zeros.fill(0);
-  const WeightLayout stored = layout(component.quantizer->quantize(zeros.view(), {}, component.what.name));
-  const auto* grouped = std::get_if<GroupedIntegerLayout>(&stored);
+  const std::optional<WeightLayout> stored = component.quantizer->layout(component.what.rows, component.what.cols);
+  const auto* grouped = stored ? std::get_if<GroupedIntegerLayout>(&*stored) : nullptr;
   if (grouped == nullptr || !grouped->symmetric || grouped->bits < 2 || grouped->permuted) return std::nullopt;
   return *grouped;
 }
@@ -256,7 +254,7 @@ void ProjectedWeights::initialize(Parameters& parameters, bool fitted) const {
     }
     if (fitted) {
       const CompressedWeight weight =
-          component.quantizer->quantize_without_statistics(component.of(parameters), component.what.name);
+          component.quantizer->quantize_without_statistics(component.of(parameters), component.what.name).weight;
       const std::vector<float> steps = decode_scales(view(std::get<GroupedIntegerWeight>(weight)));
       std::ranges::copy(steps, parameters.values(component.step_name()).begin());
       continue;
@@ -274,7 +272,7 @@ void ProjectedWeights::project(const Parameters& parameters) {
       case StepRule::fitted:
         component.weight =
             component.bands ? round_to_bands(weight, view(*component.bands), component.band_grid, component.what.name)
-                            : component.quantizer->quantize_without_statistics(weight, component.what.name);
+                            : component.quantizer->quantize_without_statistics(weight, component.what.name).weight;
         if (state_->setting.clipped) require_clippable(layout(component.weight), component.what.name);
         break;
       case StepRule::absolute_maximum:

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "quantizers/correlated_layer.h"
 #include "support/error_message.h"
 
 namespace lcomp {
@@ -42,7 +42,8 @@ TEST(BandedQuantizerTest, TakesAtMostTheBitsThatItIsAskedFor) {
   for (const char* bits : {"1.2", "2.5", "4", "7.75"}) {
     for (const char* kind : {"sym", "asym"}) {
       const auto quantizer = make_quantizer(std::string("banded:bits=") + bits + "," + kind, "test");
-      const double taken = bits_per_weight(layout(quantizer->quantize(layer().weight.view(), stats_of(layer()), "w")));
+      const double taken =
+          bits_per_weight(layout(quantizer->quantize(layer().weight.view(), stats_of(layer()), "w").weight));
       EXPECT_LE(taken, std::stod(bits));
       EXPECT_GE(taken, std::stod(bits) - 0.2) << "a bit of a band is an eighth";
     }
@@ -105,7 +106,7 @@ TEST(BandedQuantizerTest, ColumnsLeftOutCountAsTheyAreWeighed) {
 TEST(BandedQuantizerTest, WidthsByBandsBeatOneWidth) {
   const auto error = [](const std::string& method) {
     const CompressedWeight weight =
-        make_quantizer(method, "test")->quantize(layer().weight.view(), stats_of(layer()), "w");
+        make_quantizer(method, "test")->quantize(layer().weight.view(), stats_of(layer()), "w").weight;
     return std::pair(proxy_error_of(layer(), weight), bits_per_weight(layout(weight)));
   };
   const auto [equal_error, equal_bits] = error("banded:bits=3.8,equal_widths");
@@ -160,7 +161,8 @@ TEST(BandedQuantizerTest, RowsOfAnEmbeddingCountAsTheirTokens) {
   sensitivity.embedding = true;
   LayerStats stats;
   stats.sensitivity = &sensitivity;
-  const CompressedWeight weight = make_quantizer("banded:bits=4", "test")->quantize(layer().weight.view(), stats, "w");
+  const CompressedWeight weight =
+      make_quantizer("banded:bits=4", "test")->quantize(layer().weight.view(), stats, "w").weight;
   const auto& bands = std::get<BandedIntegerWeight>(weight);
   EXPECT_GE(bands.band_bits[1], bands.band_bits[2] + 2) << "the first two bands matter 100 times as much";
   const auto order = read_permutation(bands.permutation, 256, "w");
@@ -174,11 +176,9 @@ TEST(BandedQuantizerTest, WhatNothingDependsOnBecomesZero) {
   LayerSensitivity sensitivity;
   sensitivity.outputs = none;
   sensitivity.guided_hessian = hessian.view();
-  std::vector<std::string> warnings;
   LayerStats stats;
   stats.sensitivity = &sensitivity;
-  stats.warnings = &warnings;
-  const CompressedWeight weight = make_quantizer("banded:bits=4", "test")->quantize(layer().weight.view(), stats, "w");
+  const auto [weight, warnings] = make_quantizer("banded:bits=4", "test")->quantize(layer().weight.view(), stats, "w");
   EXPECT_THAT(decode(weight).span(), Each(0.0F));
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("no token depends on it")));
 }
@@ -211,8 +211,8 @@ TEST(BandedQuantizerTest, GivenWidthsAreThoseOfTheirBits) {
   const BandedProblem problem(layer().weight.view(), &stats, options, "w");
   const BandProfile& profile = problem.profiles()[12];
   options.bits = 8 * static_cast<double>(profile.bytes) / static_cast<double>(layer().weight.size());
-  const auto given = BandedQuantizer(options, profile.band_bits).quantize(layer().weight.view(), stats, "w");
-  const auto found = BandedQuantizer(options).quantize(layer().weight.view(), stats, "w");
+  const auto given = BandedQuantizer(options, profile.band_bits).quantize(layer().weight.view(), stats, "w").weight;
+  const auto found = BandedQuantizer(options).quantize(layer().weight.view(), stats, "w").weight;
   EXPECT_EQ(std::get<BandedIntegerWeight>(given).band_bits, profile.band_bits);
   EXPECT_EQ(std::get<BandedIntegerWeight>(given).codes, std::get<BandedIntegerWeight>(found).codes);
 }

@@ -51,7 +51,7 @@ TEST(GptqGoldenTest, EqualsTheReference) {
     const GptqOptions options = options_of(c);
     LayerStats stats;
     stats.hessian = hessian.view();
-    const CompressedWeight compressed = GptqQuantizer(options).quantize(weight.view(), stats, name);
+    const CompressedWeight compressed = GptqQuantizer(options).quantize(weight.view(), stats, name).weight;
     const Matrix decoded = decode(compressed);
     const auto& stored = std::get<GroupedIntegerWeight>(compressed);
     EXPECT_EQ(stored.permuted, options.act_order && !options.static_groups && stored.group_size < weight.cols());

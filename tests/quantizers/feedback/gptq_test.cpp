@@ -44,7 +44,7 @@ GptqOptions of_4_bits() {
 CompressedWeight gptq(const GptqOptions& options, ConstMatrixView weight, ConstMatrixView hessian) {
   LayerStats stats;
   stats.hessian = hessian;
-  return GptqQuantizer(options).quantize(weight, stats, "w");
+  return GptqQuantizer(options).quantize(weight, stats, "w").weight;
 }
 
 double gptq_error(const GptqOptions& options, const CorrelatedLayer& layer) {
@@ -60,7 +60,7 @@ CompressedWeight rounding(const GptqOptions& options, ConstMatrixView weight) {
   plain.granularity = options.granularity;
   plain.grid = options.grid;
   plain.scale_storage = options.scale_storage;
-  return RoundToNearest(plain).quantize(weight, {}, "w");
+  return RoundToNearest(plain).quantize(weight, {}, "w").weight;
 }
 
 double share_of_equal(const Matrix& a, const Matrix& b) {
@@ -262,19 +262,15 @@ TEST(GptqTest, KeepsZerosAndTinyWeights) {
   });
 }
 
-TEST(GptqTest, RaisedDampingIsAWarningInTheStatistics) {
+TEST(GptqTest, RaisedDampingIsAWarning) {
   CorrelatedLayer layer = correlated_layer(4, 2, 12);
   layer.hessian(0, 0) = layer.hessian(1, 1) = 1;
   layer.hessian(0, 1) = layer.hessian(1, 0) = 1.05f;
-  std::vector<std::string> warnings;
   LayerStats stats;
   stats.hessian = layer.hessian.view();
-  const GptqQuantizer quantizer(of_4_bits());
-  quantizer.quantize(layer.weight.view(), stats, "model.layers.0.mlp.up_proj");  // nobody asks
-  stats.warnings = &warnings;
-  quantizer.quantize(layer.weight.view(), stats, "model.layers.0.mlp.up_proj");
-  EXPECT_THAT(warnings, ::testing::ElementsAre(::testing::AllOf(HasSubstr("model.layers.0.mlp.up_proj"),
-                                                                HasSubstr("damping"), HasSubstr("0.1"))));
+  const auto quantized = GptqQuantizer(of_4_bits()).quantize(layer.weight.view(), stats, "model.layers.0.mlp.up_proj");
+  EXPECT_THAT(quantized.warnings, ::testing::ElementsAre(::testing::AllOf(HasSubstr("model.layers.0.mlp.up_proj"),
+                                                                          HasSubstr("damping"), HasSubstr("0.1"))));
 }
 
 TEST(GptqTest, RefusesWhatItCannotUse) {

@@ -158,7 +158,7 @@ TEST(AlternatingLevelsTest, DoesNotDependOnTheNumberOfThreads) {
 double lnq_error(const LnqOptions& options, const CorrelatedLayer& layer) {
   LayerStats stats;
   stats.hessian = layer.hessian.view();
-  const Matrix result = decode(LnqQuantizer(options).quantize(layer.weight.view(), stats, "w"));
+  const Matrix result = decode(LnqQuantizer(options).quantize(layer.weight.view(), stats, "w").weight);
   return proxy_error(layer.weight.view(), result.view(), layer.hessian.view());
 }
 
@@ -184,10 +184,10 @@ TEST(LnqTest, WithoutAlternationsItIsACodebookWithFeedback) {
   const CorrelatedLayer layer = correlated_layer(20, 100, 6);
   LayerStats stats;
   stats.hessian = layer.hessian.view();
-  const Matrix start =
-      decode(make_quantizer("codebook:bits=3,feedback,act_order", "test")->quantize(layer.weight.view(), stats, "w"));
+  const Matrix start = decode(
+      make_quantizer("codebook:bits=3,feedback,act_order", "test")->quantize(layer.weight.view(), stats, "w").weight);
   const Matrix lnq =
-      decode(make_quantizer("lnq:bits=3,alternations=0", "test")->quantize(layer.weight.view(), stats, "w"));
+      decode(make_quantizer("lnq:bits=3,alternations=0", "test")->quantize(layer.weight.view(), stats, "w").weight);
   EXPECT_TRUE(std::equal(start.span().begin(), start.span().end(), lnq.span().begin()));
 }
 
@@ -199,7 +199,7 @@ TEST(LnqTest, IsBetterThanGptqAtEqualWidth) {
     LnqOptions options;
     options.bits = bits;
     const auto gptq = make_quantizer("gptq:group=channel,grid=mse,act_order,bits=" + std::to_string(bits), "test");
-    const Matrix other = decode(gptq->quantize(layer.weight.view(), stats, "w"));
+    const Matrix other = decode(gptq->quantize(layer.weight.view(), stats, "w").weight);
     EXPECT_LT(lnq_error(options, layer), 0.9 * proxy_error(layer.weight.view(), other.view(), layer.hessian.view()));
   }
 }

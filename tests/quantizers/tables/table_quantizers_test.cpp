@@ -30,8 +30,9 @@ CompressedWeight quantized(const std::string& method, ConstMatrixView weight, Co
                            std::vector<std::string>* warnings = nullptr) {
   LayerStats stats;
   stats.hessian = hessian;
-  stats.warnings = warnings;
-  return make_quantizer(method, "test")->quantize(weight, stats, "model.layers.3.mlp.up_proj");
+  QuantizedWeight made = make_quantizer(method, "test")->quantize(weight, stats, "model.layers.3.mlp.up_proj");
+  if (warnings != nullptr) warnings->insert(warnings->end(), made.warnings.begin(), made.warnings.end());
+  return std::move(made.weight);
 }
 
 double error_of(const std::string& method, const CorrelatedLayer& layer) {

@@ -30,7 +30,7 @@ LayerStats stats_of(ConstMatrixView hessian) {
 }
 
 CompressedWeight compressed(const std::string& method, const CorrelatedLayer& layer) {
-  return make_quantizer(method, "test")->quantize(layer.weight.view(), stats_of(layer.hessian.view()), "w");
+  return make_quantizer(method, "test")->quantize(layer.weight.view(), stats_of(layer.hessian.view()), "w").weight;
 }
 
 double proxy_error_of(const std::string& method, const CorrelatedLayer& layer) {
@@ -58,7 +58,7 @@ std::vector<float> stored_scales(const CompressedWeight& weight) {
 // What the inner quantizer was given.
 class Spy : public Quantizer {
  public:
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats, const std::string&) const override {
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats, const std::string&) const override {
     const auto copy = [](ConstMatrixView from) {
       Matrix to(from.rows(), from.cols());
       for (std::size_t i = 0; i < from.rows(); ++i) std::copy_n(from.row(i).data(), from.cols(), to.row(i).data());
@@ -71,8 +71,8 @@ class Spy : public Quantizer {
     tokens_ = stats.tokens;
     return make_quantizer("f32", "spy")->quantize(weight, {}, "w");
   }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override {
-    return 4 * rows * cols;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override {
+    return DenseLayout{rows, cols, DenseType::f32};
   }
   bool uses_statistics() const override { return false; }
   std::string name() const override { return "spy"; }
@@ -99,7 +99,7 @@ TEST(TransformedQuantizerTest, ScalesFirstAndRotatesThen) {
   stats.mean = mean;
   stats.absolute_maximum = absolute_maximum;
   stats.tokens = 7;
-  const CompressedWeight stored = quantizer.quantize(weight.view(), stats, "w");
+  const CompressedWeight stored = quantizer.quantize(weight.view(), stats, "w").weight;
   const LayerTransform rotation = make_rotation({}, 1, 2);
   const float a = rotation.input_signs[0], b = rotation.input_signs[1];
   const float root = std::sqrt(0.5f);
@@ -189,7 +189,7 @@ TEST(TransformedQuantizerTest, RefusesStatisticsThatDoNotFit) {
   const CorrelatedLayer layer = correlated_layer(4, 16, 6);
   const auto refusal = [&](const char* method, ConstMatrixView hessian) -> std::string {
     try {
-      make_quantizer(method, "test")->quantize(layer.weight.view(), stats_of(hessian), "layers.3");
+      make_quantizer(method, "test")->quantize(layer.weight.view(), stats_of(hessian), "layers.3").weight;
     } catch (const Error& error) {
       return error.what();
     }
@@ -214,14 +214,12 @@ TEST(TransformedQuantizerTest, RefusesStatisticsThatDoNotFit) {
 TEST(TransformedQuantizerTest, PassesOnTheWarningsOfTheOneThatItKeeps) {
   CorrelatedLayer layer = correlated_layer(8, 16, 7);
   layer.hessian.fill(1);  // singular: damping has to be raised
-  std::vector<std::string> plain, searched;
-  LayerStats stats = stats_of(layer.hessian.view());
-  stats.warnings = &plain;
-  make_quantizer("gptq:bits=4,damping=0", "test")->quantize(layer.weight.view(), stats, "w");
-  stats.warnings = &searched;
-  make_quantizer("scale+gptq:bits=4,damping=0", "test")->quantize(layer.weight.view(), stats, "w");
-  ASSERT_EQ(plain.size(), 1u);
-  EXPECT_EQ(searched.size(), 1u);
+  const auto warnings_of = [&](const char* method) {
+    const LayerStats stats = stats_of(layer.hessian.view());
+    return make_quantizer(method, "test")->quantize(layer.weight.view(), stats, "w").warnings;
+  };
+  ASSERT_EQ(warnings_of("gptq:bits=4,damping=0").size(), 1u);
+  EXPECT_EQ(warnings_of("scale+gptq:bits=4,damping=0").size(), 1u);
 }
 
 TEST(TransformedQuantizerTest, WithoutStatisticsTheLayoutIsTheSame) {
@@ -229,7 +227,7 @@ TEST(TransformedQuantizerTest, WithoutStatisticsTheLayoutIsTheSame) {
   for (const char* method :
        {"scale:alpha=1+rotate:outputs+gptq:bits=2,group=32,act_order", "scale:alpha=1+rtn:bits=4", "rotate+f16"}) {
     const auto quantizer = make_quantizer(method, "test");
-    const CompressedWeight plain = quantizer->quantize_without_statistics(layer.weight.view(), "w");
+    const CompressedWeight plain = quantizer->quantize_without_statistics(layer.weight.view(), "w").weight;
     EXPECT_TRUE(layout(plain) == layout(compressed(method, layer))) << method;
     EXPECT_EQ(payload_bytes(plain), quantizer->predicted_bytes(48, 96)) << method;
     EXPECT_EQ(quantizer->uses_statistics(), std::string(method) != "rotate+f16");

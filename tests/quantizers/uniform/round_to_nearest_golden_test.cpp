@@ -53,7 +53,7 @@ TEST(RoundToNearestGoldenTest, EqualsTheReferenceToTheBit) {
     const bool edge = name.starts_with("edge");
     const Matrix& w = edge ? edge_weight : weight;
     const RoundToNearestOptions options = options_of(c);
-    const CompressedWeight compressed = RoundToNearest(options).quantize(w.view(), {}, name);
+    const CompressedWeight compressed = RoundToNearest(options).quantize(w.view(), {}, name).weight;
     const Matrix decoded = decode(compressed);
     const auto& stored = std::get<GroupedIntegerWeight>(compressed);
     const std::vector<float> scales = decode_scales(view(stored));
@@ -88,7 +88,7 @@ TEST(RoundToNearestGoldenTest, SymmetricRowsWithoutNegativeValuesAreBetterThanTh
     options.symmetric = true;
     options.granularity.kind = Granularity::Kind::channel;
     options.scale_storage = ScaleStorage::f32;
-    const Matrix ours = decode(RoundToNearest(options).quantize(weight.view(), {}, "edge"));
+    const Matrix ours = decode(RoundToNearest(options).quantize(weight.view(), {}, "edge").weight);
     const Matrix theirs = read(reference, "edge-b" + std::to_string(bits) + "-sym-channel.Q");
     for (const std::size_t i : {std::size_t{0}, std::size_t{3}}) {
       double our_error = 0;

@@ -13,9 +13,9 @@ class DenseQuantizer : public Quantizer {
   explicit DenseQuantizer(DenseType type) : type_(type) {}
 
   // Throws Error naming `component`, row and column for NaN, infinity, and values that the type can't hold.
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override;
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override;
   bool uses_statistics() const override { return false; }
   std::string name() const override;
 

@@ -27,22 +27,18 @@ class OrderedQuantizer : public Quantizer {
   OrderedQuantizer(const RateCodedOptions& options, const SizeOrder& order, KeptFactors& factors)
       : options_(options), order_(order), factors_(factors) {}
 
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override {
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override {
     const auto shares = factors_.shares(weight, options_, component, [&] {
       return std::shared_ptr<const LayerStats>(std::shared_ptr<void>(), &stats);
     });
-    if (stats.warnings != nullptr && weight.size() > 0) {
-      for (const std::string& warning : shares->warnings()) stats.warnings->push_back(warning);
-    }
     const RateCodedProblem problem(weight, shares, options_, component);
-    if (order_.bytes) return quantize_to_bytes(problem, *order_.bytes, order_.tolerance, component);
-    return problem.quantize(*order_.precision);
+    return {order_.bytes ? quantize_to_bytes(problem, *order_.bytes, order_.tolerance, component)
+                         : problem.quantize(*order_.precision),
+            problem.warnings()};
   }
   bool uses_statistics() const override { return true; }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t /*rows*/, std::size_t /*cols*/) const override {
-    return std::nullopt;
-  }
+  std::optional<WeightLayout> layout(std::size_t /*rows*/, std::size_t /*cols*/) const override { return std::nullopt; }
   std::string name() const override { return lcomp::name(options_); }
 
  private:

@@ -41,7 +41,8 @@ class BudgetedWidth : public BudgetedComponent {
 
   double squared_error_at(int bits, const BudgetInputs& inputs) const {
     const Matrix weight = inputs.tensors.read(component_.tensor);
-    return squared_error(weight.view(), quantizer_at(bits)->quantize_without_statistics(weight.view(), component_.name))
+    return squared_error(weight.view(),
+                         quantizer_at(bits)->quantize_without_statistics(weight.view(), component_.name).weight)
         .error;
   }
 
@@ -49,10 +50,10 @@ class BudgetedWidth : public BudgetedComponent {
     const Matrix weight = inputs.tensors.read(component_.tensor);
     const auto quantizer = quantizer_at(bits);
     const std::shared_ptr<const LayerStats> known = inputs.known(component_);
-    const CompressedWeight compressed = quantizer->uses_statistics() && known->hessian.size() > 0
-                                            ? quantizer->quantize(weight.view(), *known, component_.name)
-                                            : quantizer->quantize_without_statistics(weight.view(), component_.name);
-    const Matrix decoded = decode(compressed);
+    const QuantizedWeight made = quantizer->uses_statistics() && known->hessian.size() > 0
+                                     ? quantizer->quantize(weight.view(), *known, component_.name)
+                                     : quantizer->quantize_without_statistics(weight.view(), component_.name);
+    const Matrix decoded = decode(made.weight);
     return error_cost(weight.view(), decoded.view(), *known->sensitivity, component_.name);
   }
 

@@ -8,15 +8,15 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/banded_integer.h"
-#include "quantizers/feedback/error_feedback.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
+#include "quantizers/feedback/error_feedback.h"
 
 namespace lcomp {
 
-// Uniform grids of bands for the feedback loop: fitted as each band begins.
+// Uniform grids of bands for the loop of error compensation: fitted as each band begins.
 struct BandRounding {
   GridFit fit = GridFit::mse;
-  float margin = 1;  // of the row's scale, which is chosen before feedback widens the range of the weights
+  float margin = 1;  // of the row's scale, which is chosen before error compensation widens the range of the weights
   std::span<const float> column_weights;  // of squared errors, in stored order; empty: all 1
   ConstMatrixView weight;                 // [rows, columns of bands that have bits], in stored order
   BandedIntegerWeight* out = nullptr;     // its widths set; filled row by row

@@ -10,16 +10,16 @@
 #include <optional>
 #include <utility>
 
-#include "quantizers/banded/band_rounder.h"
-#include "quantizers/feedback/column_removal.h"
-#include "quantizers/feedback/float_product.h"
-#include "lcomp/quantizers/cost/layer_shares.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/banded/banded_quantizer.h"
+#include "lcomp/quantizers/cost/layer_shares.h"
+#include "quantizers/banded/band_rounder.h"
+#include "quantizers/feedback/column_removal.h"
 #include "quantizers/feedback/error_feedback.h"
+#include "quantizers/feedback/float_product.h"
 
 // The widths of least cost: BandedProblem of banded_quantizer.h.
 namespace lcomp {
@@ -82,9 +82,7 @@ BandedProblem::BandedProblem(ConstMatrixView weight, const LayerStats* stats, co
           ? equal_shares(weight)
           : find_layer_shares(weight, *stats, {options.guided, options.embedding_weight, options.damping, true},
                               "banded", component);
-  if (stats != nullptr && stats->warnings != nullptr) {
-    for (const std::string& warning : shares.warnings()) stats->warnings->push_back(warning);
-  }
+  if (stats != nullptr) warnings_ = shares.warnings();
   irrelevant_ = shares.irrelevant;
   if (irrelevant_) shares = equal_shares(weight);  // an order, for the format
   unit_ = shares.unit;

@@ -100,23 +100,25 @@ BandedQuantizer::BandedQuantizer(const BandedOptions& options, std::vector<std::
   if (!options.bits) throw Error({"banded", "no \"bits\"", "the bits per weight, all in", ""});
 }
 
-CompressedWeight BandedQuantizer::quantize(ConstMatrixView weight, const LayerStats* stats,
-                                           const std::string& component) const {
+QuantizedWeight BandedQuantizer::quantize(ConstMatrixView weight, const LayerStats* stats,
+                                          const std::string& component) const {
   const BandedProblem problem(weight, stats, options_, component, widths_.empty());
-  return problem.quantize(widths_.empty() ? problem.profile_of(bytes_of(*options_.bits, weight)).band_bits : widths_);
+  const std::vector<std::uint8_t> widths =
+      widths_.empty() ? problem.profile_of(bytes_of(*options_.bits, weight)).band_bits : widths_;
+  return {problem.quantize(widths), problem.warnings()};
 }
 
-CompressedWeight BandedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                           const std::string& component) const {
+QuantizedWeight BandedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                          const std::string& component) const {
   return quantize(weight, &stats, component);
 }
 
-CompressedWeight BandedQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                              const std::string& component) const {
+QuantizedWeight BandedQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                             const std::string& component) const {
   return quantize(weight, nullptr, component);
 }
 
-std::optional<std::uint64_t> BandedQuantizer::predicted_bytes(std::size_t /*rows*/, std::size_t /*cols*/) const {
+std::optional<WeightLayout> BandedQuantizer::layout(std::size_t /*rows*/, std::size_t /*cols*/) const {
   return std::nullopt;
 }
 

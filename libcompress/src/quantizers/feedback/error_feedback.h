@@ -11,7 +11,7 @@
 
 namespace lcomp {
 
-// How the columns of some rows of a weight are rounded: the grid of a quantizer, as the feedback loop below sees it.
+// How the columns of some rows of a weight are rounded: the grid of a quantizer, as the loop below sees it.
 // The loop visits columns in the order of the factor; `position` counts them in that order. One object serves one slab
 // of rows and is used by one thread; it keeps the codes that it chooses.
 class ColumnRounder {
@@ -48,7 +48,7 @@ using MakeColumnRounder = std::function<std::unique_ptr<ColumnRounder>(std::size
 // published algorithm's weights at that moment.
 //
 // `weight` is in its own order; columns that are dead are taken for 0. Throws Error naming `component` when the
-// feedback overflows, and what rounders throw.
+// compensation overflows, and what rounders throw.
 //
 // Rows go to all threads in slabs of 128 or 256; the result does not depend on the number of threads, but may differ in
 // the last bits (and so, rarely, in a code) between machines with different instruction sets. rows * cols^2 operations

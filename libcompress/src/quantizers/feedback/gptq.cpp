@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "lcomp/core/error.h"
-#include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
 #include "quantizers/feedback/error_feedback.h"
@@ -52,13 +51,12 @@ GptqQuantizer::GptqQuantizer(const GptqOptions& options) : options_(options) {
   check_compensation(options, "gptq");
 }
 
-CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                         const std::string& component) const {
+QuantizedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                        const std::string& component) const {
   require_hessian(weight, stats, "gptq", component);
   require_finite(weight, component);
   GroupedIntegerWeight out = make_grouped_integer(layout_of(options_, weight.rows(), weight.cols()), component);
   const HessianFactor factor = factor_hessian(stats.hessian, {options_.damping, options_.act_order}, component);
-  if (factor.warning && stats.warnings != nullptr) stats.warnings->push_back(*factor.warning);
 
   std::vector<float> zero_points(group_count(out));
   UniformRounding rounding;
@@ -82,12 +80,13 @@ CompressedWeight GptqQuantizer::quantize(ConstMatrixView weight, const LayerStat
       component);
   set_zero_points(out, zero_points);
   if (out.permuted) set_permutation(out, factor.order);
-  return out;
+  QuantizedWeight quantized(std::move(out));
+  if (factor.warning) quantized.warnings.push_back(*factor.warning);
+  return quantized;
 }
 
-CompressedWeight GptqQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                            const std::string& component) const {
-  CompressedWeight rounded = RoundToNearest({options_}).quantize(weight, {}, component);
+QuantizedWeight GptqQuantizer::quantize_without_statistics(ConstMatrixView weight, const std::string& component) const {
+  CompressedWeight rounded = RoundToNearest({options_}).quantize(weight, {}, component).weight;
   if (layout_of(options_, weight.rows(), weight.cols()).permuted) {
     std::vector<std::uint32_t> own_order(weight.cols());
     std::iota(own_order.begin(), own_order.end(), 0u);
@@ -105,8 +104,8 @@ CompressedWeight GptqQuantizer::quantize_without_statistics(ConstMatrixView weig
   return rounded;
 }
 
-std::optional<std::uint64_t> GptqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
-  return payload_bytes(layout_of(options_, rows, cols));
+std::optional<WeightLayout> GptqQuantizer::layout(std::size_t rows, std::size_t cols) const {
+  return layout_of(options_, rows, cols);
 }
 
 std::string GptqQuantizer::name() const { return lcomp::name(options_); }

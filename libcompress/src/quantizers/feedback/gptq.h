@@ -21,7 +21,7 @@ GroupedIntegerLayout layout_of(const GptqOptions& options, std::size_t rows, std
 //
 // Source: arXiv 2210.17323 and its reference code, with its dead columns (diagonal 0: taken for 1, weights for 0),
 // damping, act-order, groups and static groups. Equal to it up to float32 rounding, but for symmetric groups without
-// negative values (uniform_grid.h), and for the damping, which is raised when it is not enough (LayerStats::warnings
+// negative values (uniform_grid.h), and for the damping, which is raised when it is not enough (a warning
 // then says so). The search for a range and u8 scales are not part of it.
 //
 // Name: gptq:bits=4,group=128,asym, then grid, scales, act_order, static_groups, damping, block_size where they differ
@@ -36,11 +36,11 @@ class GptqQuantizer : public Quantizer {
 
   // Throws Error naming `component`: no Hessian in `stats`, or one of another size, not finite, or singular whatever
   // the damping; NaN or infinity in the weight (naming row and column); a scale that overflows its storage.
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override;
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override;
   // Round to nearest with the same options; columns are stored in their own order, in act-order's layout too.
-  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  QuantizedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return true; }
   std::string name() const override;
 

@@ -50,10 +50,8 @@ LayerKnowledge learn_from_statistics(ConstMatrixView weight, const LayerStats& s
   const double mean = std::accumulate(diagonal.begin(), diagonal.end(), 0.0) /
                       static_cast<double>(std::max<std::size_t>(1, diagonal.size()));
   if (!(mean > 0)) {
-    if (stats.warnings != nullptr) {
-      stats.warnings->push_back(component +
-                                ": calibration saw no input of this layer; its weights are rounded without");
-    }
+    knowledge.warnings.push_back(component +
+                                 ": calibration saw no input of this layer; its weights are rounded without");
     return knowledge;
   }
   if (!feedback.enabled) {
@@ -63,7 +61,7 @@ LayerKnowledge learn_from_statistics(ConstMatrixView weight, const LayerStats& s
   }
   knowledge.factor = factor_hessian(stats.hessian, {feedback.damping, feedback.act_order}, component);
   const HessianFactor& factor = *knowledge.factor;
-  if (factor.warning && stats.warnings != nullptr) stats.warnings->push_back(*factor.warning);
+  if (factor.warning) knowledge.warnings.push_back(*factor.warning);
   knowledge.column_weights.resize(factor.size());
   for (std::size_t j = 0; j < factor.size(); ++j) {
     knowledge.column_weights[factor.order[j]] = factor.root(j, j) * factor.root(j, j);

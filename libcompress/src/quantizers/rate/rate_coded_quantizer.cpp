@@ -80,10 +80,7 @@ std::shared_ptr<const LayerShares> find_rate_coded_shares(ConstMatrixView weight
 
 RateCodedProblem::RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
                                    const std::string& component)
-    : RateCodedProblem(weight, find_rate_coded_shares(weight, stats, options, component), options, component) {
-  if (stats.warnings == nullptr || weight.size() == 0) return;
-  for (const std::string& warning : shares_->warnings()) stats.warnings->push_back(warning);
-}
+    : RateCodedProblem(weight, find_rate_coded_shares(weight, stats, options, component), options, component) {}
 
 RateCodedProblem::RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerShares> shares,
                                    const RateCodedOptions& options, const std::string& component)
@@ -136,6 +133,10 @@ void RateCodedProblem::find_magnitudes() {
     const double row = row_magnitudes_[i] - row_steps_[i];
     for (std::size_t j = 0; j < cols; ++j) curve_.add(row + col_magnitudes_[j] - col_steps_[j]);
   }
+}
+
+std::vector<std::string> RateCodedProblem::warnings() const {
+  return weight_.size() > 0 ? shares_->warnings() : std::vector<std::string>();
 }
 
 RateCodedWeight RateCodedProblem::quantize(double precision) const {
@@ -278,18 +279,18 @@ RateCodedQuantizer::RateCodedQuantizer(const RateCodedOptions& options) : option
   }
 }
 
-CompressedWeight RateCodedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                              const std::string& component) const {
+QuantizedWeight RateCodedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                             const std::string& component) const {
   const RateCodedProblem problem(weight, stats, options_, component);
   if (options_.precision || problem.is_irrelevant()) {
-    return problem.quantize(options_.precision.value_or(0) + options_.precision_offset);
+    return {problem.quantize(options_.precision.value_or(0) + options_.precision_offset), problem.warnings()};
   }
-  return quantize_to_bytes(problem, static_cast<std::uint64_t>(*options_.bits * static_cast<double>(weight.size()) / 8),
-                           0.003, component);
+  const auto bytes = static_cast<std::uint64_t>(*options_.bits * static_cast<double>(weight.size()) / 8);
+  return {quantize_to_bytes(problem, bytes, 0.003, component), problem.warnings()};
 }
 
-CompressedWeight RateCodedQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                                 const std::string& component) const {
+QuantizedWeight RateCodedQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                const std::string& component) const {
   if (!options_.bits) {
     throw Error({component, "a precision, but nothing known of what errors cost", "sensitivities",
                  "calibrate with them, or ask for bits"});
@@ -302,7 +303,7 @@ CompressedWeight RateCodedQuantizer::quantize_without_statistics(ConstMatrixView
   return quantize(weight, equal, component);
 }
 
-std::optional<std::uint64_t> RateCodedQuantizer::predicted_bytes(std::size_t /*rows*/, std::size_t /*cols*/) const {
+std::optional<WeightLayout> RateCodedQuantizer::layout(std::size_t /*rows*/, std::size_t /*cols*/) const {
   return std::nullopt;
 }
 

@@ -5,10 +5,10 @@
 #include <memory>
 #include <span>
 
-#include "quantizers/rate/code_rates.h"
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/trellis.h"
 #include "quantizers/feedback/error_feedback.h"
+#include "quantizers/rate/code_rates.h"
 
 namespace lcomp {
 
@@ -16,13 +16,13 @@ namespace lcomp {
 struct TrellisRounding {
   Trellis trellis{0};
   const CodeRates* rates = nullptr;  // of the trellis
-  // What a bit is worth: the codes minimise (error / step)^2 + bit_price * bits over each chain.
+  // Lagrange multiplier of the bits: the codes minimise (error / step)^2 + bit_price * bits over each chain.
   float bit_price = 0;
   std::size_t chain_rows = 0;                             // rows of a column that one chain goes through
   std::span<const float> row_steps, col_steps;            // [rows], [cols]: step_ij = row_steps[i] * col_steps[j]
   std::span<const float> row_magnitudes, col_magnitudes;  // log2 of the mean |w_ij| / step_ij: their sum
-  std::span<const std::uint32_t> order;                   // the column at each position of the feedback loop
-  MatrixView<std::int32_t> codes;                         // [rows, cols], written
+  std::span<const std::uint32_t> order;  // the column at each position of the loop of error compensation
+  MatrixView<std::int32_t> codes;        // [rows, cols], written
 };
 
 // Chooses the codes of a column by the Viterbi algorithm, chain by chain: a chain is the weights of one column in

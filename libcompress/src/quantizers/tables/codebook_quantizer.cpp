@@ -1,7 +1,6 @@
 #include "quantizers/tables/codebook_quantizer.h"
 
 #include "lcomp/formats/codebook.h"
-#include "lcomp/formats/format.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 #include "quantizers/method_string.h"
 #include "quantizers/tables/codebook_groups.h"
@@ -37,21 +36,21 @@ CodebookQuantizer::CodebookQuantizer(const CodebookOptions& options) : options_(
   check_feedback(options.feedback, "codebook");
 }
 
-CompressedWeight CodebookQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                             const std::string& component) const {
-  return round_weight(weight,
-                      learn_from_statistics(weight, stats, options_.feedback, "codebook with feedback", component),
-                      options_, component);
+QuantizedWeight CodebookQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                            const std::string& component) const {
+  LayerKnowledge knowledge =
+      learn_from_statistics(weight, stats, options_.feedback, "codebook with feedback", component);
+  return {round_weight(weight, knowledge, options_, component), std::move(knowledge.warnings)};
 }
 
-CompressedWeight CodebookQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                                const std::string& component) const {
+QuantizedWeight CodebookQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                               const std::string& component) const {
   require_finite(weight, component);
   return round_weight(weight, {}, options_, component);
 }
 
-std::optional<std::uint64_t> CodebookQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
-  return payload_bytes(layout_of(options_, rows, cols));
+std::optional<WeightLayout> CodebookQuantizer::layout(std::size_t rows, std::size_t cols) const {
+  return layout_of(options_, rows, cols);
 }
 
 std::string CodebookQuantizer::name() const { return lcomp::name(options_); }

@@ -7,13 +7,13 @@
 namespace lcomp {
 
 // How a method fits levels to the groups of a weight and stores what was chosen: what level_rounding.h works with,
-// whether errors are fed back or not. Rows may come from different threads.
+// with error compensation and without. Rows may come from different threads.
 class LevelGroups {
  public:
   virtual ~LevelGroups() = default;
 
   // Before the groups of a row: its original weights, in the order of the groups, and what errors of its columns cost
-  // (empty: all the same). They may change (feedback) until fit() sees them.
+  // (empty: all the same). Error compensation may change them until fit() sees them.
   virtual void begin_row(std::size_t row, std::span<const float> weights, std::span<const float> column_weights) = 0;
 
   // Fits a group and stores what its levels are made of. levels: [2^bits], ascending, as they decode.

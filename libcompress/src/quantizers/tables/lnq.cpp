@@ -5,7 +5,6 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/codebook.h"
-#include "lcomp/formats/format.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 #include "quantizers/feedback/layer_knowledge.h"
 #include "quantizers/method_string.h"
@@ -79,12 +78,12 @@ LnqQuantizer::LnqQuantizer(const LnqOptions& options) : options_(options) {
   check_feedback(start.feedback, "lnq");
 }
 
-CompressedWeight LnqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                        const std::string& component) const {
+QuantizedWeight LnqQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                       const std::string& component) const {
   const CodebookOptions start = start_of(options_);
   const LayerKnowledge knowledge = learn_from_statistics(weight, stats, start.feedback, "lnq", component);
   CodebookWeight out = round_start(weight, knowledge, start, component);
-  if (!knowledge.factor) return out;
+  if (!knowledge.factor) return {std::move(out), knowledge.warnings};
   const Matrix hessian = damped(stats.hessian, *knowledge.factor);
   LevelRows rows = unpacked(out);
   for (std::size_t turn = 0; turn < options_.alternations; ++turn) {
@@ -92,16 +91,16 @@ CompressedWeight LnqQuantizer::quantize(ConstMatrixView weight, const LayerStats
     improve_levels(weight, hessian.view(), rows);
   }
   pack(rows, out);
-  return out;
+  return {std::move(out), knowledge.warnings};
 }
 
-CompressedWeight LnqQuantizer::quantize_without_statistics(ConstMatrixView weight, const std::string& component) const {
+QuantizedWeight LnqQuantizer::quantize_without_statistics(ConstMatrixView weight, const std::string& component) const {
   require_finite(weight, component);
   return round_start(weight, {}, start_of(options_), component);
 }
 
-std::optional<std::uint64_t> LnqQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
-  return payload_bytes(layout_of(start_of(options_), rows, cols));
+std::optional<WeightLayout> LnqQuantizer::layout(std::size_t rows, std::size_t cols) const {
+  return layout_of(start_of(options_), rows, cols);
 }
 
 std::string LnqQuantizer::name() const { return lcomp::name(options_); }

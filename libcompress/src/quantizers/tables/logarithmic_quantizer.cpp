@@ -11,7 +11,6 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
-#include "lcomp/formats/format.h"
 #include "lcomp/formats/logarithmic.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 #include "quantizers/method_string.h"
@@ -131,20 +130,20 @@ LogarithmicQuantizer::LogarithmicQuantizer(const LogarithmicOptions& options) : 
   }
 }
 
-CompressedWeight LogarithmicQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                                const std::string& component) const {
-  return round_weight(weight, learn_from_statistics(weight, stats, options_.feedback, "log with feedback", component),
-                      options_, component);
+QuantizedWeight LogarithmicQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                               const std::string& component) const {
+  LayerKnowledge knowledge = learn_from_statistics(weight, stats, options_.feedback, "log with feedback", component);
+  return {round_weight(weight, knowledge, options_, component), std::move(knowledge.warnings)};
 }
 
-CompressedWeight LogarithmicQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                                   const std::string& component) const {
+QuantizedWeight LogarithmicQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                  const std::string& component) const {
   require_finite(weight, component);
   return round_weight(weight, {}, options_, component);
 }
 
-std::optional<std::uint64_t> LogarithmicQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
-  return payload_bytes(layout_of(options_, rows, cols));
+std::optional<WeightLayout> LogarithmicQuantizer::layout(std::size_t rows, std::size_t cols) const {
+  return layout_of(options_, rows, cols);
 }
 
 std::string LogarithmicQuantizer::name() const { return lcomp::name(options_); }

@@ -4,7 +4,6 @@
 
 #include "lcomp/core/float16.h"
 #include "lcomp/formats/codebook.h"
-#include "lcomp/formats/format.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 #include "quantizers/method_string.h"
 #include "quantizers/tables/level_rounding.h"
@@ -87,24 +86,24 @@ NormalFloatQuantizer::NormalFloatQuantizer(const NormalFloatOptions& options) : 
   check_feedback(options.feedback, "nf");
 }
 
-CompressedWeight NormalFloatQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                                const std::string& component) const {
-  return round_weight(weight, learn_from_statistics(weight, stats, options_.feedback, "nf with feedback", component),
-                      options_, component);
+QuantizedWeight NormalFloatQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                               const std::string& component) const {
+  LayerKnowledge knowledge = learn_from_statistics(weight, stats, options_.feedback, "nf with feedback", component);
+  return {round_weight(weight, knowledge, options_, component), std::move(knowledge.warnings)};
 }
 
 bool uses_statistics(const NormalFloatOptions& options) {
   return options.feedback.enabled || fit_of(options) == TableFit::mse;
 }
 
-CompressedWeight NormalFloatQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                                   const std::string& component) const {
+QuantizedWeight NormalFloatQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                  const std::string& component) const {
   require_finite(weight, component);
   return round_weight(weight, {}, options_, component);
 }
 
-std::optional<std::uint64_t> NormalFloatQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
-  return payload_bytes(layout_of(options_, rows, cols));
+std::optional<WeightLayout> NormalFloatQuantizer::layout(std::size_t rows, std::size_t cols) const {
+  return layout_of(options_, rows, cols);
 }
 
 std::string NormalFloatQuantizer::name() const { return lcomp::name(options_); }

@@ -25,23 +25,23 @@ CodebookLayout layout_of(const NormalFloatOptions& options, std::size_t rows, st
 
 // NF-k: weights as levels that are quantiles of the normal distribution, times a scale per group. Stored as a shared
 // codebook, so that levels are rounded to f16 first. The search for scales (mse) weighs columns by the diagonal of H
-// where the statistics have one; with feedback by R_jj^2 (hessian_factor.h).
+// where the statistics have one; with error compensation by R_jj^2 (hessian_factor.h).
 //
 // Name: "nf:bits=4,group=64", then "grid=mse", "scales=u8", "feedback", "act_order", "static_groups", "damping=0.05",
 // "block_size=64" where they differ from the defaults. The result does not depend on the number of threads. O(rows *
-// cols) for absmax, about 100 times that for mse; feedback as in error_feedback.h.
+// cols) for absmax, about 100 times that for mse; error compensation as in error_feedback.h.
 class NormalFloatQuantizer : public Quantizer {
  public:
   explicit NormalFloatQuantizer(const NormalFloatOptions& options);  // throws Error for options out of range
 
   // Throws Error naming `component`: NaN or infinity in the weight (naming row and column); a scale that overflows its
-  // storage; a Hessian of another size or not finite; with feedback, no Hessian.
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override;
-  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  // storage; a Hessian of another size or not finite; with error compensation, no Hessian.
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override;
+  QuantizedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return lcomp::uses_statistics(options_); }
   bool requires_statistics() const override { return options_.feedback.enabled; }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
  private:

@@ -9,8 +9,8 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/formats/group_scales.h"
-#include "quantizers/tables/scaled_table.h"
 #include "quantizers/tables/level_groups.h"
+#include "quantizers/tables/scaled_table.h"
 
 namespace lcomp {
 
@@ -19,7 +19,7 @@ namespace lcomp {
 template <typename Weight>
 class ScaledTableGroups : public LevelGroups {
  public:
-  // widens: groups are fitted on the way, when feedback has widened them.
+  // widens: groups are fitted on the way, when error compensation has widened their range.
   ScaledTableGroups(const LevelTable& table, TableFit fit, ScaleStorage storage, bool widens, Weight& out,
                     const std::string& component)
       : table_(table),

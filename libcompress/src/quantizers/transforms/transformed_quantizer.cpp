@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "lcomp/core/error.h"
-#include "lcomp/core/sizes.h"
 #include "lcomp/formats/format.h"
+#include "lcomp/formats/transformed_weight.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
 #include "quantizers/method_string.h"
@@ -48,33 +48,30 @@ TransformedQuantizer::TransformedQuantizer(const TransformOptions& options, std:
   }
 }
 
-CompressedWeight TransformedQuantizer::quantize_transformed(ConstMatrixView weight, const LayerStats& stats,
-                                                            const LayerTransform& transform,
-                                                            const std::string& component) const {
+QuantizedWeight TransformedQuantizer::quantize_transformed(ConstMatrixView weight, const LayerStats& stats,
+                                                           const LayerTransform& transform,
+                                                           const std::string& component) const {
   if (transform.is_identity()) return inner_->quantize(weight, stats, component);
   const Matrix transformed = transform_weight(weight, transform);
   const TransformedStats inner_stats(stats, transform, weight.cols());
-  return undo_on_decoding(inner_->quantize(transformed.view(), inner_stats.view(), component), transform);
+  QuantizedWeight inner = inner_->quantize(transformed.view(), inner_stats.view(), component);
+  return {undo_on_decoding(std::move(inner.weight), transform), std::move(inner.warnings)};
 }
 
-CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
-                                                const std::string& component) const {
+QuantizedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const LayerStats& stats,
+                                               const std::string& component) const {
   require_finite(weight, component);
   LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
   if (!options_.scale) return quantize_transformed(weight, stats, transform, component);
 
   const std::vector<double> alphas = alphas_to_try(*options_.scale);
-  CompressedWeight best;
-  std::vector<std::string> warnings_of_best;
+  QuantizedWeight best;
   double least_error = std::numeric_limits<double>::infinity();
   for (const double alpha : alphas) {
     transform.input_scales = input_scales(stats, weight.cols(), alpha, component);
-    std::vector<std::string> warnings;
-    LayerStats own_warnings = stats;
-    own_warnings.warnings = &warnings;
-    CompressedWeight candidate = quantize_transformed(weight, own_warnings, transform, component);
+    QuantizedWeight candidate = quantize_transformed(weight, stats, transform, component);
     if (alphas.size() > 1) {
-      const double error = proxy_error(weight, decode(candidate).view(), stats.hessian);
+      const double error = proxy_error(weight, decode(candidate.weight).view(), stats.hessian);
       if (!std::isfinite(error)) {
         throw Error({component, "a Hessian with values that are no numbers", "", "calibrate this model again"});
       }
@@ -82,34 +79,27 @@ CompressedWeight TransformedQuantizer::quantize(ConstMatrixView weight, const La
       least_error = error;
     }
     best = std::move(candidate);
-    warnings_of_best = std::move(warnings);
-  }
-  if (stats.warnings != nullptr) {
-    stats.warnings->insert(stats.warnings->end(), warnings_of_best.begin(), warnings_of_best.end());
   }
   return best;
 }
 
-CompressedWeight TransformedQuantizer::quantize_without_statistics(ConstMatrixView weight,
-                                                                   const std::string& component) const {
+QuantizedWeight TransformedQuantizer::quantize_without_statistics(ConstMatrixView weight,
+                                                                  const std::string& component) const {
   require_finite(weight, component);
   LayerTransform transform = rotation_of(options_, weight.rows(), weight.cols());
   if (options_.scale) transform.input_scales.assign(weight.cols(), 1.0f);
   if (transform.is_identity()) return inner_->quantize_without_statistics(weight, component);
   const Matrix transformed = transform_weight(weight, transform);
-  return undo_on_decoding(inner_->quantize_without_statistics(transformed.view(), component), transform);
+  QuantizedWeight inner = inner_->quantize_without_statistics(transformed.view(), component);
+  return {undo_on_decoding(std::move(inner.weight), transform), std::move(inner.warnings)};
 }
 
-std::optional<std::uint64_t> TransformedQuantizer::predicted_bytes(std::size_t rows, std::size_t cols) const {
+std::optional<WeightLayout> TransformedQuantizer::layout(std::size_t rows, std::size_t cols) const {
   const LayerTransform rotation = rotation_of(options_, rows, cols);
-  const std::optional<std::uint64_t> inner = inner_->predicted_bytes(rows, cols);
-  if (!inner) return std::nullopt;
-  std::uint64_t bytes = *inner;
-  const auto add = [&bytes](std::size_t more) { bytes = checked_add(bytes, std::uint64_t{more}, "weight"); };
-  if (options_.scale) add(checked_multiply(cols, std::size_t{2}, "weight"));
-  if (rotation.input_block > 0) add(divide_up(cols, std::size_t{8}));
-  if (rotation.output_block > 0) add(divide_up(rows, std::size_t{8}));
-  return bytes;
+  const std::optional<WeightLayout> inner = inner_->layout(rows, cols);
+  const WeightTransform transform{options_.scale.has_value(), rotation.input_block, rotation.output_block};
+  if (!inner || transform == WeightTransform{}) return inner;
+  return TransformedLayout{rows, cols, transform, as_plain(*inner)};
 }
 
 std::string TransformedQuantizer::name() const { return lcomp::name(options_) + inner_->name(); }

@@ -20,8 +20,8 @@ std::string name(const TransformOptions& options);
 // tr((W - W^) H (W - W^)^T) is kept (the first of equals): the cost of `inner` and of a proxy error, for each. The
 // published search rounds to nearest whatever comes later.
 //
-// SmolLM2-135M (12 linears of layers 1, 10 and 20, geometric means of the proxy error, relative): rtn at 3 bits, group
-// 64: 0.0382, rotated 0.0358, scaled (5 alphas) 0.0208, both 0.0159; gptq at 3 bits, act_order: 0.00794, rotated
+// SmolLM2-135M (12 linear layers of blocks 1, 10 and 20, geometric means of the proxy error, relative): rtn at 3 bits,
+// group 64: 0.0382, rotated 0.0358, scaled (5 alphas) 0.0208, both 0.0159; gptq at 3 bits, act_order: 0.00794, rotated
 // 0.00768; gptq at 2 bits, group 128: 0.0900, rotated 0.0567. Each transform costs 0.0015 (inputs rotated), 0.0029
 // (outputs too), 0.023 (scaled) bits a weight there. paley and rotated outputs made little difference.
 //
@@ -33,18 +33,18 @@ class TransformedQuantizer : public Quantizer {
 
   // Throws Error naming `component`: as input_scales() when there is a scale; NaN or infinity in the weight, with row
   // and column; and what `inner` throws, whose rows and columns are those of the transformed weight.
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override;
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override;
   // What `inner` does without statistics, rotated; input scales are 1.
-  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  QuantizedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
   bool uses_statistics() const override { return options_.scale.has_value() || inner_->uses_statistics(); }
   bool requires_statistics() const override { return options_.scale.has_value() || inner_->requires_statistics(); }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override;
   std::string name() const override;
 
  private:
-  CompressedWeight quantize_transformed(ConstMatrixView weight, const LayerStats& stats,
-                                        const LayerTransform& transform, const std::string& component) const;
+  QuantizedWeight quantize_transformed(ConstMatrixView weight, const LayerStats& stats, const LayerTransform& transform,
+                                       const std::string& component) const;
 
   TransformOptions options_;
   std::unique_ptr<Quantizer> inner_;

@@ -7,7 +7,6 @@
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
-#include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "quantizers/method_string.h"
 
@@ -95,8 +94,8 @@ RoundToNearest::RoundToNearest(const RoundToNearestOptions& options) : options_(
   grid_setting(options, "rtn");
 }
 
-CompressedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerStats& /*stats*/,
-                                          const std::string& component) const {
+QuantizedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerStats& /*stats*/,
+                                         const std::string& component) const {
   require_finite(weight, component);
   GroupedIntegerWeight out = make_grouped_integer(layout_of(options_, weight.rows(), weight.cols()), component);
   out.per_tensor ? quantize_as_one_group(weight, options_, component, out)
@@ -104,8 +103,8 @@ CompressedWeight RoundToNearest::quantize(ConstMatrixView weight, const LayerSta
   return out;
 }
 
-std::optional<std::uint64_t> RoundToNearest::predicted_bytes(std::size_t rows, std::size_t cols) const {
-  return payload_bytes(layout_of(options_, rows, cols));
+std::optional<WeightLayout> RoundToNearest::layout(std::size_t rows, std::size_t cols) const {
+  return layout_of(options_, rows, cols);
 }
 
 std::string RoundToNearest::name() const { return lcomp::name(options_); }

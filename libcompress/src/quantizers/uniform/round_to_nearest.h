@@ -28,9 +28,9 @@ class RoundToNearest : public Quantizer {
   explicit RoundToNearest(const RoundToNearestOptions& options);  // throws Error for bits or a group size out of range
 
   // Throws Error naming `component`, row and column for NaN and infinity, and where a scale overflows its storage.
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override;
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override;
   bool uses_statistics() const override { return false; }
   std::string name() const override;
 

@@ -8,13 +8,13 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
-#include "quantizers/feedback/error_feedback.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
 #include "lcomp/quantizers/uniform/uniform_grid.h"
+#include "quantizers/feedback/error_feedback.h"
 
 namespace lcomp {
 
-// Uniform grids for the feedback loop: one weight's rounders, and the grouped integers that they write.
+// Uniform grids for the loop of error compensation: one weight's rounders, and the grouped integers that they write.
 struct UniformRounding {
   GridSetting setting;
   // Grids are fitted on the way, to groups in the factor's order; else beforehand, to groups of the weight's own order.

@@ -5,7 +5,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
-#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/layer_stats.h"
 
 namespace lcomp {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "lcomp/core/matrix.h"
-#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/layer_stats.h"
 
 namespace lcomp {
 

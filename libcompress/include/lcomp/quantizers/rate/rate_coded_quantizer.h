@@ -29,11 +29,11 @@ std::shared_ptr<const LayerShares> find_rate_coded_shares(ConstMatrixView weight
 // The method string; without precision and bits where neither is set.
 std::string name(const RateCodedOptions& options);
 
-// How a cost C and the bits of one weight change with its steps. With N = E R the rounding errors before they are fed
-// back (R of hessian_factor.h, E = W^ - W), which are proportional to their steps, and Z = dC/dW^ R^-T:
+// How a cost C and the bits of one weight change with its steps. With N = E R the rounding errors before error
+// compensation (R of hessian_factor.h, E = W^ - W), which are proportional to their steps, and Z = dC/dW^ R^-T:
 //   D_ij = N_ij Z_ij = dC / d ln step_ij,   R_ij = - d bits / d log2 step_ij, by RateCurve
-// An exponent changes the log2 steps of rows (columns) around their mean by its own change times their spread r_i, the
-// log2 steps that an exponent of 1 gives.
+// A change of row_exponent (column_exponent) moves the log2 steps of rows (columns) away from their mean by that change
+// times r_i, the distance from the mean at exponent 1.
 struct StepPrices {
   struct Spread {
     double imbalance = 0;  // sum_i (r_i - r) D_i, r = sum R_i r_i / R: 0 where every row's bits buy the same
@@ -43,17 +43,18 @@ struct StepPrices {
   Spread rows, columns;
 };
 
-// What is known of a weight before its codes are chosen: steps and the root of its Hessian. Made once, it quantizes at
-// any precision.
-//   step_ij^2 = 4^-precision / (rho_i^a d_j^b),   rho_i = share of row i in the cost,   d_j = R_jj^2 (hessian_factor.h)
-// (the exponents a and b, row_exponent and column_exponent, are applied around the geometric mean)
-// where the cost of errors E is, to second order, 1/2 sum_i rho_i e_i G e_i^T. With sensitivities G is the sum over all
-// outputs of the guided Hessian, rho_i = outputs[i] / sum of outputs; of an embedding, tied or not, G is diagonal, its
-// sensitivity by columns, and rho_i that by rows; errors are then not fed back. Without sensitivities G is the plain
-// Hessian and rho_i equal. Steps are then rounded to quarter octaves (rate_coded.h).
-// After feedback the expected error of weight ij is step_ij^2 rho_i d_j times a constant: the same for every weight of
-// every component, which is the least cost for a given number of bits (reverse water-filling). A weight below its step
-// takes hardly any bits.
+// The steps of a weight, found before its codes are chosen. Made once, it quantizes the weight at any precision.
+//   step_ij^2 = 4^-precision / (rho_i^a d_j^b),   rho_i = importance of row i,   d_j = R_jj^2 (hessian_factor.h)
+// The exponents a and b (row_exponent and column_exponent) are applied to ratios to the geometric mean. Steps are then
+// rounded to quarter octaves (rate_coded.h).
+//
+// To second order, errors E cost 1/2 sum_i rho_i e_i G e_i^T:
+//   with sensitivities           G = sum over all outputs of the guided Hessian, rho_i = outputs[i] / sum of outputs
+//   for embeddings, tied or not  G = diagonal, the sensitivity by columns, rho_i = that by rows; no error compensation
+//   without sensitivities        G = the plain Hessian, all rho_i equal
+// After error compensation the expected cost of weight ij is step_ij^2 rho_i d_j times a constant. It is the same for
+// every weight of every component, which is the least cost for a given number of bits (reverse water-filling). A weight
+// below its step takes hardly any bits.
 class RateCodedProblem {
  public:
   // Keeps a view of `weight`. Throws as quantize() below.
@@ -64,12 +65,14 @@ class RateCodedProblem {
                    const std::string& component);
 
   RateCodedWeight quantize(double precision) const;
-  // How many bits the codes take by precision, about; row and column steps come to that.
+  // About how many bits the codes take at each precision; row and column steps are not counted.
   const RateCurve& curve() const { return curve_; }
-  // No token depends on the component: codes are all zero, whatever the precision.
+  // Whether the cost does not depend on the weight: codes are then all zero, whatever the precision.
   bool is_irrelevant() const { return irrelevant_; }
+  // What the user should know.
+  std::vector<std::string> warnings() const;
 
-  // What a compressed weight W^ says of the steps that it was made with. gradient: dC / dW^, error: W^ - W, both
+  // How cost and bits would change with the steps of a compressed weight W^. gradient: dC / dW^, error: W^ - W, both
   // [rows, cols]; precision: that of W^. 4 rows cols^2 operations.
   StepPrices step_prices(ConstMatrixView gradient, ConstMatrixView error, double precision) const;
 
@@ -93,13 +96,14 @@ class RateCodedProblem {
 RateCodedWeight quantize_to_bytes(const RateCodedProblem& problem, std::uint64_t bytes, double tolerance,
                                   const std::string& component);
 
-// Rate-coded weights: integer levels on a grid with a step a row and a column, with GPTQ's feedback, chosen by a
-// trellis with a price on their bits, written by an entropy coder. The project's own method; DESIGN.md, decision 6.
+// Rate-coded weights: integer levels with a step a row and a step a column, written by an entropy coder. Columns are
+// rounded one after the other with error compensation as in GPTQ; codes are chosen by a trellis that minimises squared
+// error + rate_weight * Lagrange multiplier * bits.
 //
-// Name: rate:precision=12.5 or rate:bits=3.2, then one_step, rows=false, columns=false, plain, trellis, rate_weight,
-// damping where they differ from the defaults.
+// Name: rate:precision=12.5 or rate:bits=3.2, then offset, rows=false, columns=false, plain, trellis, rate_weight,
+// row_exponent, column_exponent, embedding_weight, damping, min_bits, max_bits where they differ from the defaults.
 // With bits, the precision is searched: the payload is at most `bits` a weight, and at most 0.3 % below where the
-// weight has 100,000 weights or more.
+// matrix has 100,000 weights or more.
 //
 // Cost: as GPTQ, plus 2^(trellis + 1) operations a weight; with bits, two to five times.
 class RateCodedQuantizer : public Quantizer {
@@ -109,11 +113,11 @@ class RateCodedQuantizer : public Quantizer {
 
   // Throws Error naming `component`: neither sensitivity nor Hessian in `stats`; one of another size or not finite; a
   // Hessian that stays singular; NaN or infinity in the weight; more bits asked for than codes can have.
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override;
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override;
   // Equal steps; needs `bits`.
-  CompressedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override;  // nothing
+  QuantizedWeight quantize_without_statistics(ConstMatrixView weight, const std::string& component) const override;
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override;  // nothing
   bool uses_statistics() const override { return true; }
   std::string name() const override;
 

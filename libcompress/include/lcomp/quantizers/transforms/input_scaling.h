@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lcomp/core/matrix.h"
-#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/layer_stats.h"
 
 namespace lcomp {
 

@@ -7,7 +7,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/compressed_weight.h"
-#include "lcomp/quantizers/quantizer.h"
+#include "lcomp/quantizers/layer_stats.h"
 
 namespace lcomp {
 
