@@ -2,8 +2,8 @@
 
 #include <string>
 
-// The version of these headers, by https://semver.org: before 1.0.0 a new minor version may change interfaces. The build
-// takes its version from here.
+// The version of these headers, by https://semver.org: before 1.0.0 a new minor version may change interfaces. The
+// build takes its version from here.
 #define LCOMP_VERSION "0.1.0"
 #define LCOMP_VERSION_MAJOR 0
 #define LCOMP_VERSION_MINOR 1

@@ -1,0 +1,13 @@
+# run(NAME SAYS regex COMMAND command...): runs a command, which must succeed and print what the expression matches.
+function(run name)
+  cmake_parse_arguments(RUN "" "SAYS" "COMMAND" ${ARGN})
+  message(STATUS "${name}")
+  execute_process(COMMAND ${RUN_COMMAND} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${name}: exit ${result} of ${RUN_COMMAND}\n${output}")
+  endif()
+  if(RUN_SAYS AND NOT output MATCHES "${RUN_SAYS}")
+    message(FATAL_ERROR "${name}: expected \"${RUN_SAYS}\" from ${RUN_COMMAND}, which printed\n${output}")
+  endif()
+  message("${output}")
+endfunction()
