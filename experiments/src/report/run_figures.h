@@ -10,7 +10,7 @@ namespace lcomp {
 
 // The figures of a run.
 struct RunFigures {
-  std::vector<Figure> losses;      // a metric against bits per weight: one series per method
+  std::vector<Figure> losses;      // a metric against size in bytes: one series per method
   std::vector<Figure> categories;  // accuracy by category of questions: one panel per size
   // One figure per method, one column of panels per size: a map of the mean bits per weight by layer and kind of
   // component, then histograms of weights by the bits of their column and of their row.

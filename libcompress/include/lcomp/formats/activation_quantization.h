@@ -19,17 +19,17 @@ namespace lcomp {
 //               widened to include 0
 
 enum class ActivationGranularity {
-  token,   // a scale (and zero point) for each token, from the values at hand
-  tensor,  // one for a layer, fixed beforehand
+  token,   // one scale (and zero point) per token, computed at run time
+  tensor,  // one scale (and zero point) per linear layer, fixed by calibration
 };
 
-// Where the range comes from. Granularity `token` is always dynamic, `tensor` never: a range over the tokens that
-// happen to be computed together would make a token's result depend on its neighbours.
+// How the range of the inputs is determined. Granularity `token` is always dynamic, `tensor` never: a range over all
+// tokens of a batch would make a token's result depend on the other tokens.
 enum class ActivationRange {
-  dynamic,     // the values at hand
-  minmax,      // the least and greatest value in calibration
-  percentile,  // the range that holds this share of the values in calibration
-  mse,         // the range with the least squared error in calibration
+  dynamic,     // least and greatest value of the token at run time
+  minmax,      // least and greatest value over the calibration data
+  percentile,  // the range that holds this percentage of the values over the calibration data
+  mse,         // the range with the least mean squared error over the calibration data
 };
 
 std::string_view name(ActivationGranularity granularity);  // "token", "tensor"
@@ -40,7 +40,7 @@ struct ActivationSetting {
   bool symmetric = true;
   ActivationRange range = ActivationRange::dynamic;
   double percentile = 99.99;  // in percent, range `percentile` only
-  bool head = false;          // the output head too; all linear layers of the blocks always, routers never
+  bool head = false;          // also the output head; linear layers of blocks always, routers never
 
   bool is_static() const { return range != ActivationRange::dynamic; }
   bool operator==(const ActivationSetting&) const = default;
@@ -49,13 +49,13 @@ struct ActivationSetting {
 //   {"bits": 8, "granularity": "tensor", "symmetric": true, "range": "percentile", "percentile": 99.99, "head": false}
 // All keys but bits may be left out: granularity "token"; range "dynamic" for token and "minmax" for tensor; symmetric
 // true; percentile 99.99; head false. Strict: throws Error naming the key's path under `where` for unknown keys, other
-// bits, and combinations that make no sense.
+// bits, and combinations that are not allowed.
 ActivationSetting activation_setting_from_json(const nlohmann::json& json, const std::string& where);
 nlohmann::json to_json(const ActivationSetting& setting);
-// For people: "int8 per token", "int8 per tensor, asymmetric, 99.99th percentile".
+// Readable text: "int8 per token", "int8 per tensor, asymmetric, 99.99th percentile".
 std::string describe(const ActivationSetting& setting);
 
-// The integers that one layer's input is rounded to, where they are fixed.
+// The integer grid of one linear layer's input where it is fixed by calibration.
 struct InputGrid {
   float scale = 1;  // > 0, finite
   std::uint8_t zero_point = 128;
@@ -63,14 +63,14 @@ struct InputGrid {
   bool operator==(const InputGrid&) const = default;
 };
 
-inline constexpr std::size_t input_grid_bytes = 5;  // stored
+inline constexpr std::size_t input_grid_bytes = 5;  // size of a stored grid
 
-// The grid for values in [low, high], as said above; 1 is the scale where that would be 0. low and high are finite,
+// The grid for values in [low, high] by the formulas above, with scale 1 where they give 0. low and high are finite,
 // low <= high.
 InputGrid input_grid(float low, float high, bool symmetric);
 
-// Throws Error naming `where` for a scale that is not positive and finite, and another zero point than 128 where
-// `symmetric`.
+// Throws Error naming `where` for a scale that is not positive and finite, and with `symmetric` for a zero point other
+// than 128.
 void check_input_grid(const InputGrid& grid, bool symmetric, const std::string& where);
 
 struct ActivationQuantization {

@@ -12,8 +12,8 @@
 
 namespace lcomp {
 
-// Codes into tables of 2^bits levels, f16. Either each group of `group_size` consecutive columns of a row has a
-// codebook of its own,
+// Codes are indices into tables of 2^bits levels, f16. Either each group of `group_size` consecutive columns of a row
+// has a codebook of its own,
 //   w^_ij = codebook_g[code_ij],  g = (i, j / group_size)
 // or, with scales (layout.scale_storage set), one codebook is shared by the weight:
 //   w^_ij = scale_g * codebook[code_ij]      in float32, rounded once
@@ -35,14 +35,14 @@ std::vector<PartDeclaration> declared_parts(const CodebookLayout& layout, const 
 CodebookView view(const CodebookWeight& weight);
 CodebookView empty_view(const CodebookLayout& layout);
 CodebookWeight empty_weight(const CodebookLayout& layout);
-// The bytes of the part of that suffix, which must be one of declared_parts().
+// The bytes of the part with this suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(CodebookView& weight, std::string_view suffix);
 std::vector<std::uint8_t>& part_data(CodebookWeight& weight, std::string_view suffix);
 
-// Buffers of the right sizes, all zero. Throws as declared_parts.
+// A weight of this layout with all bytes zero. Throws as declared_parts.
 CodebookWeight make_codebook(const CodebookLayout& layout, const std::string& where);
 
-// Different rows may be written from different threads.
+// Packs and unpacks the codes of one row, [cols] in stored order. Several threads may write different rows.
 void pack_row(CodebookWeight& weight, std::size_t row, std::span<const std::uint8_t> codes);
 void unpack_row(const CodebookView& weight, std::size_t row, std::span<std::uint8_t> codes);
 // Levels of codebook `index`, [2^bits], f16 values (asserted): codebook row * groups_per_row + group, or 0 when shared.
@@ -53,7 +53,7 @@ void set_scales(CodebookWeight& weight, std::size_t row, std::span<const float> 
 std::vector<float> decode_scales(const CodebookView& weight);  // [rows * groups_per_row]
 void set_permutation(CodebookWeight& weight, std::span<const std::uint32_t> permutation);
 
-// What a file may have wrong that sizes don't show: the permutation. Throws Error naming `where`.
+// Checks the contents that sizes do not show, here the permutation. Throws Error naming `where`.
 void check_contents(const CodebookView& weight, const std::string& where);
 
 // Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values, columns in the weight's own order.

@@ -21,12 +21,11 @@ namespace lcomp {
 
 // The container of a compressed model: a Hugging Face-like folder that ordinary tools can open (docs/format.md).
 //   config.json        the original's, with "quantization_config": {"quant_method": "libcompress", ...} added
-//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks
-//   and
-//                      so on; or NAME itself when it is dense; the metadata entry "libcompress" says how to decode
-//                      each, and whether activations are rounded to integers, on grids that NAME.input_scale and
-//                      NAME.input_zero hold where they are fixed
-//   tokenizer.json, generation_config.json, licences, ...  copies of the original's
+//   model.safetensors  the parts of each tensor of the original: NAME.codes, NAME.scales, NAME.zeros, NAME.codebooks,
+//                      ...; NAME itself when it is dense. The metadata entry "libcompress" says how to decode each
+//                      tensor and whether activations are quantized; static grids of activations are in
+//                      NAME.input_scale and NAME.input_zero
+//   tokenizer.json, generation_config.json, licences, ...  copies of the original's files
 // The bytes of the model are the data bytes of model.safetensors.
 
 inline constexpr int compressed_folder_version = 1;
@@ -40,8 +39,8 @@ bool is_compressed_folder(const std::filesystem::path& path);
 // they are read. The file is memory-mapped and checked completely when opened. Thread-safe.
 class CompressedFolder : public CompressedWeightSource {
  public:
-  // Throws Error naming the file, the tensor and its part: a part that is missing, left over, of a wrong type or size;
-  // a format or version that this build does not know.
+  // Throws Error naming the file, the tensor and its part: a part that is missing, unknown, or of a wrong type or
+  // size; a format or version that this build does not know.
   explicit CompressedFolder(const std::filesystem::path& path);
   ~CompressedFolder() override;
 
@@ -52,10 +51,10 @@ class CompressedFolder : public CompressedWeightSource {
                  std::span<float> out) const override;
 
   const nlohmann::json& config() const;  // config.json, quantization_config included
-  // What a tensor is stored as, and its bytes in the mapped file (valid while this object lives). Throws Error for an
+  // A tensor in its stored form, a view of the mapped file (valid while this object lives). Throws Error for an
   // unknown name.
   const CompressedWeightView& weight(std::string_view name) const override;
-  // How activations are rounded; nothing when they are not.
+  // How activations are quantized; nothing when they are not.
   const std::optional<ActivationQuantization>& activations() const;
   // Payload bytes of the whole model: the sum of stored_bytes (an input's grid is counted with its weight).
   std::uint64_t payload_bytes() const;
@@ -84,8 +83,8 @@ class CompressedFolderWriter {
   void add(const std::string& name, const std::vector<std::size_t>& shape, const CompressedWeightView& weight);
   void add(const std::string& name, const std::vector<std::size_t>& shape, const CompressedWeight& weight);
 
-  // Says that activations are rounded; at most once, after the tensors whose inputs have grids. Throws Error for a grid
-  // of an unknown tensor, for grids where the setting is dynamic, and for scales that are not positive and finite.
+  // Records that activations are quantized; at most once, after the tensors whose inputs have grids. Throws Error for a
+  // grid of an unknown tensor, for grids where the setting is dynamic, and for scales that are not positive and finite.
   void set_activations(const ActivationQuantization& activations);
 
   // Copies tokenizer.json, tokenizer.model, tokenizer_config.json, generation_config.json, licences and the like, those

@@ -65,7 +65,7 @@ struct GroupedIntegerWeight : GroupedIntegerLayout {
   std::vector<std::uint8_t> scales;       // one per group in row-major order, as scale_storage says
   std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
   std::vector<std::uint8_t> zeros;        // one per group, as zero_storage says, when asymmetric; else empty
-  std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
+  std::vector<std::uint8_t> permutation;  // original index of each stored column when permuted, else empty
 };
 
 struct GroupedIntegerView : GroupedIntegerLayout {
@@ -90,7 +90,7 @@ struct LogarithmicWeight : LogarithmicLayout {
   std::vector<std::uint8_t> scales;       // one per group in row-major order, as scale_storage says
   std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
   std::vector<std::uint8_t> base;         // one f32
-  std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
+  std::vector<std::uint8_t> permutation;  // original index of each stored column when permuted, else empty
 };
 
 struct LogarithmicView : LogarithmicLayout {
@@ -115,22 +115,22 @@ struct CodebookWeight : CodebookLayout {
   std::vector<std::uint8_t> codebooks;    // f16, 2^bits for each group in row-major order, or for the weight
   std::vector<std::uint8_t> scales;       // one per group when scale_storage is set, else empty
   std::vector<std::uint8_t> row_scales;   // f16 per row when scale_storage is u8, else empty
-  std::vector<std::uint8_t> permutation;  // the column that each stored column is, when permuted; else empty
+  std::vector<std::uint8_t> permutation;  // original index of each stored column when permuted, else empty
 };
 
 struct CodebookView : CodebookLayout {
   std::span<const std::uint8_t> codes, codebooks, scales, row_scales, permutation;
 };
 
-// Uniform integer codes of 0 to 8 bits, one width for each band of 32 stored columns, the widest first. See
+// Uniform integer codes of 0 to 8 bits, one bit width per band of 32 stored columns, the widest first. See
 // banded_integer.h.
 //   w^ = scale * (code - zero_point), a scale (8 bits, and 16 for the row) and a zero point for each row of a band
 struct BandedIntegerLayout {
   std::size_t rows = 0, cols = 0;
   bool symmetric = true;
-  std::size_t coded_bands = 0;  // of more than 0 bits
-  std::size_t bit_sum = 0;      // of the widths of all bands
-  std::size_t last_bits = 0;    // width of the last band, which may have fewer columns
+  std::size_t coded_bands = 0;  // number of bands of more than 0 bits
+  std::size_t bit_sum = 0;      // sum of the bit widths of all bands
+  std::size_t last_bits = 0;    // bit width of the last band, which may have fewer columns
 
   bool operator==(const BandedIntegerLayout&) const = default;
 };
@@ -141,14 +141,14 @@ struct BandedIntegerWeight : BandedIntegerLayout {
   std::vector<std::uint8_t> row_scales;   // f16 [rows]
   std::vector<std::uint8_t> zeros;        // packed row by row, when asymmetric; else empty
   std::vector<std::uint8_t> band_bits;    // u8 [bands]
-  std::vector<std::uint8_t> permutation;  // the column that each stored column is
+  std::vector<std::uint8_t> permutation;  // original index of each stored column
 };
 
 struct BandedIntegerView : BandedIntegerLayout {
   std::span<const std::uint8_t> codes, scales, row_scales, zeros, band_bits, permutation;
 };
 
-// Integer levels with a step a row and a step a column, entropy-coded. See rate_coded.h.
+// Entropy-coded integer levels with one step per row and one per column. See rate_coded.h.
 //   w^ = level * base_step * 2^((row_step + col_step) / steps_per_octave)
 struct RateCodedLayout {
   std::size_t rows = 0, cols = 0;
@@ -157,9 +157,9 @@ struct RateCodedLayout {
   int distribution = 0;          // 0 .. 3: the shape of the distributions
   std::size_t chain_rows = 0;    // rows of a chain of states, 1 .. block_rows
   std::size_t block_rows = 0;    // rows that decode together, a multiple of chain_rows
-  std::uint64_t code_bytes = 0;  // of all blocks
-  std::uint64_t side_bytes = 0;  // of the entropy-coded steps and classes
-  bool row_gains = false;        // a factor for each row
+  std::uint64_t code_bytes = 0;  // total of all blocks
+  std::uint64_t side_bytes = 0;  // entropy-coded steps, classes and row gains
+  bool row_gains = false;        // each row has a learned factor
 
   bool operator==(const RateCodedLayout&) const = default;
 };
@@ -177,16 +177,16 @@ struct RateCodedView : RateCodedLayout {
   std::shared_ptr<const SideInformation> decoded_side;  // keep_side()
 };
 
-// The formats that store weights as such and that a transform can be around; a transform is around one of them.
+// The formats that can hold the base of a transformed weight.
 using PlainLayout =
     std::variant<DenseLayout, GroupedIntegerLayout, LogarithmicLayout, CodebookLayout, BandedIntegerLayout>;
 using PlainWeight =
     std::variant<DenseWeight, GroupedIntegerWeight, LogarithmicWeight, CodebookWeight, BandedIntegerWeight>;
 using PlainView = std::variant<DenseView, GroupedIntegerView, LogarithmicView, CodebookView, BandedIntegerView>;
 
-// What was done to a weight before its codes were chosen and is undone when it is decoded. See transformed_weight.h.
+// The change of basis of a weight before quantization; decoding undoes it. See transformed_weight.h.
 struct WeightTransform {
-  bool input_scaled = false;     // a factor for each column
+  bool input_scaled = false;     // each column has a factor
   std::size_t input_block = 0;   // columns that a Hadamard matrix mixes, a divisor of cols; 0: not rotated
   std::size_t output_block = 0;  // rows, a divisor of rows; 0: not rotated
 

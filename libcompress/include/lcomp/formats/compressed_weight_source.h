@@ -7,11 +7,12 @@
 
 namespace lcomp {
 
-// Tensors that are stored in one of the formats: besides their values as float32, what they are stored as can be had,
-// for products on the codes themselves (kernels/integer_matmul.h).
+// A source of tensors that are stored in one of the formats. Besides float32 values it gives the stored form, for
+// products on the codes themselves (kernels/integer_matmul.h).
 class CompressedWeightSource : public TensorSource {
  public:
-  // Bytes stay where they are as long as this object lives. Throws Error for an unknown name. Thread-safe.
+  // The stored form of a tensor; its bytes are valid while this object lives. Throws Error for an unknown name.
+  // Thread-safe.
   virtual const CompressedWeightView& weight(std::string_view name) const = 0;
 };
 

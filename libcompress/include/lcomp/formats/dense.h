@@ -21,7 +21,7 @@ std::string_view name(DenseType type);  // "f32", "f16", "bf16"
 DenseView view(const DenseWeight& weight);
 DenseView empty_view(const DenseLayout& layout);
 DenseWeight empty_weight(const DenseLayout& layout);
-// The bytes of the part of that suffix, which must be one of declared_parts().
+// The bytes of the part with this suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(DenseView& weight, std::string_view suffix);
 std::vector<std::uint8_t>& part_data(DenseWeight& weight, std::string_view suffix);
 

@@ -38,26 +38,28 @@ CompressedWeight copy(const CompressedWeightView& weight);  // owns its bytes
 // or another size of out. One thread; thread-safe.
 void decode_rows(const CompressedWeightView& weight, std::size_t row_begin, std::size_t row_count,
                  std::span<float> out);
-// Rows that decode at the price of one: chunks of rows best begin at multiples of it and are as long. 1 for most.
+// Number of rows that are decoded together: chunks of rows should begin at multiples of it and have this length. 1 for
+// most formats.
 std::size_t rows_together(const WeightLayout& layout);
 // The whole weight, on all threads.
 Matrix decode(const CompressedWeightView& weight);
 Matrix decode(const CompressedWeight& weight);
 
-// For people: "grouped integer, 4 bits, asymmetric, group 64, f16 scales", "f16".
+// Readable text: "grouped integer, 4 bits, asymmetric, group 64, f16 scales", "f16".
 std::string describe(const WeightLayout& layout);
 
 // The parts of a weight, in the order of declared_parts().
 std::vector<WeightPart> to_parts(const CompressedWeightView& weight);
 // The weight over `parts` (in any order). Throws Error naming `where` + suffix for a part that is missing, unknown,
-// given twice, or of another type, shape or size than the layout declares, and for contents that no weight has.
+// given twice, or of another type, shape or size than the layout declares, and for invalid contents (check_contents of
+// the format).
 CompressedWeightView from_parts(const WeightLayout& layout, std::span<const WeightPart> parts,
                                 const std::string& where);
 
 // The layout as the container's JSON, and back (strict: unknown keys and values are errors). Rows and columns are not
 // part of it.
 //   {"format": "grouped_integer", "bits": 4, "symmetric": false, "group_size": 64, "scales": "f16"}
-//       and "per_tensor": true, "zeros": "f16", "permuted": true where they are
+//       with "per_tensor": true, "zeros": "f16", "permuted": true where they apply
 //   {"format": "logarithmic", "bits": 4, "zero_level": false, "group_size": 64, "scales": "f16"}
 //   {"format": "codebook", "bits": 3, "group_size": 576}
 //       "scales" where the codebook is shared, "permuted": true in both
@@ -66,7 +68,7 @@ CompressedWeightView from_parts(const WeightLayout& layout, std::span<const Weig
 //    "block_rows": 256, "code_bytes": 131072, "side_bytes": 900}
 //   {"format": "dense", "type": "f16"}
 //   {"format": "transformed", "base": {one of the above}, "input_scaled": true, "input_block": 64, "output_block": 64}
-//       without what is absent
+//       without the keys of absent steps
 nlohmann::json layout_to_json(const WeightLayout& layout);
 WeightLayout layout_from_json(const nlohmann::json& json, std::size_t rows, std::size_t cols, const std::string& where);
 

@@ -27,7 +27,7 @@ std::string_view name(ScaleStorage storage);  // "f32", "f16", "u8"
 // Adds the parts ".scales" [rows, per_row] and, for u8, ".row_scales" [rows]. Throws Error where a size overflows.
 void declare_scales(const ScaleShape& shape, const std::string& where, std::vector<PartDeclaration>& parts);
 
-// What scales are rounded to before codes are chosen, so that the codes fit the scales that are stored.
+// Rounding of scales to stored values, done before codes are chosen so that the codes fit the stored scales.
 // round_row_scale: the f16 nearest to the largest scale of a row, but no less than the smallest positive f16 (2^-24).
 // round_scale: the value nearest to scale >= 0 that `storage` holds (row_scale: for u8 only). A positive scale stays
 // positive. The result is infinite where f16 overflows.

@@ -44,11 +44,11 @@ std::vector<PartDeclaration> declared_parts(const GroupedIntegerLayout& layout, 
 GroupedIntegerView view(const GroupedIntegerWeight& weight);
 GroupedIntegerView empty_view(const GroupedIntegerLayout& layout);
 GroupedIntegerWeight empty_weight(const GroupedIntegerLayout& layout);
-// The bytes of the part of that suffix, which must be one of declared_parts().
+// The bytes of the part with this suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(GroupedIntegerView& weight, std::string_view suffix);
 std::vector<std::uint8_t>& part_data(GroupedIntegerWeight& weight, std::string_view suffix);
 
-// Buffers of the right sizes, all zero. Throws as declared_parts.
+// A weight of this layout with all bytes zero. Throws as declared_parts.
 GroupedIntegerWeight make_grouped_integer(const GroupedIntegerLayout& layout, const std::string& where);
 
 // Packs the codes of one row, codes.size() == cols. Different rows may be packed from different threads.
@@ -71,7 +71,7 @@ void set_permutation(GroupedIntegerWeight& weight, std::span<const std::uint32_t
 // The stored permutation; 0, 1, 2, ... for a weight that is not permuted. Throws Error naming `where` when the stored
 // values are none.
 std::vector<std::uint32_t> decode_permutation(const GroupedIntegerView& weight, const std::string& where);
-// What a file may have wrong that sizes don't show: the permutation. Throws Error naming `where`.
+// Checks the contents that sizes do not show, here the permutation. Throws Error naming `where`.
 void check_contents(const GroupedIntegerView& weight, const std::string& where);
 
 // All scales and zero points as they decode, [group_count].

@@ -41,14 +41,14 @@ std::vector<PartDeclaration> declared_parts(const LogarithmicLayout& layout, con
 LogarithmicView view(const LogarithmicWeight& weight);
 LogarithmicView empty_view(const LogarithmicLayout& layout);
 LogarithmicWeight empty_weight(const LogarithmicLayout& layout);
-// The bytes of the part of that suffix, which must be one of declared_parts().
+// The bytes of the part with this suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(LogarithmicView& weight, std::string_view suffix);
 std::vector<std::uint8_t>& part_data(LogarithmicWeight& weight, std::string_view suffix);
 
-// Buffers of the right sizes, all zero. Throws as declared_parts.
+// A weight of this layout with all bytes zero. Throws as declared_parts.
 LogarithmicWeight make_logarithmic(const LogarithmicLayout& layout, const std::string& where);
 
-// Different rows may be written from different threads.
+// Packs and unpacks the codes of one row, [cols] in stored order. Several threads may write different rows.
 void pack_row(LogarithmicWeight& weight, std::size_t row, std::span<const std::uint8_t> codes);
 void unpack_row(const LogarithmicView& weight, std::size_t row, std::span<std::uint8_t> codes);
 // Scales of one row's groups, results of round_scale() with the same row_scale.
@@ -58,7 +58,7 @@ void set_base(LogarithmicWeight& weight, float base);             // 1 < base <=
 float base(const LogarithmicView& weight);
 void set_permutation(LogarithmicWeight& weight, std::span<const std::uint32_t> permutation);
 
-// What a file may have wrong that sizes don't show: the base and the permutation. Throws Error naming `where`.
+// Checks the contents that sizes do not show, here the base and the permutation. Throws Error naming `where`.
 void check_contents(const LogarithmicView& weight, const std::string& where);
 
 // Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values, columns in the weight's own order.

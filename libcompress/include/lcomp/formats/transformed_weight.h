@@ -22,9 +22,8 @@ namespace lcomp {
 //
 // Parts: those of the base (a dense base's only part gets the suffix ".values": it is not the tensor itself), then
 //   input_scales  input_scaled only: cols values f16, little-endian: c
-//   input_signs   input_block > 0 only: ceil(cols / 8) bytes: bit j % 8 of byte j / 8 is set when column j's sign is
-//   -1;
-//                 unused bits are zero
+//   input_signs   input_block > 0 only: ceil(cols / 8) bytes: bit j % 8 of byte j / 8 is set when the sign of column j
+//                 is -1; unused bits are zero
 //   output_signs  output_block > 0 only: the same for rows, ceil(rows / 8) bytes
 // There is no transform of a transform: a base is one of the plain formats.
 
@@ -38,16 +37,16 @@ TransformedLayout layout(const TransformedView& weight);
 TransformedView view(const TransformedWeight& weight);
 TransformedView empty_view(const TransformedLayout& layout);
 TransformedWeight empty_weight(const TransformedLayout& layout);
-// The bytes of the part of that suffix, which must be one of declared_parts().
+// The bytes of the part with this suffix, which must be one of declared_parts().
 std::span<const std::uint8_t>& part_data(TransformedView& weight, std::string_view suffix);
 std::vector<std::uint8_t>& part_data(TransformedWeight& weight, std::string_view suffix);
 
-// What a file may have wrong that sizes don't show: the base's contents, input scales that are not positive and finite,
-// signs beyond the last. Throws Error naming `where`.
+// Checks the contents that sizes do not show: those of the base, input scales (positive and finite), unused sign bits.
+// Throws Error naming `where`.
 void check_contents(const TransformedView& weight, const std::string& where);
 
 // Decodes rows [row_begin, row_begin + row_count) into out, row_count * cols values; the sizes are asserted. With
-// rotated outputs whole blocks of rows are decoded for it: ask for multiples of output_block. One thread. The same
+// rotated outputs, whole blocks of rows are decoded: ask for multiples of output_block. One thread. The same
 // results everywhere, row by row or together.
 void decode_rows(const TransformedView& weight, std::size_t row_begin, std::size_t row_count, std::span<float> out);
 
