@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "report/figure.h"
 #include "lcomp/training/training_log.h"
+#include "report/figure.h"
 
 namespace lcomp {
 

@@ -12,7 +12,7 @@ struct PairedDifference {
   std::size_t pairs = 0;
   double mean = 0;           // mean of first - second
   double low = 0, high = 0;  // 95 % interval of the mean
-  double p_value = 1;  // two-sided: twice the fraction of means beyond zero; at least 2 / (resamples + 1)
+  double p_value = 1;        // two-sided: twice the fraction of means beyond zero; at least 2 / (resamples + 1)
 
   bool distinguishable() const { return low > 0 || high < 0; }
 };

@@ -8,8 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/io/config_reader.h"
 #include "lcomp/forward/decoder.h"
+#include "lcomp/io/config_reader.h"
 #include "lcomp/tokenizer/tokenizer.h"
 
 namespace lcomp {
