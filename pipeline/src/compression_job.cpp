@@ -26,7 +26,7 @@ void check_recalibrations(const CompressionJob& job) {
 CompressionJob CompressionJob::from_json(const nlohmann::json& json, const std::string& where, const std::string& data,
                                          ComputeType compute, std::optional<StatisticsArchive> statistics) {
   nlohmann::json plan = json, parts = nlohmann::json::object();
-  for (const char* key : {"calibration", "learning", "repair", "recalibrations"}) {
+  for (const char* key : {"calibration", "learning", "tune", "repair", "recalibrations"}) {
     if (!plan.contains(key)) continue;
     parts[key] = std::move(plan[key]);
     plan.erase(key);
@@ -52,8 +52,10 @@ CompressionJob CompressionJob::from_parts(CompressionPlan plan, const nlohmann::
     job.calibration = CalibrationSetting::from_json(calibration, where + ": calibration", data);
   }
   if (job.learns()) job.learning = LearningSetting::from_json(learning, calibration, where + ": learning", data);
-  if (reader.has("repair")) {
-    job.repair = RepairSetting::from_json(reader.object("repair"), calibration, where + ": repair", data);
+  for (const char* key : {"tune", "repair"}) {
+    if (!reader.has(key)) continue;
+    if (job.tuning) throw Error({where, "both \"tune\" and \"repair\", its older name", "one of them", ""});
+    job.tuning = TuningSetting::from_json(reader.object(key), calibration, where + ": " + key, data);
   }
   reader.finish();
   if (job.recalibrations > 0) check_recalibrations(job);

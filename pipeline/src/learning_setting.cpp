@@ -139,14 +139,14 @@ LearningSetting LearningSetting::from_json(const nlohmann::json& json, const nlo
   return setting;
 }
 
-RepairSetting RepairSetting::from_json(const nlohmann::json& json, const nlohmann::json& calibration,
+TuningSetting TuningSetting::from_json(const nlohmann::json& json, const nlohmann::json& calibration,
                                        const std::string& where, const std::string& data) {
-  RepairSetting setting;
+  TuningSetting setting;
   ConfigReader reader(json, where);
   setting.steps = static_cast<int>(reader.integer_or("steps", setting.steps, 1, 1000000));
   if (reader.has("rate")) setting.rate = reader.real("rate", 1e-9, 1);
   setting.sequences_per_step = static_cast<std::size_t>(reader.integer_or("sequences_per_step", 1, 1, 1000000));
-  if (reader.has("rounds")) throw Error({reader.where("rounds"), "rounds of a repair", "\"steps\"", ""});
+  if (reader.has("rounds")) throw Error({reader.where("rounds"), "rounds of a tuning", "\"steps\"", ""});
   nlohmann::json texts = json;
   for (const char* key : {"steps", "rate", "sequences_per_step"}) texts.erase(key);
   if (!texts.contains("sequences") && texts.value("cost", "divergence") != "answers") texts["sequences"] = 48;
@@ -161,21 +161,21 @@ std::string describe(const LearningSetting& setting) {
                      setting.training, setting.held_out, setting.skip, setting.rounds);
 }
 
-std::string describe(const RepairSetting& setting) {
+std::string describe(const TuningSetting& setting) {
   return fmt::format("{}; {} steps of {} at {}", describe(setting.texts), setting.steps, setting.sequences_per_step,
                      setting.rate.value_or(0));
 }
 
-RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
+TuningOptions make_tuning(const TuningSetting& setting, const ModelFolder& model, ComputeType compute,
                           const ProgressCallback& progress) {
   Tasks tasks = tasks_of(setting.texts, setting.sequences_per_step, model, compute, progress);
-  RepairOptions repair;
-  repair.training = std::move(tasks.training);
-  repair.held_out = std::move(tasks.held_out);
-  repair.description = std::move(tasks.description);
-  repair.steps = setting.steps;
-  repair.rate = setting.rate;
-  return repair;
+  TuningOptions tuning;
+  tuning.training = std::move(tasks.training);
+  tuning.held_out = std::move(tasks.held_out);
+  tuning.description = std::move(tasks.description);
+  tuning.steps = setting.steps;
+  tuning.rate = setting.rate;
+  return tuning;
 }
 
 LearningOptions make_learning(const LearningSetting& setting, const ModelFolder& model, ComputeType compute,

@@ -54,13 +54,13 @@ class JobRun {
       throw Error({places_.out.string(), "a model that exists already", "", "choose another name, or use --replace"});
     }
     open_statistics();
-    if (job_.learns() || job_.repair || has_statistics(statistics_)) claim();
+    if (job_.learns() || job_.tuning || has_statistics(statistics_)) claim();
     CompressOptions options;
     options.replace = places_.replace;
     options.statistics = statistics_;
     options.work = work_;
     options.costs = costs_;
-    JobOutcome outcome = job_.repair ? compress_and_tune(options) : compress(job_, places_.out, options);
+    JobOutcome outcome = job_.tuning ? compress_and_tune(options) : compress(job_, places_.out, options);
     if (const auto known = in_order(statistics_)) outcome.calibration = known->description();
     outcome.recalibrations = job_.recalibrations;
     outcome.unfinished = work_;
@@ -105,7 +105,7 @@ class JobRun {
     const std::string setting = fmt::format(
         "{}\n{}\n{}\n{}\n{} recalibrations, {}", to_json(job_.plan).dump(),
         job_.calibration ? describe(*job_.calibration) : "", job_.learning ? describe(*job_.learning) : "",
-        job_.repair ? describe(*job_.repair) : "", job_.recalibrations, name(job_.compute));
+        job_.tuning ? describe(*job_.tuning) : "", job_.recalibrations, name(job_.compute));
     return {unfinished_folder(places_), inputs_key() + "\n" + setting,
             places_.replace ? OtherWork::discard : OtherWork::refuse};
   }
@@ -205,24 +205,24 @@ class JobRun {
   JobOutcome compress_and_tune(const CompressOptions& options) {
     learned_ = places_.learned.empty() ? work_.folder() / "learned.json" : places_.learned;  // once
     const std::optional<CompressionTarget>& target = job_.plan.target;
-    JobOutcome outcome = compress_into("unrepaired", target ? expected_repair_bytes(model_) : 0);
+    JobOutcome outcome = compress_into("untuned", target ? expected_tuning_bytes(model_) : 0);
     JobOutcome again;
-    RepairOptions repair = make_repair(*job_.repair, model_, job_.compute, progress());
-    if (target) repair.budget = target->budget(model_.parameters());
+    TuningOptions tuning = make_tuning(*job_.tuning, model_, job_.compute, progress());
+    if (target) tuning.budget = target->budget(model_.parameters());
     // Statistics that come with the compressed blocks are gone.
     if (!std::holds_alternative<std::shared_ptr<SequentialStatistics>>(options.statistics)) {
-      repair.compress_again = [&](std::uint64_t reserved_bytes) {
+      tuning.compress_again = [&](std::uint64_t reserved_bytes) {
         again = compress_into("again", reserved_bytes);
         return open_model(work_.folder() / "again");
       };
     }
-    repair.replace = options.replace;
-    repair.work = work_.part("repair");
-    const RepairReport repaired =
-        repair_model(open_model(work_.folder() / "unrepaired"), places_.out, repair, progress());
-    if (repaired.recompressed) outcome = std::move(again);
+    tuning.replace = options.replace;
+    tuning.work = work_.part("tuning");
+    const TuningReport tuned =
+        tune_model(open_model(work_.folder() / "untuned"), places_.out, tuning, progress());
+    if (tuned.recompressed) outcome = std::move(again);
     set_sizes(outcome.report, open_model(places_.out));
-    outcome.repair = repaired;
+    outcome.tuning = tuned;
     return outcome;
   }
 
@@ -245,7 +245,7 @@ nlohmann::json to_json(const JobOutcome& outcome) {
   nlohmann::json json = to_json(outcome.report);
   if (!outcome.learning.is_null()) json["learning"] = outcome.learning;
   if (outcome.recalibrations > 0) json["recalibrations"] = outcome.recalibrations;
-  if (outcome.repair) json["repair"] = to_json(*outcome.repair);
+  if (outcome.tuning) json["repair"] = to_json(*outcome.tuning);
   return json;
 }
 

@@ -22,7 +22,7 @@ TEST(CompressionJob, APlanAlone) {
   const CompressionJob job = read({{"quantizer", "rtn:bits=4"}});
   EXPECT_FALSE(job.learns());
   EXPECT_FALSE(job.uses_calibration());
-  EXPECT_FALSE(job.calibration || job.learning || job.repair || job.statistics);
+  EXPECT_FALSE(job.calibration || job.learning || job.tuning || job.statistics);
   EXPECT_EQ(job.recalibrations, 0);
 }
 
@@ -46,8 +46,11 @@ TEST(CompressionJob, WrongKeysAreNamed) {
   EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4"}, {"alocator", "fixed"}}), HasSubstr("alocator"));
   EXPECT_THAT(refusal({{"quantizer", "gptq:bits=4"}, {"calibration", {{"texts", {"a"}}, {"sequence", 1}}}}),
               HasSubstr("job: calibration"));
-  EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4"}, {"repair", {{"texts", {"a"}}, {"rounds", 2}}}}),
-              HasSubstr("job: repair"));
+  EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4"}, {"tune", {{"texts", {"a"}}, {"rounds", 2}}}}),
+              HasSubstr("job: tune"));
+  const nlohmann::json tuning = {{"texts", {"a"}}};
+  EXPECT_TRUE(read({{"quantizer", "rtn:bits=4"}, {"repair", tuning}}).tuning) << "its older name";
+  EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4"}, {"repair", tuning}, {"tune", tuning}}), HasSubstr("older name"));
   EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4"}, {"recalibrations", 9}}), HasSubstr("recalibrations"));
 }
 

@@ -39,9 +39,9 @@ struct CompressCommand {
   std::string statistics_of;  // the model that they were made on; empty: the one to compress
   std::string allocator;
   std::string cost;  // whose sensitivities; empty: those that are there
-  std::optional<std::int64_t> rounds, learning_sequences, held_out, repair_steps;
+  std::optional<std::int64_t> rounds, learning_sequences, held_out, tuning_steps;
   std::optional<std::int64_t> recalibrations;
-  bool repair = false;
+  bool tune = false;
   CalibrationOption calibration;
   ComputeType compute = ComputeType::float32;
 };
@@ -131,11 +131,11 @@ nlohmann::json job_setting(const CompressCommand& command) {
   set(learning, "rounds", command.rounds);
   set(learning, "sequences", command.learning_sequences);
   set(learning, "held_out", command.held_out);
-  if (setting.contains("repair") || command.repair || command.repair_steps) {
-    nlohmann::json& repair = part("repair");
-    set(repair, "steps", command.repair_steps);
-    set(repair, "sequences", command.learning_sequences);
-    set(repair, "held_out", command.held_out);
+  if (setting.contains("repair") || setting.contains("tune") || command.tune || command.tuning_steps) {
+    nlohmann::json& tuning = part(setting.contains("repair") ? "repair" : "tune");
+    set(tuning, "steps", command.tuning_steps);
+    set(tuning, "sequences", command.learning_sequences);
+    set(tuning, "held_out", command.held_out);
   }
   set(setting, "recalibrations", command.recalibrations);
   return setting;
@@ -275,7 +275,7 @@ void add_compress_command(CommandLine& line, CommandContext& context) {
   command.option("--rounds N", options->rounds, "of allocator learned, at most").at_least(1).default_is("6");
   command
       .option("--learning-sequences N", options->learning_sequences,
-              "that allocator learned and the repair learn from: further ones of --texts")
+              "that allocator learned and tuning learn from: further ones of --texts")
       .at_least(1)
       .default_is("24, and 48");
   command.option("--held-out N", options->held_out, "further ones, which tell when it stops")
@@ -286,9 +286,11 @@ void add_compress_command(CommandLine& line, CommandContext& context) {
               "compress so many times before, each by statistics of --texts made on what the one before became")
       .between(0, 8)
       .default_is("0");
-  command.flag("--repair", options->repair,
-               "train norms and rows' factors for a few steps afterwards, on further texts");
-  command.option("--repair-steps N", options->repair_steps, "how many").at_least(1).default_is("64");
+  command.flag("--tune", options->tune,
+               "train norms and a scale for each row for a few steps afterwards, on further texts");
+  command.option("--tune-steps N", options->tuning_steps, "how many").at_least(1).default_is("64");
+  command.flag("--repair", options->tune, "an older name of --tune");
+  command.option("--repair-steps N", options->tuning_steps, "an older name of --tune-steps").at_least(1);
   options->calibration.add_to(command, context, true);
   add_compute_option(command, options->compute);
   command.option("--component PATTERN=SETTING", options->components,

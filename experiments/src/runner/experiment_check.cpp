@@ -139,9 +139,9 @@ void require_files(const ExperimentConfig& config) {
 
 std::uint64_t disk_need(const ExperimentConfig& config, const ModelFolder& original) {
   double largest = 0, kept = 0;
-  bool archive = false, repairs = false;
+  bool archive = false, tunes = false;
   for (const ExperimentMethod& method : config.methods) {
-    repairs = repairs || !method.repair.is_null();
+    tunes = tunes || !method.tuning.is_null();
     for (std::size_t i = 0; i < method.sizes.size(); ++i) {
       const double bytes = bytes_of(method.plans[i], method.sizes[i], original.parameters());
       largest = std::max(largest, bytes);
@@ -149,9 +149,9 @@ std::uint64_t disk_need(const ExperimentConfig& config, const ModelFolder& origi
     }
     archive = archive || !method.calibration.is_null();
   }
-  // A model, the finished components that it is made of, and the file that they are assembled from; before a repair two
+  // A model, the finished components that it is made of, and the file that they are assembled from; before tuning, two
   // such models.
-  double need = (repairs ? 5 : 3) * largest + (config.keep_models ? kept : 0);
+  double need = (tunes ? 5 : 3) * largest + (config.keep_models ? kept : 0);
   if (archive) {
     // A Hessian for each input: half of its float32 values, by symmetry. Linears of a block share two of four inputs.
     double hessians = 0, inputs = 0;

@@ -63,7 +63,7 @@ nlohmann::json ExperimentMethod::plan_record(const ExperimentSize& size) const {
 nlohmann::json ExperimentMethod::job_parts() const {
   nlohmann::json parts = {{"learning", learning}, {"recalibrations", recalibrations}};
   if (!calibration.is_null()) parts["calibration"] = calibration;
-  if (!repair.is_null()) parts["repair"] = repair;
+  if (!tuning.is_null()) parts["tune"] = tuning;
   return parts;
 }
 
@@ -109,7 +109,9 @@ ExperimentConfig read_experiment(const std::filesystem::path& path, const std::v
     if (entry.has("allocator")) method.setting["allocator"] = entry.one_of("allocator", allocator_names());
     method.learning = learning;
     if (entry.has("learning")) method.learning.update(entry.object("learning"));
-    if (entry.has("repair")) method.repair = entry.object("repair");
+    for (const char* key : {"repair", "tune"}) {  // the first is its older name
+      if (entry.has(key)) method.tuning = entry.object(key);
+    }
     method.recalibrations = static_cast<int>(entry.integer_or("recalibrations", 0, 0, 8));
     method.sizes = sizes;
     if (entry.has("sizes")) {

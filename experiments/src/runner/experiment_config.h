@@ -29,7 +29,7 @@ struct ExperimentMethod {
   nlohmann::json setting;                              // a compression plan without its size
   nlohmann::json calibration;                          // of CalibrationSetting; null: none
   nlohmann::json learning = nlohmann::json::object();  // of LearningSetting, for allocator "learned"
-  nlohmann::json repair;                               // of RepairSetting; null: none
+  nlohmann::json tuning;                               // of TuningSetting; null: none
   int recalibrations = 0;                              // of CompressionJob
   std::vector<ExperimentSize> sizes;
   std::vector<CompressionPlan> plans;  // as sizes

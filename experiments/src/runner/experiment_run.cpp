@@ -67,7 +67,7 @@ struct Cell {
   std::optional<CompressionJob> job;
   fs::path folder;
   std::string label;
-  std::string compression;  // the folder's name if nothing were repaired
+  std::string compression;  // the folder's name if nothing were tuned
 };
 
 struct Task {
@@ -241,7 +241,7 @@ class Experiment {
         identity = {{"compression", identity}, {"recalibrations", method.recalibrations}};
       }
       cell.compression = folder(identity).filename().string();
-      if (!method.repair.is_null()) identity = {{"compression", identity}, {"repair", method.repair}};
+      if (!method.tuning.is_null()) identity = {{"compression", identity}, {"repair", method.tuning}};
       cell.folder = folder(identity);
     }
   }
@@ -269,7 +269,7 @@ class Experiment {
     return config_.output / "calibration" / hasher.hex().substr(0, 16);
   }
 
-  // What cells learn that differ in the repair alone.
+  // What cells learn that differ in the tuning alone.
   fs::path learned_by(const Cell& cell) const { return config_.output / "learned" / (cell.compression + ".json"); }
 
   // What an interrupted compression goes on with.

@@ -151,12 +151,12 @@ double TimeEstimate::job(const CompressionJob& job, double once, bool learned) c
     seconds += forward(training + held_out, 1, training + held_out);  // the original
     seconds += job.learning->rounds * (once + forward(held_out, 1, held_out) + gradients(training));
   }
-  if (job.repair) {
-    const RepairSetting& setting = *job.repair;
+  if (job.tuning) {
+    const TuningSetting& setting = *job.tuning;
     const std::size_t training = setting.texts.training_tokens(), held_out = setting.texts.held_out_tokens();
     seconds += forward(training + held_out, 1, training + held_out);
     seconds += setting.steps * gradients(setting.sequences_per_step * setting.texts.tokens_each());
-    seconds += (1 + setting.steps / RepairOptions().evaluate_every) * forward(held_out, 1, held_out);
+    seconds += (1 + setting.steps / TuningOptions().evaluate_every) * forward(held_out, 1, held_out);
     if (job.plan.target) seconds += once;  // to fill the target
   }
   return seconds;

@@ -219,7 +219,7 @@ TEST_F(SlowLearningCommands, SeveralSizesFromOneSetOfStatistics) {
 }
 
 TEST_F(SlowLearningCommands, RepairStaysWithinTheTarget) {
-  const auto repaired = succeed(compress("repaired", {"--method", "rate", "--ratio", "5", "--repair-steps", "16"}));
+  const auto repaired = succeed(compress("repaired", {"--method", "rate", "--ratio", "5", "--tune-steps", "16"}));
   EXPECT_GE(repaired.at("ratio"), 5.0);
   EXPECT_EQ(repaired.at("repair").at("points").front().at("step"), 0);
   double least = 1e9;

@@ -22,7 +22,7 @@ struct CompressionJob {
   std::optional<StatisticsArchive> statistics;
   std::optional<CalibrationSetting> calibration;
   std::optional<LearningSetting> learning;  // of allocator learned
-  std::optional<RepairSetting> repair;      // nothing: none
+  std::optional<TuningSetting> tuning;      // nothing: none
   // So many compressions come before, each by statistics made on the compressed version that the one before made, so
   // that the last knows the inputs that its blocks will get; with allocator learned they are by second_order.
   int recalibrations = 0;
@@ -30,9 +30,9 @@ struct CompressionJob {
   std::string where = "compression";  // for errors
 
   // Reads a compression setting: the keys of CompressionPlan, and
-  //   {"calibration": CalibrationSetting, "learning": LearningSetting, "repair": RepairSetting, "recalibrations": 0}
-  // Texts that "learning" and "repair" leave out are the calibration's. `data`: the data folder. Throws Error naming the
-  // key under `where`.
+  //   {"calibration": CalibrationSetting, "learning": LearningSetting, "tune": TuningSetting, "recalibrations": 0}
+  // "repair" is an older name of "tune". Texts that "learning" and "tune" leave out are the calibration's. `data`: the
+  // data folder. Throws Error naming the key under `where`.
   static CompressionJob from_json(const nlohmann::json& json, const std::string& where, const std::string& data,
                                   ComputeType compute = ComputeType::float32,
                                   std::optional<StatisticsArchive> statistics = {});

@@ -11,7 +11,7 @@
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/training/repair.h"
+#include "lcomp/training/tuning.h"
 
 namespace lcomp {
 
@@ -43,20 +43,20 @@ struct LearningSetting {
                                    const std::string& where, const std::string& data);
 };
 
-// A repair after compression (lcomp/training/repair.h), as JSON:
+// Tuning of norms and row scales after compression (lcomp/training/tuning.h), as JSON:
 //   {"steps": 64, "rate": 0.002, "sequences_per_step": 1, "sequences": 48, ...}
 // and the keys above, but for "rounds". The sequences are used in turn. Without "rate" it follows from the cost.
-struct RepairSetting {
+struct TuningSetting {
   LearningSetting texts;
   int steps = 64;
   std::optional<double> rate;
   std::size_t sequences_per_step = 1;
 
-  static RepairSetting from_json(const nlohmann::json& json, const nlohmann::json& calibration,
+  static TuningSetting from_json(const nlohmann::json& json, const nlohmann::json& calibration,
                                  const std::string& where, const std::string& data);
 };
 // Without budget and folders.
-RepairOptions make_repair(const RepairSetting& setting, const ModelFolder& model, ComputeType compute,
+TuningOptions make_tuning(const TuningSetting& setting, const ModelFolder& model, ComputeType compute,
                           const ProgressCallback& progress);
 
 // Reads the texts and runs the original over them. `model` must outlive the result.
@@ -65,6 +65,6 @@ LearningOptions make_learning(const LearningSetting& setting, const ModelFolder&
 
 // Everything in a setting that decides results beside the model, in words, for the keys of unfinished work.
 std::string describe(const LearningSetting& setting);
-std::string describe(const RepairSetting& setting);
+std::string describe(const TuningSetting& setting);
 
 }  // namespace lcomp

@@ -11,7 +11,7 @@
 #include "lcomp/core/progress.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/pipeline/compression_job.h"
-#include "lcomp/training/repair.h"
+#include "lcomp/training/tuning.h"
 
 namespace lcomp {
 
@@ -33,7 +33,7 @@ struct JobOutcome {
   nlohmann::json calibration;  // how statistics were made; null: there were none
   int recalibrations = 0;
   nlohmann::json learning;  // {"rounds", "round"} of allocator learned; else null
-  std::optional<RepairReport> repair;
+  std::optional<TuningReport> tuning;
   Workspace unfinished;  // what the job went on with; for the caller to clear when the result is in its place
 };
 // to_json(report), and under "recalibrations", "learning" and "repair" how they went.
@@ -42,7 +42,7 @@ nlohmann::json to_json(const JobOutcome& outcome);
 // Compresses a model into places.out: gathers the statistics that the plan uses, recalibrates, learns the allocation and
 // tunes the result where the job says so. Called again after kill -9 with the same arguments, it goes on where it was,
 // to the same bytes. Throws Error for an `out` that exists without `replace`, unfinished work of other settings, and as
-// the steps: compress_model(), compress_learned(), repair_model(), calibrate().
+// the steps: compress_model(), compress_learned(), tune_model(), calibrate().
 JobOutcome run_job(const CompressionJob& job, const ModelFolder& model, const JobPlaces& places,
                    const ProgressCallback& progress = {});
 

@@ -1,4 +1,4 @@
-#include "lcomp/training/repair.h"
+#include "lcomp/training/tuning.h"
 
 #include <algorithm>
 #include <cmath>
@@ -31,7 +31,7 @@ constexpr double largest_unused_share = 0.001;  // of the budget
 constexpr std::size_t slack = 2;                // bytes of a matrix, for factors beside other steps
 
 // The share of the rate.
-double schedule(const RepairOptions& options, int step) {
+double schedule(const TuningOptions& options, int step) {
   if (step <= warmup_steps) return static_cast<double>(step) / warmup_steps;
   const double share = static_cast<double>(step - warmup_steps) / (options.steps - warmup_steps + 1);
   return 0.5 * (1 + std::cos(std::numbers::pi * share));
@@ -56,12 +56,12 @@ const CompressedFolder& compressed_tensors(const ModelFolder& model) {
   throw Error({model.path.string(), "a model that is not compressed", "a folder that lcomp compress wrote", ""});
 }
 
-class Repair {
+class Tuning {
  public:
-  Repair(const ModelFolder& compressed, const RepairOptions& options, const ProgressCallback& progress)
+  Tuning(const ModelFolder& compressed, const TuningOptions& options, const ProgressCallback& progress)
       : model_(compressed), stored_(compressed_tensors(compressed)), options_(options), progress_(progress) {
     if (options.training.empty() || options.steps < 1 || options.evaluate_every < 1) {
-      throw Error({"repair", fmt::format("{} steps on {} tasks", options.steps, options.training.size()),
+      throw Error({"tuning", fmt::format("{} steps on {} tasks", options.steps, options.training.size()),
                    "one of each at least", ""});
     }
     std::vector<std::string> matrices;
@@ -80,7 +80,7 @@ class Repair {
     if (report_.points.empty()) evaluate_point(0, 0);
     const double cost = std::max(0.0, report_.points.front().held_out_cost);
     report_.rate = options_.rate.value_or(std::min(largest_rate, rate_of_cost_root * std::sqrt(cost)));
-    Progress progress(progress_, "repair", static_cast<std::uint64_t>(options_.steps));
+    Progress progress(progress_, "tuning", static_cast<std::uint64_t>(options_.steps));
     if (step > 0) progress.advance(static_cast<std::uint64_t>(step));
     double sum = 0;
     int summed = 0;
@@ -106,10 +106,10 @@ class Repair {
   }
 
   // Writes what was trained; on codes that have the rest of the budget too, if these are better.
-  RepairReport write_refilled(const fs::path& out) {
+  TuningReport write_refilled(const fs::path& out) {
     const std::uint64_t before = stored_.payload_bytes();
     const ModelFolder other = options_.compress_again(bytes_ > before ? bytes_ - before + slack * scaled_ : 0);
-    Repair on_other(other, options_, progress_);
+    Tuning on_other(other, options_, progress_);
     on_other.best_ = best_;
     on_other.tensors_->set_values(best_);
     on_other.find_unit();
@@ -124,7 +124,7 @@ class Repair {
     return on_other.write(out);
   }
 
-  RepairReport write(const fs::path& out) {
+  TuningReport write(const fs::path& out) {
     ModelWriter writer(model_, out, options_.replace);
     for (const TensorInfo& info : stored_.tensors()) writer.add(info.name, stored_form(info.name, unit_));
     if (stored_.activations()) writer.set_activations(*stored_.activations());
@@ -150,7 +150,7 @@ class Repair {
     try {
       cost = gradients(decoder, task.batch, *task.cost, taker);
     } catch (const Error& error) {
-      throw Error({fmt::format("repair, step {}: {}", step, error.parts().where), error.parts().found,
+      throw Error({fmt::format("tuning, step {}: {}", step, error.parts().where), error.parts().found,
                    error.parts().expected, "a smaller rate may help"});
     }
     tensors_->step(step, report_.rate * schedule(options_, step));
@@ -161,7 +161,7 @@ class Repair {
     Decoder decoder(live_);
     const double cost = evaluate(decoder, options_.held_out);
     if (!std::isfinite(cost)) {
-      throw Error({fmt::format("repair, step {}", step), fmt::format("a cost of {} on the held-out texts", cost),
+      throw Error({fmt::format("tuning, step {}", step), fmt::format("a cost of {} on the held-out texts", cost),
                    "a finite one", "a smaller rate may help"});
     }
     report_.points.push_back({step, training_cost, cost});
@@ -189,7 +189,7 @@ class Repair {
       archive.write("best " + name, row.view());
     }
     std::vector<double> numbers = {static_cast<double>(step), static_cast<double>(report_.step), best_cost_};
-    for (const RepairPoint& point : report_.points) {
+    for (const TuningPoint& point : report_.points) {
       numbers.insert(numbers.end(), {static_cast<double>(point.step), point.training_cost, point.held_out_cost});
     }
     archive.write("points", numbers);  // the last: the step is complete with it
@@ -261,13 +261,13 @@ class Repair {
 
   const ModelFolder& model_;
   const CompressedFolder& stored_;
-  const RepairOptions& options_;
+  const TuningOptions& options_;
   ProgressCallback progress_;
   ModelFolder live_;
   std::shared_ptr<TrainedTensors> tensors_;
   TrainedTensors::Values best_;
   double best_cost_ = std::numeric_limits<double>::infinity();
-  RepairReport report_;
+  TuningReport report_;
   std::size_t scaled_ = 0;   // matrices
   int unit_ = 1;             // of stored factors
   std::uint64_t bytes_ = 0;  // with them
@@ -275,9 +275,9 @@ class Repair {
 
 }  // namespace
 
-nlohmann::json to_json(const RepairReport& report) {
+nlohmann::json to_json(const TuningReport& report) {
   nlohmann::json points = nlohmann::json::array();
-  for (const RepairPoint& point : report.points) {
+  for (const TuningPoint& point : report.points) {
     points.push_back(
         {{"step", point.step}, {"training_cost", point.training_cost}, {"held_out_cost", point.held_out_cost}});
   }
@@ -286,14 +286,14 @@ nlohmann::json to_json(const RepairReport& report) {
   return json;
 }
 
-RepairReport repair_model(const ModelFolder& compressed, const fs::path& out, const RepairOptions& options,
+TuningReport tune_model(const ModelFolder& compressed, const fs::path& out, const TuningOptions& options,
                           const ProgressCallback& progress) {
-  Repair repair(compressed, options, progress);
-  repair.train();
-  return repair.fills_budget() || !options.compress_again ? repair.write(out) : repair.write_refilled(out);
+  Tuning tuning(compressed, options, progress);
+  tuning.train();
+  return tuning.fills_budget() || !options.compress_again ? tuning.write(out) : tuning.write_refilled(out);
 }
 
-std::uint64_t expected_repair_bytes(const ModelFolder& original) {
+std::uint64_t expected_tuning_bytes(const ModelFolder& original) {
   std::uint64_t rows = 0, linears = 0;
   for (const ModelComponent& component : model_components(original)) {
     if (component.kind != ComponentKind::linear) continue;
