@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "interchange/gguf_number.h"
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/error.h"
 
 namespace lcomp {
@@ -38,26 +39,31 @@ bool agrees(const Llama3Scaling& scaling, const std::vector<double>& wavelengths
   return true;
 }
 
-// The divisors strictly between 1 and the factor, as (1 / wavelength, s).
-std::vector<std::pair<double, double>> blended(double factor, const std::vector<double>& wavelengths,
-                                               std::span<const float> divisors) {
-  std::vector<std::pair<double, double>> points;
+// Points (x, s) with x = 1 / wavelength.
+struct BlendedPoints {
+  std::vector<double> x, s;
+};
+
+// The divisors strictly between 1 and the factor.
+BlendedPoints blended(double factor, const std::vector<double>& wavelengths, std::span<const float> divisors) {
+  BlendedPoints points;
   for (std::size_t i = 0; i < wavelengths.size(); ++i) {
     const double stored = static_cast<double>(divisors[i]);
     if (stored <= 1 + kTolerance || stored >= factor * (1 - kTolerance)) continue;
-    points.emplace_back(1 / wavelengths[i], (1 / stored - 1 / factor) / (1 - 1 / factor));
+    points.x.push_back(1 / wavelengths[i]);
+    points.s.push_back((1 / stored - 1 / factor) / (1 - 1 / factor));
   }
   return points;
 }
 
-// The line s = a / w - b with a = original / (high - 1), b = 1 / (high - 1) through two or more points (least squares).
-std::optional<Llama3Scaling> fit_line(double factor, std::span<const std::pair<double, double>> points) {
-  double n = 0, x_sum = 0, s_sum = 0, xx_sum = 0, xs_sum = 0;
-  for (const auto& [x, s] : points) n += 1, x_sum += x, s_sum += s, xx_sum += x * x, xs_sum += x * s;
-  const double spread = n * xx_sum - x_sum * x_sum;
-  if (n < 2 || !(spread > 0)) return std::nullopt;
-  const double a = (n * xs_sum - x_sum * s_sum) / spread;
-  const double b = (a * x_sum - s_sum) / n;
+// The line s = a x - b with a = original / (high - 1), b = 1 / (high - 1) through two or more points (least squares).
+std::optional<Llama3Scaling> fit_line(double factor, const BlendedPoints& points) {
+  const auto x = as_eigen(points.x), s = as_eigen(points.s);
+  const Eigen::VectorXd distance = x.array() - x.mean();
+  const double spread = distance.squaredNorm();
+  if (!(spread > 0)) return std::nullopt;
+  const double a = distance.dot(s) / spread;
+  const double b = a * x.mean() - s.mean();
   if (!(a > 0) || !(b > 0)) return std::nullopt;
   return Llama3Scaling{factor, 1, shortest_decimal(1 + 1 / b, 4), std::round(a / b)};
 }
@@ -65,15 +71,15 @@ std::optional<Llama3Scaling> fit_line(double factor, std::span<const std::pair<d
 // Some scaling with these divisors; fewer than two points between leave several, which are the same for this model.
 std::optional<Llama3Scaling> fit(double factor, const std::vector<double>& wavelengths,
                                  std::span<const float> divisors) {
-  const auto points = blended(factor, wavelengths, divisors);
-  if (points.size() >= 2) return fit_line(factor, points);
+  const BlendedPoints points = blended(factor, wavelengths, divisors);
+  if (points.x.size() >= 2) return fit_line(factor, points);
   double shortest_scaled = std::numeric_limits<double>::infinity();
   for (std::size_t i = 0; i < wavelengths.size(); ++i) {
     if (static_cast<double>(divisors[i]) > 1 + kTolerance) shortest_scaled = std::min(shortest_scaled, wavelengths[i]);
   }
   for (const double high : {4.0, 2.0, 8.0, 1.5, 16.0, 1.1}) {
-    const double original = points.empty() ? std::floor(shortest_scaled)
-                                           : std::round((1 + points[0].second * (high - 1)) / points[0].first);
+    const double original =
+        points.x.empty() ? std::floor(shortest_scaled) : std::round((1 + points.s[0] * (high - 1)) / points.x[0]);
     const Llama3Scaling scaling{factor, 1, high, original};
     if (original >= 1 && agrees(scaling, wavelengths, divisors)) return scaling;
   }

@@ -1,6 +1,7 @@
 #include "compression/learning/marginal_costs.h"
 
 #include "compression/allocation/budgeted_kinds.h"
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/parallel.h"
 
 namespace lcomp {
@@ -23,11 +24,7 @@ void MarginalCosts::tensor_gradient(const std::string& name, std::span<const std
   const Matrix weight = original_.tensors->read(name);
   Matrix error = compressed_.tensors->read(name);
   parallel_for(
-      0, error.rows(),
-      [&](std::size_t i) {
-        for (std::size_t j = 0; j < error.cols(); ++j) error(i, j) -= weight(i, j);
-      },
-      64);
+      0, error.rows(), [&](std::size_t i) { as_eigen(error.row(i)) -= as_eigen(weight.row(i)); }, 64);
   const MeasuredComponent measured{
       asked.component, weight.view(),       ConstMatrixView(gradient.data(), weight.rows(), weight.cols()),
       error.view(),    asked.report->bytes, asked.report->bits_slope};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "quantizers/feedback/blas_int.h"
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "quantizers/feedback/single_threaded_blas.h"
@@ -23,11 +24,7 @@ double slab_error(ConstMatrixView weight, ConstMatrixView decoded, ConstMatrixVi
   const std::size_t rows = weight.rows();
   const std::size_t cols = weight.cols();
   AlignedBuffer<double> errors(rows * cols);
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < cols; ++j) {
-      errors[i * cols + j] = static_cast<double>(weight(i, j)) - static_cast<double>(decoded(i, j));
-    }
-  }
+  as_eigen(MatrixView(errors.data(), rows, cols)) = as_eigen(weight).cast<double>() - as_eigen(decoded).cast<double>();
   AlignedBuffer<double> hessian_tile(tile * tile);
   AlignedBuffer<double> product(rows * tile);
   double sum = 0;
@@ -37,10 +34,8 @@ double slab_error(ConstMatrixView weight, ConstMatrixView decoded, ConstMatrixVi
     for (std::size_t i = 0; i <= k; i += tile) {
       const std::size_t height = std::min(tile, cols - i);
       const double times = i == k ? 1 : 2;
-      for (std::size_t a = 0; a < height; ++a) {
-        const float* from = hessian.row(i + a).data() + k;
-        for (std::size_t b = 0; b < width; ++b) hessian_tile[a * width + b] = times * static_cast<double>(from[b]);
-      }
+      as_eigen(MatrixView(hessian_tile.data(), height, width)) =
+          times * as_eigen(hessian.rows_range(i, height).cols_range(k, width)).cast<double>();
       cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(rows), blas_int(width), blas_int(height), 1,
                   errors.data() + i, blas_int(cols), hessian_tile.data(), blas_int(width), 1, product.data(),
                   blas_int(width));

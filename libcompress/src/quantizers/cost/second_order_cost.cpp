@@ -3,38 +3,30 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <numeric>
 
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/error.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 
 namespace lcomp {
 namespace {
 
-double sum_of(std::span<const float> values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+double sum_of(std::span<const float> values) { return as_eigen(values).cast<double>().sum(); }
 
+// 1/2 sum_i rho_i e_i diag(d) e_i^T,   rho_i = share of row i, d the sensitivity of the columns
 double embedding_cost(ConstMatrixView weight, ConstMatrixView decoded, const LayerSensitivity& sensitivity) {
-  double sum = 0;
-  for (std::size_t i = 0; i < weight.rows(); ++i) {
-    double row = 0;
-    for (std::size_t j = 0; j < weight.cols(); ++j) {
-      const double error = static_cast<double>(weight(i, j)) - static_cast<double>(decoded(i, j));
-      row += static_cast<double>(sensitivity.columns[j]) * error * error;
-    }
-    sum += static_cast<double>(sensitivity.rows[i]) * row;
-  }
-  const double all = sum_of(sensitivity.rows);
+  const auto rows = as_eigen(sensitivity.rows).cast<double>();
+  const Eigen::VectorXd columns = as_eigen(sensitivity.columns).cast<double>();
+  const auto errors = as_eigen(weight).cast<double>() - as_eigen(decoded).cast<double>();
+  const double sum = rows.dot((errors * columns.asDiagonal()).cwiseProduct(errors).rowwise().sum());
+  const double all = rows.sum();
   return all > 0 ? 0.5 * sum / all : 0;
 }
 
 // Rows times the root of their share.
-Matrix weighted(ConstMatrixView values, const std::vector<double>& roots) {
+Matrix weighted(ConstMatrixView values, const Eigen::VectorXd& roots) {
   Matrix result(values.rows(), values.cols());
-  for (std::size_t i = 0; i < values.rows(); ++i) {
-    for (std::size_t j = 0; j < values.cols(); ++j) {
-      result(i, j) = static_cast<float>(roots[i] * static_cast<double>(values(i, j)));
-    }
-  }
+  as_eigen(result.view()) = (roots.asDiagonal() * as_eigen(values).cast<double>()).cast<float>();
   return result;
 }
 
@@ -55,8 +47,7 @@ double second_order_cost(ConstMatrixView weight, ConstMatrixView decoded, const 
   if (sensitivity.embedding) return embedding_cost(weight, decoded, sensitivity);
   const double all = sum_of(sensitivity.outputs);
   if (!(all > 0)) return 0;
-  std::vector<double> roots(rows);
-  for (std::size_t i = 0; i < rows; ++i) roots[i] = std::sqrt(static_cast<double>(sensitivity.outputs[i]) / all);
+  const Eigen::VectorXd roots = (as_eigen(sensitivity.outputs).cast<double>() / all).cwiseSqrt();
   const double error =
       proxy_error(weighted(weight, roots).view(), weighted(decoded, roots).view(), sensitivity.guided_hessian);
   return 0.25 * static_cast<double>(rows) * error;

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/value_range.h"
@@ -112,21 +113,16 @@ void RateCodedProblem::find_magnitudes() {
   const std::size_t rows = weight_.rows();
   const std::size_t cols = weight_.cols();
   constexpr double least = 1.0e-30;
-  std::vector<double> col_means(cols, 0.0);
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < cols; ++j) col_means[j] += std::abs(static_cast<double>(weight_(i, j)));
-  }
-  for (double& mean : col_means) mean = std::max(mean / static_cast<double>(rows), least);
+  const auto magnitudes_of = [this](std::size_t i) { return as_eigen(weight_.row(i)).cast<double>().array().abs(); };
+  Eigen::ArrayXd col_means = Eigen::ArrayXd::Zero(static_cast<Eigen::Index>(cols));
+  for (std::size_t i = 0; i < rows; ++i) col_means += magnitudes_of(i);
+  col_means = (col_means / static_cast<double>(rows)).max(least);
   row_magnitudes_.resize(rows);
   col_magnitudes_.resize(cols);
-  for (std::size_t j = 0; j < cols; ++j) col_magnitudes_[j] = std::log2(col_means[j]);
+  std::transform(col_means.begin(), col_means.end(), col_magnitudes_.begin(), [](double m) { return std::log2(m); });
   parallel_for(
       0, rows,
-      [&](std::size_t i) {
-        double sum = 0;
-        for (std::size_t j = 0; j < cols; ++j) sum += std::abs(static_cast<double>(weight_(i, j))) / col_means[j];
-        row_magnitudes_[i] = std::log2(std::max(sum / static_cast<double>(cols), least));
-      },
+      [&](std::size_t i) { row_magnitudes_[i] = std::log2(std::max((magnitudes_of(i) / col_means).mean(), least)); },
       64);
   curve_ = RateCurve(options_.trellis_memory);
   for (std::size_t i = 0; i < rows; ++i) {

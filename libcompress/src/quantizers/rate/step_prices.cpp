@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cassert>
-#include <numeric>
 #include <vector>
 
 #include "quantizers/feedback/float_product.h"
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/quantizers/rate/rate_coded_quantizer.h"
@@ -13,25 +13,18 @@ namespace {
 
 constexpr std::size_t rows_of_price_slab = 256;
 
-StepPrices::Spread spread_of(const std::vector<double>& distances, const std::vector<double>& costs,
-                             const std::vector<double>& bits) {
-  const double all = std::accumulate(bits.begin(), bits.end(), 0.0);
-  StepPrices::Spread spread;
-  if (!(all > 0)) return spread;
-  const double mean = std::inner_product(bits.begin(), bits.end(), distances.begin(), 0.0) / all;
-  for (std::size_t i = 0; i < distances.size(); ++i) {
-    const double distance = distances[i] - mean;
-    spread.imbalance += distance * costs[i];
-    spread.variance += bits[i] * distance * distance / all;
-  }
-  return spread;
+StepPrices::Spread spread_of(const std::vector<double>& distances, const Eigen::VectorXd& costs,
+                             const Eigen::VectorXd& bits) {
+  const double all = bits.sum();
+  if (!(all > 0)) return {};
+  const double mean = bits.dot(as_eigen(distances)) / all;
+  const Eigen::ArrayXd distance = as_eigen(distances).array() - mean;
+  return {(distance * costs.array()).sum(), (bits.array() * distance.square()).sum() / all};
 }
 
 Matrix transposed(const Matrix& matrix) {
   Matrix out(matrix.cols(), matrix.rows());
-  for (std::size_t i = 0; i < matrix.rows(); ++i) {
-    for (std::size_t j = 0; j < matrix.cols(); ++j) out(j, i) = matrix(i, j);
-  }
+  as_eigen(out.view()) = as_eigen(matrix.view()).transpose();
   return out;
 }
 
@@ -39,9 +32,7 @@ Matrix transposed(const Matrix& matrix) {
 Matrix product_of_rows(ConstMatrixView values, std::size_t first, std::size_t count, const HessianFactor& factor,
                        const Matrix& b) {
   Matrix ordered(count, factor.size()), product(count, factor.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t p = 0; p < factor.size(); ++p) ordered(i, p) = values(first + i, factor.order[p]);
-  }
+  as_eigen(ordered.view()) = as_eigen(values.rows_range(first, count))(Eigen::all, factor.order);
   product.fill(0);
   add_product_with_transposed(1, ordered.view(), b.view(), product.view());
   return product;
@@ -56,38 +47,34 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
   if (irrelevant_) return prices;
   const HessianFactor& factor = shares_->factor;
   const Matrix root = transposed(factor.root), inverse = inverse_root(factor);
-  // Costs and bits of each row, and of each column by slabs of rows.
+  const Eigen::ArrayXd magnitudes = as_eigen(col_magnitudes_)(factor.order),
+                       steps = as_eigen(col_steps_)(factor.order);
+  const auto bits_of = [this](double width) { return RateCurve::weight_slope(options_.trellis_memory, width); };
+  // Costs and bits of each row, and of each column (in the factor's order) by slabs of rows.
   const std::size_t slabs = divide_up(rows, rows_of_price_slab);
-  std::vector<double> row_costs(rows, 0.0), row_bits(rows, 0.0);
-  std::vector<std::vector<double>> slab_costs(slabs), slab_bits(slabs);
+  Eigen::VectorXd row_costs(rows), row_bits(rows);
+  std::vector<Eigen::VectorXd> slab_costs(slabs, Eigen::VectorXd::Zero(magnitudes.size())), slab_bits = slab_costs;
   parallel_for(0, slabs, [&](std::size_t slab) {
     const std::size_t first = slab * rows_of_price_slab, count = std::min(rows_of_price_slab, rows - first);
     const Matrix noise = product_of_rows(error, first, count, factor, root);
     const Matrix slope = product_of_rows(gradient, first, count, factor, inverse);
-    slab_costs[slab].assign(cols, 0.0);
-    slab_bits[slab].assign(cols, 0.0);
     for (std::size_t i = 0; i < count; ++i) {
       const double row = row_magnitudes_[first + i] - row_steps_[first + i] + precision;
-      for (std::size_t p = 0; p < cols; ++p) {
-        const std::size_t j = factor.order[p];
-        const double cost = static_cast<double>(noise(i, p)) * static_cast<double>(slope(i, p));
-        const double bits = RateCurve::weight_slope(options_.trellis_memory, row + col_magnitudes_[j] - col_steps_[j]);
-        row_costs[first + i] += cost;
-        slab_costs[slab][j] += cost;
-        row_bits[first + i] += bits;
-        slab_bits[slab][j] += bits;
-      }
+      const auto costs = as_eigen(noise.row(i)).cast<double>().cwiseProduct(as_eigen(slope.row(i)).cast<double>());
+      const Eigen::VectorXd bits = (row + magnitudes - steps).unaryExpr(bits_of);
+      row_costs[first + i] = costs.sum();
+      row_bits[first + i] = bits.sum();
+      slab_costs[slab] += costs;
+      slab_bits[slab] += bits;
     }
   });
-  std::vector<double> col_costs(cols, 0.0), col_bits(cols, 0.0);
+  Eigen::VectorXd col_costs = Eigen::VectorXd::Zero(magnitudes.size()), col_bits = col_costs;
   for (std::size_t slab = 0; slab < slabs; ++slab) {
-    for (std::size_t j = 0; j < cols; ++j) {
-      col_costs[j] += slab_costs[slab][j];
-      col_bits[j] += slab_bits[slab][j];
-    }
+    col_costs(factor.order) += slab_costs[slab];
+    col_bits(factor.order) += slab_bits[slab];
   }
-  prices.cost = std::accumulate(row_costs.begin(), row_costs.end(), 0.0);
-  prices.bits = std::accumulate(row_bits.begin(), row_bits.end(), 0.0);
+  prices.cost = row_costs.sum();
+  prices.bits = row_bits.sum();
   if (options_.row_steps) prices.rows = spread_of(row_spread_, row_costs, row_bits);
   if (options_.column_steps) prices.columns = spread_of(col_spread_, col_costs, col_bits);
   return prices;

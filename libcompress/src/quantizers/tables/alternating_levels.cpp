@@ -1,5 +1,6 @@
 #include "quantizers/tables/alternating_levels.h"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -7,6 +8,7 @@
 
 #include "quantizers/feedback/feedback_kernels.h"
 #include "quantizers/feedback/float_product.h"
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "quantizers/tables/sorted_weights.h"
@@ -104,7 +106,7 @@ class LevelSlab {
   // diagonal, which count twice, and half of those on it.
   void add_to_normal_matrix(std::size_t r, std::size_t begin, std::size_t end, std::span<float> sums,
                             std::span<double> normal);
-  void update_row(std::size_t r, std::span<double> normal);
+  void update_row(std::size_t r, MatrixView<const double> normal);
 
   ConstMatrixView hessian_;
   LevelRows& quantized_;
@@ -132,34 +134,6 @@ void LevelSlab::add_to_normal_matrix(std::size_t r, std::size_t begin, std::size
   }
 }
 
-// Solves A x = b for symmetric positive definite A [n, n], replaced by its lower Cholesky factor; b is replaced by x.
-// False when A is not positive definite.
-bool solve(std::span<double> a, std::span<double> b) {
-  const std::size_t n = b.size();
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j <= i; ++j) {
-      double sum = a[i * n + j];
-      for (std::size_t l = 0; l < j; ++l) sum -= a[i * n + l] * a[j * n + l];
-      if (j < i) {
-        a[i * n + j] = sum / a[j * n + j];
-      } else if (sum > 0) {
-        a[i * n + i] = std::sqrt(sum);
-      } else {
-        return false;
-      }
-    }
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t l = 0; l < i; ++l) b[i] -= a[i * n + l] * b[l];
-    b[i] /= a[i * n + i];
-  }
-  for (std::size_t i = n; i-- > 0;) {
-    for (std::size_t l = i + 1; l < n; ++l) b[i] -= a[l * n + i] * b[l];
-    b[i] /= a[i * n + i];
-  }
-  return true;
-}
-
 // The levels in ascending order, and the ranks that mean the same ones.
 void sort_levels(std::span<float> levels, std::span<std::uint8_t> ranks) {
   std::vector<std::size_t> order(levels.size());
@@ -175,30 +149,22 @@ void sort_levels(std::span<float> levels, std::span<std::uint8_t> ranks) {
   for (std::uint8_t& rank : ranks) rank = rank_of[rank];
 }
 
-void LevelSlab::update_row(std::size_t r, std::span<double> normal) {
-  const std::span<float> of_row = levels(r);
-  const std::size_t k = of_row.size();
-  std::vector<double> gradient(k, 0.0);
+void LevelSlab::update_row(std::size_t r, MatrixView<const double> normal) {
+  const auto matrix = as_eigen(normal);  // P^T H P [levels, levels]
+  const auto identity = Eigen::MatrixXd::Identity(matrix.rows(), matrix.cols());
+  const Eigen::LLT<Eigen::MatrixXd> factor(matrix + 1e-6 * matrix.diagonal().mean() * identity);
+  if (factor.info() != Eigen::Success) return;
+  Eigen::VectorXd gradient = Eigen::VectorXd::Zero(matrix.rows());  // P^T g
   for (std::size_t j = 0; j < cols_; ++j) gradient[ranks(r)[j]] += static_cast<double>(gradients_(j, r));
-  double ridge = 0;
-  for (std::size_t a = 0; a < k; ++a) ridge += 1e-6 / static_cast<double>(k) * normal[a * k + a];
-  std::vector<double> factor(normal.begin(), normal.end());
-  for (std::size_t a = 0; a < k; ++a) factor[a * k + a] += ridge;
-  std::vector<double> step = gradient;
-  if (!solve(factor, step)) return;
-  std::vector<float> moved(k);
-  for (std::size_t a = 0; a < k; ++a) {
-    moved[a] = half_to_float(float_to_half(static_cast<float>(static_cast<double>(of_row[a]) + step[a])));
-    step[a] = static_cast<double>(moved[a]) - static_cast<double>(of_row[a]);
-  }
-  double change = 0;  // of the row's error
-  for (std::size_t a = 0; a < k; ++a) {
-    change -= 2 * step[a] * gradient[a];
-    for (std::size_t b = 0; b < k; ++b) change += step[a] * normal[a * k + b] * step[b];
-  }
+  const Eigen::VectorXd now = as_eigen(levels(r)).cast<double>();
+  const Eigen::VectorXf moved = (now + factor.solve(gradient)).cast<float>().unaryExpr([](float level) {
+    return half_to_float(float_to_half(level));
+  });
+  const Eigen::VectorXd step = moved.cast<double>() - now;
+  const double change = step.dot(matrix * step - 2 * gradient);  // of the row's error
   if (!(change < 0)) return;
-  std::copy(moved.begin(), moved.end(), of_row.begin());
-  sort_levels(of_row, ranks(r));
+  as_eigen(levels(r)) = moved;
+  sort_levels(levels(r), ranks(r));
 }
 
 void LevelSlab::solve_levels() {
@@ -213,10 +179,8 @@ void LevelSlab::solve_levels() {
     }
   }
   for (std::size_t r = 0; r < rows_; ++r) {
-    const std::span<double> matrix = std::span(normal).subspan(r * k * k, k * k);
-    for (std::size_t a = 0; a < k; ++a) {
-      for (std::size_t b = a; b < k; ++b) matrix[a * k + b] = matrix[b * k + a] = matrix[a * k + b] + matrix[b * k + a];
-    }
+    const MatrixView<double> matrix(&normal[r * k * k], k, k);
+    as_eigen(matrix) += as_eigen(matrix).transpose().eval();
     update_row(r, matrix);
   }
 }
