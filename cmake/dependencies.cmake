@@ -15,6 +15,7 @@ foreach(package IN LISTS LCOMP_PACKAGES)
   separate_arguments(arguments UNIX_COMMAND ${package})
   find_package(${arguments} REQUIRED)
 endforeach()
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)  # not for those who link the library
 find_package(PkgConfig REQUIRED)
 foreach(module IN LISTS LCOMP_PKG_CONFIG_MODULES)
   string(REPLACE "=" ";" module ${module})

@@ -5,7 +5,8 @@ include(CMakePackageConfigHelpers)
 
 get_property(include_dirs GLOBAL PROPERTY LCOMP_LIBRARY_INCLUDE_DIRS)
 foreach(include_dir IN LISTS include_dirs)
-  install(DIRECTORY ${include_dir}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  install(DIRECTORY ${include_dir}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h"
+          PATTERN eigen_view.h EXCLUDE)  # for our sources, which have Eigen
 endforeach()
 install(TARGETS lcomp_library EXPORT libcompress-targets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET lcomp)

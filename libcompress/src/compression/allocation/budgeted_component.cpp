@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "lcomp/core/eigen_view.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 
@@ -12,11 +13,7 @@ double inner_product(ConstMatrixView a, ConstMatrixView b) {
   std::vector<double> of_rows(a.rows(), 0.0);
   parallel_for(
       0, a.rows(),
-      [&](std::size_t i) {
-        for (std::size_t j = 0; j < a.cols(); ++j) {
-          of_rows[i] += static_cast<double>(a(i, j)) * static_cast<double>(b(i, j));
-        }
-      },
+      [&](std::size_t i) { of_rows[i] = as_eigen(a.row(i)).cast<double>().dot(as_eigen(b.row(i)).cast<double>()); },
       64);
   return std::accumulate(of_rows.begin(), of_rows.end(), 0.0);
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 #include <vector>
 
 #include "quantizers/feedback/float_product.h"
@@ -13,13 +14,19 @@ namespace {
 
 constexpr std::size_t rows_of_price_slab = 256;
 
-StepPrices::Spread spread_of(const std::vector<double>& distances, const Eigen::VectorXd& costs,
-                             const Eigen::VectorXd& bits) {
-  const double all = bits.sum();
-  if (!(all > 0)) return {};
-  const double mean = bits.dot(as_eigen(distances)) / all;
-  const Eigen::ArrayXd distance = as_eigen(distances).array() - mean;
-  return {(distance * costs.array()).sum(), (bits.array() * distance.square()).sum() / all};
+// By loops: the exponents that are learned from these sums, to the last digit, are written into config.json.
+StepPrices::Spread spread_of(const std::vector<double>& distances, const std::vector<double>& costs,
+                             const std::vector<double>& bits) {
+  const double all = std::accumulate(bits.begin(), bits.end(), 0.0);
+  StepPrices::Spread spread;
+  if (!(all > 0)) return spread;
+  const double mean = std::inner_product(bits.begin(), bits.end(), distances.begin(), 0.0) / all;
+  for (std::size_t i = 0; i < distances.size(); ++i) {
+    const double distance = distances[i] - mean;
+    spread.imbalance += distance * costs[i];
+    spread.variance += bits[i] * distance * distance / all;
+  }
+  return spread;
 }
 
 Matrix transposed(const Matrix& matrix) {
@@ -52,7 +59,7 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
   const auto bits_of = [this](double width) { return RateCurve::weight_slope(options_.trellis_memory, width); };
   // Costs and bits of each row, and of each column (in the factor's order) by slabs of rows.
   const std::size_t slabs = divide_up(rows, rows_of_price_slab);
-  Eigen::VectorXd row_costs(rows), row_bits(rows);
+  std::vector<double> row_costs(rows), row_bits(rows), col_costs(cols, 0.0), col_bits(cols, 0.0);
   std::vector<Eigen::VectorXd> slab_costs(slabs, Eigen::VectorXd::Zero(magnitudes.size())), slab_bits = slab_costs;
   parallel_for(0, slabs, [&](std::size_t slab) {
     const std::size_t first = slab * rows_of_price_slab, count = std::min(rows_of_price_slab, rows - first);
@@ -63,18 +70,17 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
       const auto costs = as_eigen(noise.row(i)).cast<double>().cwiseProduct(as_eigen(slope.row(i)).cast<double>());
       const Eigen::VectorXd bits = (row + magnitudes - steps).unaryExpr(bits_of);
       row_costs[first + i] = costs.sum();
-      row_bits[first + i] = bits.sum();
+      row_bits[first + i] = std::accumulate(bits.begin(), bits.end(), 0.0);
       slab_costs[slab] += costs;
       slab_bits[slab] += bits;
     }
   });
-  Eigen::VectorXd col_costs = Eigen::VectorXd::Zero(magnitudes.size()), col_bits = col_costs;
   for (std::size_t slab = 0; slab < slabs; ++slab) {
-    col_costs(factor.order) += slab_costs[slab];
-    col_bits(factor.order) += slab_bits[slab];
+    as_eigen(col_costs)(factor.order) += slab_costs[slab];
+    as_eigen(col_bits)(factor.order) += slab_bits[slab];
   }
-  prices.cost = row_costs.sum();
-  prices.bits = row_bits.sum();
+  prices.cost = std::accumulate(row_costs.begin(), row_costs.end(), 0.0);
+  prices.bits = std::accumulate(row_bits.begin(), row_bits.end(), 0.0);
   if (options_.row_steps) prices.rows = spread_of(row_spread_, row_costs, row_bits);
   if (options_.column_steps) prices.columns = spread_of(col_spread_, col_costs, col_bits);
   return prices;
