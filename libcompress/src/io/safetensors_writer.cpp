@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kPieceElements = std::size_t{1} << 18;  // converted at a time
-constexpr std::size_t kGrain = std::size_t{1} << 15;          // elements a thread converts at a time
+constexpr std::size_t kElementsAtOnce = std::size_t{1} << 15;  // elements a thread converts at a time
 
 std::string json_string(std::string_view text, const std::string& where) {
   try {
@@ -134,7 +134,7 @@ struct SafetensorsWriter::State {
     while (!values.empty()) {
       const auto now = values.first(std::min(values.size(), kPieceElements));
       const auto out = piece.span().first(now.size());
-      parallel_chunks(0, now.size(), kGrain, [&](std::size_t begin, std::size_t end) {
+      parallel_chunks(0, now.size(), kElementsAtOnce, [&](std::size_t begin, std::size_t end) {
         convert(now.subspan(begin, end - begin), out.subspan(begin, end - begin));
       });
       if (const std::size_t at = find_overflow(now); at < now.size()) {
