@@ -8,8 +8,8 @@
 // Chooses the codes; how they are stored is a format of the library, here a table of levels for each row.
 class TernaryQuantizer final : public lcomp::Quantizer {
  public:
-  lcomp::CompressedWeight quantize(lcomp::ConstMatrixView weight, const lcomp::LayerStats&,
-                                   const std::string& component) const override {
+  lcomp::QuantizedWeight quantize(lcomp::ConstMatrixView weight, const lcomp::LayerStats&,
+                                  const std::string& component) const override {
     lcomp::require_finite(weight, component);
     lcomp::CodebookWeight out = lcomp::make_codebook(layout_of(weight.rows(), weight.cols()), component);
     std::vector<std::uint8_t> codes(weight.cols());
@@ -30,8 +30,8 @@ class TernaryQuantizer final : public lcomp::Quantizer {
     return out;
   }
   bool uses_statistics() const override { return false; }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override {
-    return lcomp::payload_bytes(layout_of(rows, cols));
+  std::optional<lcomp::WeightLayout> layout(std::size_t rows, std::size_t cols) const override {
+    return layout_of(rows, cols);
   }
   std::string name() const override { return "ternary"; }
 

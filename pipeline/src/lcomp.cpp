@@ -69,7 +69,7 @@ CompressionJob make_job(const std::string& method, const TargetSize& size, const
   if (method == "learned") setting["allocator"] = "learned";
   nlohmann::json target = target_json(size);
   if (!target.empty()) setting["target"] = std::move(target);
-  const bool by_sensitivity = CompressionPlan::from_json(setting, kJobName).allocator != "fixed";
+  const bool by_sensitivity = CompressionPlan::from_json(setting, kJobName).allocation != AllocationPolicy{};
   if (!calibration.files.empty()) setting["calibration"] = calibration_json(calibration, by_sensitivity);
   return CompressionJob::from_json(setting, kJobName, "");
 }
@@ -124,11 +124,11 @@ QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const 
 QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const Quantizer& quantizer) {
   QuantizedTensor result;
   result.method = quantizer.name();
-  LayerStats with_warnings = stats;
-  with_warnings.warnings = &result.warnings;
   const auto start = std::chrono::steady_clock::now();
-  result.compressed = quantizer.quantize(weight, with_warnings, result.method);
+  QuantizedWeight made = quantizer.quantize(weight, stats, result.method);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.compressed = std::move(made.weight);
+  result.warnings = std::move(made.warnings);
   result.decoded = decode(result.compressed);
   result.bytes = payload_bytes(result.compressed);
   result.bits_per_weight = bits_per_weight(layout(result.compressed));

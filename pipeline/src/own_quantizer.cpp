@@ -45,13 +45,11 @@ class OwnCompression {
     return indices;
   }
 
-  CompressedWeight quantize(const ModelComponent& component, const Matrix& weight, std::vector<std::string>& warnings) {
+  QuantizedWeight quantize(const ModelComponent& component, const Matrix& weight) {
     if (!quantizer_.uses_statistics()) return quantizer_.quantize(weight.view(), {}, component.name);
     const auto known = statistics_ != nullptr ? statistics_->statistics(component) : nullptr;
     if (known == nullptr) return quantizer_.quantize_without_statistics(weight.view(), component.name);
-    LayerStats stats = *known;
-    stats.warnings = &warnings;
-    return quantizer_.quantize(weight.view(), stats, component.name);
+    return quantizer_.quantize(weight.view(), *known, component.name);
   }
 
   void add(const ModelComponent& component, ComponentReport& line, ModelWriter& writer) {
@@ -65,15 +63,16 @@ class OwnCompression {
       line.bits_per_weight = ModelSize{line.parameters, line.bytes}.bits_per_weight();
       return;
     }
-    const CompressedWeight compressed = quantize(component, weight, line.warnings);
-    writer.add(component.tensor, compressed);
-    if (statistics_ != nullptr) statistics_->compressed(component, compressed);
-    const WeightLayout shape = layout(compressed);
+    const QuantizedWeight made = quantize(component, weight);
+    writer.add(component.tensor, made.weight);
+    if (statistics_ != nullptr) statistics_->compressed(component, made.weight);
+    const WeightLayout shape = layout(made.weight);
     line.quantizer = quantizer_.name();
     line.format = describe(shape);
     line.bytes = payload_bytes(shape);
     line.bits_per_weight = bits_per_weight(shape);
-    line.relative_error = squared_error(weight.view(), compressed).relative();
+    line.relative_error = squared_error(weight.view(), made.weight).relative();
+    line.warnings = made.warnings;
   }
 
   const ModelFolder& model_;

@@ -21,13 +21,13 @@ const std::filesystem::path demo = testing::source_folder() / "demo/model";
 // A user's quantizer: the library's under another name.
 class Renamed final : public Quantizer {
  public:
-  CompressedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
-                            const std::string& component) const override {
+  QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
+                           const std::string& component) const override {
     return inner_->quantize(weight, stats, component);
   }
   bool uses_statistics() const override { return inner_->uses_statistics(); }
-  std::optional<std::uint64_t> predicted_bytes(std::size_t rows, std::size_t cols) const override {
-    return inner_->predicted_bytes(rows, cols);
+  std::optional<WeightLayout> layout(std::size_t rows, std::size_t cols) const override {
+    return inner_->layout(rows, cols);
   }
   std::string name() const override { return "renamed"; }
 
