@@ -6,13 +6,13 @@
 #include <cstring>
 #include <vector>
 
-#include "lcomp/core/rng.h"
 #include "forward/activation.h"
 #include "forward/activation_backward.h"
 #include "forward/attention.h"
 #include "forward/attention_backward.h"
 #include "forward/norm.h"
 #include "forward/norm_backward.h"
+#include "lcomp/core/rng.h"
 
 namespace {
 

@@ -10,12 +10,12 @@
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include "forward/attention.h"
+#include "forward/linear.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/forward/generation.h"
 #include "lcomp/models/model_folder.h"
-#include "forward/attention.h"
-#include "forward/linear.h"
 
 namespace {
 

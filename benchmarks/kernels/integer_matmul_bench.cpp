@@ -2,10 +2,10 @@
 // products in float32 (oneDNN, as the decoder computes them). Items are multiplications.
 #include <benchmark/benchmark.h>
 
+#include "forward/linear.h"
 #include "kernels/integer_product.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/grouped_integer.h"
-#include "forward/linear.h"
 
 namespace {
 

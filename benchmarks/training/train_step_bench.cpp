@@ -6,9 +6,9 @@
 #include "lcomp/core/rng.h"
 #include "lcomp/models/model_in_memory.h"
 #include "lcomp/training/adamw.h"
-#include "training/parameter_gradients.h"
 #include "lcomp/training/parameters.h"
 #include "lcomp/training/projected_weights.h"
+#include "training/parameter_gradients.h"
 
 namespace {
 

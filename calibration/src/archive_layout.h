@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "input_groups.h"
+#include "lcomp/archive/archive.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/input_statistics.h"
-#include "lcomp/archive/archive.h"
 
 // Names and contents of an archive's items, as calibration_archive.h describes them.
 namespace lcomp {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/calibration/sensitivity.h"
 #include "lcomp/archive/archive.h"
+#include "lcomp/calibration/sensitivity.h"
 #include "sensitivity_sums.h"
 
 // Names and contents of the archive's items that a backward pass adds, as calibration_archive.h describes them.

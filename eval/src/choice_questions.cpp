@@ -8,12 +8,12 @@
 #include <sstream>
 #include <utility>
 
+#include "csv.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
-#include "csv.h"
-#include "mmlu_subjects.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
+#include "mmlu_subjects.h"
 
 namespace lcomp {
 namespace {

@@ -68,8 +68,8 @@ class JobRun {
   }
 
  private:
-  // Statistics for the plan, and the key of all that decides them. None where it needs none, or can do without and there
-  // is no calibration data; compress_model() says which component lacks them.
+  // Statistics for the plan, and the key of all that decides them. None where it needs none, or can do without and
+  // there is no calibration data; compress_model() says which component lacks them.
   void open_statistics() {
     if (!job_.uses_calibration()) return;
     if (job_.statistics) {
@@ -83,8 +83,8 @@ class JobRun {
     }
     if (!job_.calibration) return;
     texts_ = calibration_texts(*job_.calibration, model_);
-    statistics_key_ = fmt::format("{}; {}; {}", hash_tokens(texts_->batch), describe(*job_.calibration),
-                                  name(job_.compute));
+    statistics_key_ =
+        fmt::format("{}; {}; {}", hash_tokens(texts_->batch), describe(*job_.calibration), name(job_.compute));
     StatisticsPlaces kept;
     Hasher hasher;
     hasher.update(statistics_key_);
@@ -102,16 +102,16 @@ class JobRun {
   }
 
   Workspace work_of_job() {
-    const std::string setting = fmt::format(
-        "{}\n{}\n{}\n{}\n{} recalibrations, {}", to_json(job_.plan).dump(),
-        job_.calibration ? describe(*job_.calibration) : "", job_.learning ? describe(*job_.learning) : "",
-        job_.tuning ? describe(*job_.tuning) : "", job_.recalibrations, name(job_.compute));
+    const std::string setting =
+        fmt::format("{}\n{}\n{}\n{}\n{} recalibrations, {}", to_json(job_.plan).dump(),
+                    job_.calibration ? describe(*job_.calibration) : "", job_.learning ? describe(*job_.learning) : "",
+                    job_.tuning ? describe(*job_.tuning) : "", job_.recalibrations, name(job_.compute));
     return {unfinished_folder(places_), inputs_key() + "\n" + setting,
             places_.replace ? OtherWork::discard : OtherWork::refuse};
   }
 
-  // Makes sure that the unfinished work is of this job. Statistics and costs serve other jobs too, and have keys of their
-  // own.
+  // Makes sure that the unfinished work is of this job. Statistics and costs serve other jobs too, and have keys of
+  // their own.
   void claim() {
     work_ = work_of_job();
     work_.claim({"statistics", "costs"});
@@ -218,8 +218,7 @@ class JobRun {
     }
     tuning.replace = options.replace;
     tuning.work = work_.part("tuning");
-    const TuningReport tuned =
-        tune_model(open_model(work_.folder() / "untuned"), places_.out, tuning, progress());
+    const TuningReport tuned = tune_model(open_model(work_.folder() / "untuned"), places_.out, tuning, progress());
     if (tuned.recompressed) outcome = std::move(again);
     set_sizes(outcome.report, open_model(places_.out));
     outcome.tuning = tuned;

@@ -6,12 +6,12 @@
 #include <memory>
 #include <string>
 
+#include "lcomp/archive/archive.h"
 #include "lcomp/calibration/calibrate.h"
 #include "lcomp/calibration/compression_statistics.h"
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
-#include "lcomp/archive/archive.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/quantizers/cost/second_order_cost.h"
 #include "support/error_message.h"

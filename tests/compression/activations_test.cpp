@@ -17,12 +17,12 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/transformed_weight.h"
-#include "lcomp/io/safetensors.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/forward/generation.h"
 #include "lcomp/forward/gradients.h"
-#include "support/golden_model.h"
+#include "lcomp/io/safetensors.h"
 #include "support/error_message.h"
+#include "support/golden_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

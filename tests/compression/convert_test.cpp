@@ -5,17 +5,17 @@
 
 #include <cmath>
 
-#include "support/gguf_of_model.h"
-#include "support/golden_model.h"
+#include "compression/regauge.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/rng.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
-#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
-#include "compression/regauge.h"
 #include "support/error_message.h"
+#include "support/gguf_of_model.h"
+#include "support/golden_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

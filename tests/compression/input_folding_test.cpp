@@ -7,18 +7,18 @@
 #include <map>
 #include <set>
 
-#include "plans.h"
 #include "lcomp/compression/compress_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
-#include "lcomp/io/atomic_file.h"
 #include "lcomp/forward/decoder.h"
+#include "lcomp/io/atomic_file.h"
 #include "lcomp/models/scalable_inputs.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
-#include "support/golden_model.h"
+#include "plans.h"
 #include "support/error_message.h"
+#include "support/golden_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

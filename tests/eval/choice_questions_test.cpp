@@ -7,8 +7,8 @@
 #include <set>
 
 #include "lcomp/core/error.h"
-#include "mmlu_subjects.h"
 #include "lcomp/io/atomic_file.h"
+#include "mmlu_subjects.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"
 

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attention_shape.h"
 #include "finite_differences.h"
 #include "lcomp/core/parallel.h"
-#include "attention_shape.h"
 
 namespace lcomp {
 namespace {

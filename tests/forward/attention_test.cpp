@@ -5,9 +5,9 @@
 
 #include <cmath>
 
+#include "attention_shape.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
-#include "attention_shape.h"
 #include "support/matrices.h"
 
 namespace lcomp {

@@ -6,10 +6,10 @@
 #include <cmath>
 
 #include "finite_differences.h"
-#include "support/golden_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/io/config_reader.h"
+#include "support/golden_model.h"
 
 namespace lcomp {
 namespace {

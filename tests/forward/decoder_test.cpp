@@ -7,13 +7,13 @@
 #include <cmath>
 #include <map>
 
+#include "forward/token_chunks.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/models/model_folder.h"
-#include "support/golden_model.h"
 #include "random_batch.h"
-#include "forward/token_chunks.h"
+#include "support/golden_model.h"
 
 namespace lcomp {
 namespace {

@@ -8,11 +8,11 @@
 #include <map>
 #include <memory>
 
+#include "gradient_recorder.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/forward/gradients.h"
 #include "lcomp/models/model_folder.h"
 #include "support/golden_model.h"
-#include "gradient_recorder.h"
 
 namespace lcomp {
 namespace {

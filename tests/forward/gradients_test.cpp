@@ -11,16 +11,16 @@
 #include <memory>
 
 #include "calibration/replaced_tensors.h"
+#include "forward/cpu_features.h"
+#include "forward/token_chunks.h"
+#include "gradient_recorder.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/forward/cost.h"
 #include "lcomp/models/model_folder.h"
-#include "forward/cpu_features.h"
-#include "support/golden_model.h"
-#include "gradient_recorder.h"
 #include "random_batch.h"
-#include "forward/token_chunks.h"
+#include "support/golden_model.h"
 
 namespace lcomp {
 namespace {

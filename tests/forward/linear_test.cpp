@@ -4,12 +4,12 @@
 
 #include <cmath>
 
+#include "forward/cpu_features.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/forward/decoder.h"
-#include "forward/cpu_features.h"
 #include "support/matrices.h"
 #include "support/reference_data.h"
 

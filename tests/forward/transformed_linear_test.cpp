@@ -7,13 +7,13 @@
 #include <cmath>
 #include <utility>
 
+#include "forward/linear.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/transformed_weight.h"
-#include "forward/linear.h"
 
 namespace lcomp {
 namespace {

@@ -8,11 +8,11 @@
 #include <filesystem>
 #include <string>
 
-#include "memory_file.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/io/atomic_file.h"
+#include "memory_file.h"
 
 namespace {
 

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "memory_file.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/interchange/gguf.h"
-#include "lcomp/interchange/gguf_tokenizer_json.h"
 #include "lcomp/interchange/gguf_model.h"
+#include "lcomp/interchange/gguf_tokenizer_json.h"
+#include "memory_file.h"
 
 namespace {
 

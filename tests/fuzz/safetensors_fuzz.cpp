@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "memory_file.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/io/safetensors.h"
+#include "memory_file.h"
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   lcomp::set_thread_count(1);

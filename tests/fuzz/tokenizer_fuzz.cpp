@@ -11,8 +11,8 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
-#include "tokenizer/sentencepiece.h"
 #include "lcomp/tokenizer/tokenizer.h"
+#include "tokenizer/sentencepiece.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace {

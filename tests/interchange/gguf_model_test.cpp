@@ -6,14 +6,14 @@
 #include <cmath>
 #include <functional>
 
+#include "interchange/gguf_number.h"
+#include "lcomp/core/error.h"
+#include "lcomp/forward/decoder.h"
+#include "lcomp/io/config_reader.h"
+#include "lcomp/models/model_folder.h"
+#include "support/error_message.h"
 #include "support/gguf_of_model.h"
 #include "support/golden_model.h"
-#include "lcomp/core/error.h"
-#include "lcomp/io/config_reader.h"
-#include "lcomp/forward/decoder.h"
-#include "lcomp/models/model_folder.h"
-#include "interchange/gguf_number.h"
-#include "support/error_message.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

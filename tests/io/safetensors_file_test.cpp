@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "tensor_values.h"
 #include "lcomp/core/error.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"
+#include "tensor_values.h"
 
 namespace lcomp {
 namespace {

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "file_size_limit.h"
-#include "tensor_values.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/safetensors.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"
+#include "tensor_values.h"
 
 namespace lcomp {
 namespace {

@@ -4,13 +4,13 @@
 
 #include <functional>
 
-#include "support/golden_model.h"
 #include "lcomp/core/error.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
-#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
+#include "support/golden_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

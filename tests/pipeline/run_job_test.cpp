@@ -41,9 +41,7 @@ class RunJob : public ::testing::Test {
       if (end && events++ == *end) throw Killed();
     });
   }
-  std::string weights(const std::string& out) const {
-    return read_text_file(folder_ / out / "model.safetensors");
-  }
+  std::string weights(const std::string& out) const { return read_text_file(folder_ / out / "model.safetensors"); }
 
   testing::TemporaryFolder folder_;
   ModelFolder model_;
@@ -91,7 +89,9 @@ TEST_F(RunJob, UnfinishedWorkOfAnotherSettingIsRefusedOrReplaced) {
 
 TEST_F(RunJob, AModelThatIsThereIsFoundBeforeTheWork) {
   run(job({{"quantizer", "rtn:bits=4,group=16"}}), "out");
-  EXPECT_THAT(testing::message([&] { run(job({{"quantizer", "rtn:bits=3,group=16"}}), "out", 0); }),
+  EXPECT_THAT(testing::message([&] {
+                run(job({{"quantizer", "rtn:bits=3,group=16"}}), "out", 0);
+              }),
               HasSubstr("a model that exists already"));
 }
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/models/model_folder.h"
 #include "gguf_writer.h"
+#include "lcomp/models/model_folder.h"
 
 namespace lcomp::testing {
 

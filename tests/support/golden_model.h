@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/io/safetensors.h"
 #include "lcomp/forward/decoder.h"
+#include "lcomp/io/safetensors.h"
 #include "reference_data.h"
 
 // Reading the reference values of a model, and comparing with them.

@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "forward/gradient_recorder.h"
 #include "lcomp/core/error.h"
 #include "lcomp/forward/block_gradients.h"
 #include "lcomp/models/model_in_memory.h"
 #include "lcomp/training/train.h"
-#include "forward/gradient_recorder.h"
 #include "small_texts.h"
 
 namespace lcomp {

@@ -9,9 +9,9 @@
 #include "lcomp/io/safetensors.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/training/adamw.h"
-#include "training/parameter_gradients.h"
 #include "lcomp/training/projected_weights.h"
 #include "support/reference_data.h"
+#include "training/parameter_gradients.h"
 
 namespace lcomp {
 namespace {

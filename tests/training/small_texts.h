@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "experiments/small_model.h"
 #include "lcomp/io/atomic_file.h"
 #include "tokenizer/tokenizer_json.h"
-#include "experiments/small_model.h"
 
 // Texts and a tokenizer with a token for each printable character, for trainings of milliseconds.
 namespace lcomp::testing {

@@ -210,9 +210,9 @@ TEST_F(SlowTuning, KilledItGoesOnToTheSameBytes) {
     const std::string out = "out" + std::to_string(end);
     std::size_t events = 0;
     EXPECT_THROW(tune_model(compressed, folder / out, tuning,
-                              [&](const ProgressEvent&) {
-                                if (events++ == end) throw Killed();
-                              }),
+                            [&](const ProgressEvent&) {
+                              if (events++ == end) throw Killed();
+                            }),
                  Killed);
     EXPECT_FALSE(fs::exists(folder / out));
     std::size_t left = 0;

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "report/experiment_table.h"
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
+#include "report/experiment_table.h"
 #include "report/report_page.h"
 #include "report/run_comparison.h"
 #include "report/run_figures.h"

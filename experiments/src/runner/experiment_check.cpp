@@ -7,12 +7,12 @@
 #include <set>
 #include <system_error>
 
-#include "lcomp/pipeline/calibration_setting.h"
 #include "lcomp/compression/compression_plan.h"
-#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/io/config_reader.h"
+#include "lcomp/models/model_components.h"
+#include "lcomp/pipeline/calibration_setting.h"
 
 namespace lcomp {
 namespace {

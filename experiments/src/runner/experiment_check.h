@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "runner/experiment_config.h"
 #include "lcomp/models/model_folder.h"
+#include "runner/experiment_config.h"
 
 namespace lcomp {
 

@@ -5,12 +5,12 @@
 #include <limits>
 #include <set>
 
-#include "lcomp/forward/compute_type.h"
-#include "runner/config_setting.h"
 #include "lcomp/allocators/allocation_policy.h"
 #include "lcomp/core/error.h"
+#include "lcomp/forward/compute_type.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/quantizers/quantizer_table.h"
+#include "runner/config_setting.h"
 
 namespace lcomp {
 namespace {

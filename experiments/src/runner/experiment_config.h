@@ -22,8 +22,9 @@ struct ExperimentSize {
   std::string name() const;  // "4 bits", "ratio 5", "3.2 bits per weight", "50000000 bytes"
 };
 
-// One way to compress, at some sizes. What it is besides the plans of its sizes is kept as it was written: jobs are made
-// of it when the data folder is known, and records and the names of cells hold it (docs/cli.md, "compression settings").
+// One way to compress, at some sizes. What it is besides the plans of its sizes is kept as it was written: jobs are
+// made of it when the data folder is known, and records and the names of cells hold it (docs/cli.md, "compression
+// settings").
 struct ExperimentMethod {
   std::string name;
   nlohmann::json setting;                              // a compression plan without its size

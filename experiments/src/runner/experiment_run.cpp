@@ -14,14 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "lcomp/pipeline/calibration_setting.h"
-#include "lcomp/models/model_identity.h"
-#include "lcomp/pipeline/run_job.h"
-#include "lcomp/version.h"
-#include "lcomp/forward/compute_type.h"
-#include "runner/environment.h"
-#include "runner/experiment_check.h"
-#include "report/experiment_table.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/compression/bit_distribution.h"
 #include "lcomp/core/error.h"
@@ -29,9 +21,17 @@
 #include "lcomp/eval/answer_comparison.h"
 #include "lcomp/eval/reference_cache.h"
 #include "lcomp/eval/text_scores.h"
+#include "lcomp/forward/compute_type.h"
 #include "lcomp/io/atomic_file.h"
+#include "lcomp/models/model_identity.h"
+#include "lcomp/pipeline/calibration_setting.h"
 #include "lcomp/pipeline/model_tokenizer.h"
+#include "lcomp/pipeline/run_job.h"
+#include "lcomp/version.h"
+#include "report/experiment_table.h"
 #include "report/run_report.h"
+#include "runner/environment.h"
+#include "runner/experiment_check.h"
 #include "runner/time_estimate.h"
 
 namespace lcomp {
@@ -203,8 +203,8 @@ class Experiment {
         cell.method = &method;
         cell.size = &method.sizes[i];
         cell.plan = method.plan_record(*cell.size);
-        cell.job = CompressionJob::from_parts(method.plans[i], method.job_parts(), method.name, config_.data,
-                                              config_.compute);
+        cell.job =
+            CompressionJob::from_parts(method.plans[i], method.job_parts(), method.name, config_.data, config_.compute);
         if (cell.job->uses_calibration() && !cell.job->calibration) {
           throw Error({method.name, "a method that uses statistics, without \"calibration\"", "calibration texts",
                        "add \"calibration\": {\"texts\": ...} to the experiment or the method"});

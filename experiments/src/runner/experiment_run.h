@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "runner/experiment_config.h"
 #include "lcomp/core/progress.h"
+#include "runner/experiment_config.h"
 
 namespace lcomp {
 

@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <string>
 
-#include "runner/experiment_config.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/pipeline/compression_job.h"
+#include "runner/experiment_config.h"
 
 namespace lcomp {
 

@@ -11,12 +11,12 @@
 #include <cstring>
 
 #include "archive/hdf5_handle.h"
+#include "archive/shuffled_zstd.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/io/mapped_file.h"
 #include "lcomp/io/quoted_text.h"
-#include "archive/shuffled_zstd.h"
 #include "lcomp/io/temporary_name.h"
 
 namespace lcomp {

@@ -8,13 +8,13 @@
 #include <numeric>
 #include <variant>
 
-#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/banded_integer.h"
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/compressed_weight_source.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/rate_coded.h"
+#include "lcomp/models/model_components.h"
 
 namespace lcomp {
 namespace {

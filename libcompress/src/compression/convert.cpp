@@ -8,14 +8,14 @@
 #include <limits>
 #include <set>
 
+#include "compression/regauge.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
-#include "lcomp/io/atomic_file.h"
-#include "lcomp/interchange/gguf_tokenizer_json.h"
-#include "lcomp/io/safetensors.h"
 #include "lcomp/interchange/gguf_model.h"
+#include "lcomp/interchange/gguf_tokenizer_json.h"
+#include "lcomp/io/atomic_file.h"
+#include "lcomp/io/safetensors.h"
 #include "lcomp/models/model_folder.h"
-#include "compression/regauge.h"
 #include "lcomp/models/tensor_check.h"
 
 namespace lcomp {

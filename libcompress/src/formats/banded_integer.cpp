@@ -6,10 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "formats/bit_packing.h"
 #include "formats/grouped_integer_decode.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
-#include "formats/bit_packing.h"
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/group_scales.h"
 #include "lcomp/formats/grouped_integer.h"

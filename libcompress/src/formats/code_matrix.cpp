@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "lcomp/core/error.h"
 #include "formats/bit_packing.h"
+#include "lcomp/core/error.h"
 
 namespace lcomp {
 

@@ -3,10 +3,10 @@
 #include <cassert>
 #include <cstring>
 
+#include "formats/code_matrix.h"
 #include "formats/decode_groups.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/sizes.h"
-#include "formats/code_matrix.h"
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/group_scales.h"
 

@@ -7,12 +7,12 @@
 
 #include <fmt/format.h>
 
+#include "formats/bit_packing.h"
+#include "formats/code_matrix.h"
 #include "formats/grouped_integer_decode.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/sizes.h"
-#include "formats/bit_packing.h"
-#include "formats/code_matrix.h"
 #include "lcomp/formats/column_permutation.h"
 
 namespace lcomp {

@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "formats/code_matrix.h"
 #include "formats/decode_groups.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
-#include "formats/code_matrix.h"
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/group_scales.h"
 

@@ -11,12 +11,12 @@
 #include <fmt/format.h>
 
 #include "formats/block_coder.h"
+#include "formats/rate_coded_blocks.h"
+#include "formats/side_information.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
-#include "formats/rate_coded_blocks.h"
-#include "formats/side_information.h"
 
 namespace lcomp {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 
 #include "formats/block_coder.h"
+#include "formats/side_information.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_weight.h"
-#include "formats/side_information.h"
 
 namespace lcomp {
 

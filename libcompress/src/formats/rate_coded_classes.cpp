@@ -11,8 +11,8 @@
 #include <span>
 
 #include "formats/block_coder.h"
-#include "lcomp/core/parallel.h"
 #include "formats/trellis_kernels.h"
+#include "lcomp/core/parallel.h"
 
 namespace lcomp {
 namespace {

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "formats/block_reader.h"
-#include "lcomp/core/sizes.h"
-#include "lcomp/formats/rate_coded.h"
 #include "formats/rate_coded_blocks.h"
 #include "formats/side_information.h"
 #include "formats/step_table.h"
+#include "lcomp/core/sizes.h"
+#include "lcomp/formats/rate_coded.h"
 
 namespace lcomp {
 namespace {

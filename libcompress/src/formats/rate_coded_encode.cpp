@@ -8,13 +8,13 @@
 #include <fmt/format.h>
 
 #include "formats/block_coder.h"
+#include "formats/rate_coded_blocks.h"
+#include "formats/rate_coded_classes.h"
+#include "formats/side_information.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/formats/rate_coded.h"
-#include "formats/rate_coded_blocks.h"
-#include "formats/rate_coded_classes.h"
-#include "formats/side_information.h"
 
 namespace lcomp {
 namespace {

@@ -5,8 +5,8 @@
 #include <cassert>
 
 #include "forward/decoder_state.h"
-#include "lcomp/core/parallel.h"
 #include "forward/norm_backward.h"
+#include "lcomp/core/parallel.h"
 
 namespace lcomp {
 namespace {

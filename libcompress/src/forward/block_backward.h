@@ -9,9 +9,9 @@
 #include "forward/attention_backward.h"
 #include "forward/block_forward.h"
 #include "forward/experts_backward.h"
-#include "lcomp/forward/residual_stream.h"
 #include "forward/mlp_backward.h"
 #include "forward/token_chunks.h"
+#include "lcomp/forward/residual_stream.h"
 
 namespace lcomp {
 

@@ -7,8 +7,8 @@
 
 #include "forward/attention.h"
 #include "forward/block_weights.h"
-#include "lcomp/forward/decoder.h"
 #include "forward/rope.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

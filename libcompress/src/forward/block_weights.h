@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/io/tensor_source.h"
-#include "lcomp/models/model_folder.h"
 #include "forward/linear.h"
 #include "forward/norm.h"
+#include "lcomp/io/tensor_source.h"
+#include "lcomp/models/model_folder.h"
 
 namespace lcomp {
 

@@ -12,9 +12,9 @@
 #include "forward/cpu_features.h"
 #include "forward/decoder_state.h"
 #include "forward/experts.h"
+#include "forward/token_chunks.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
-#include "forward/token_chunks.h"
 
 namespace lcomp {
 namespace {

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "forward/block_forward.h"
-#include "lcomp/forward/decoder.h"
 #include "forward/sequence_caches.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

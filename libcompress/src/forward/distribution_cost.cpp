@@ -5,9 +5,9 @@
 #include <numeric>
 #include <string>
 
+#include "forward/row_softmax.h"
 #include "lcomp/core/error.h"
 #include "lcomp/forward/cost.h"
-#include "forward/row_softmax.h"
 
 namespace lcomp {
 namespace {

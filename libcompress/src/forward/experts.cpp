@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "lcomp/core/parallel.h"
 #include "forward/token_chunks.h"
+#include "lcomp/core/parallel.h"
 
 namespace lcomp {
 void choose_experts(ConstMatrixView logits, std::size_t first_token, std::size_t experts_per_token,

@@ -4,8 +4,8 @@
 #include <array>
 
 #include "forward/block_forward.h"
-#include "lcomp/core/parallel.h"
 #include "forward/token_chunks.h"
+#include "lcomp/core/parallel.h"
 
 namespace lcomp {
 namespace {

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "forward/experts.h"
-#include "lcomp/core/matrix.h"
 #include "forward/linear_backward.h"
 #include "forward/mlp_backward.h"
+#include "lcomp/core/matrix.h"
 
 namespace lcomp {
 

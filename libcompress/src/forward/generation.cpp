@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "forward/decoder_state.h"
-#include "lcomp/core/error.h"
 #include "forward/token_chunks.h"
+#include "lcomp/core/error.h"
 
 namespace lcomp {
 

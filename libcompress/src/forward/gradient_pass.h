@@ -7,9 +7,9 @@
 #include "forward/block_backward.h"
 #include "forward/decoder_state.h"
 #include "forward/gradient_sums.h"
-#include "lcomp/forward/gradients.h"
 #include "forward/linear_backward.h"
 #include "forward/token_chunks.h"
+#include "lcomp/forward/gradients.h"
 
 namespace lcomp {
 

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cassert>
 
+#include "forward/linear.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/value_range.h"
-#include "forward/linear.h"
 
 namespace lcomp {
 namespace {

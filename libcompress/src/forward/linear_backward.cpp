@@ -2,10 +2,10 @@
 
 #include <array>
 
+#include "forward/norm_backward.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/compressed_weight_source.h"
-#include "forward/norm_backward.h"
 
 namespace lcomp {
 

@@ -6,10 +6,10 @@
 
 #include "forward/block_weights.h"
 #include "forward/gradient_sums.h"
-#include "lcomp/formats/activation_quantization.h"
-#include "lcomp/kernels/quantized_rows.h"
-#include "lcomp/forward/gradients.h"
 #include "forward/linear.h"
+#include "lcomp/formats/activation_quantization.h"
+#include "lcomp/forward/gradients.h"
+#include "lcomp/kernels/quantized_rows.h"
 
 namespace lcomp {
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "lcomp/core/matrix.h"
 #include "forward/linear_backward.h"
+#include "lcomp/core/matrix.h"
 
 namespace lcomp {
 

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <string>
 
+#include "forward/row_softmax.h"
 #include "lcomp/core/error.h"
 #include "lcomp/forward/cost.h"
-#include "forward/row_softmax.h"
 
 namespace lcomp {
 

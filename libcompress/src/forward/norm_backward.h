@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <span>
 
-#include "lcomp/core/matrix.h"
 #include "forward/norm.h"
+#include "lcomp/core/matrix.h"
 
 namespace lcomp {
 

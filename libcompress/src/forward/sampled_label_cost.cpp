@@ -2,10 +2,10 @@
 #include <cassert>
 #include <cmath>
 
+#include "forward/row_softmax.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/forward/cost.h"
-#include "forward/row_softmax.h"
 
 namespace lcomp {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "forward/key_value_cache.h"
-#include "lcomp/forward/decoder.h"
 #include "forward/token_chunks.h"
+#include "lcomp/forward/decoder.h"
 
 namespace lcomp {
 

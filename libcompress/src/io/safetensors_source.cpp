@@ -8,8 +8,8 @@
 #include "lcomp/core/error.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/mapped_file.h"
-#include "lcomp/io/safetensors.h"
 #include "lcomp/io/quoted_text.h"
+#include "lcomp/io/safetensors.h"
 
 namespace lcomp {
 namespace {

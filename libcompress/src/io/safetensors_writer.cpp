@@ -12,14 +12,14 @@
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/io/atomic_file.h"
-#include "lcomp/io/safetensors.h"
 #include "lcomp/io/quoted_text.h"
+#include "lcomp/io/safetensors.h"
 
 namespace lcomp {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kPieceElements = std::size_t{1} << 18;  // converted at a time
+constexpr std::size_t kPieceElements = std::size_t{1} << 18;   // converted at a time
 constexpr std::size_t kElementsAtOnce = std::size_t{1} << 15;  // elements a thread converts at a time
 
 std::string json_string(std::string_view text, const std::string& where) {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <map>
 
-#include "models/assemble_model.h"
-#include "models/families/families.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/models/tensor_check.h"
+#include "models/assemble_model.h"
+#include "models/families/families.h"
 
 namespace lcomp {
 

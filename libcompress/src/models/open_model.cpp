@@ -4,14 +4,14 @@
 #include <map>
 #include <set>
 
-#include "models/assemble_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
+#include "lcomp/interchange/gguf_model.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
-#include "lcomp/interchange/gguf_model.h"
 #include "lcomp/models/model_folder.h"
 #include "lcomp/models/tensor_check.h"
+#include "models/assemble_model.h"
 #include "models/text_part.h"
 
 namespace lcomp {

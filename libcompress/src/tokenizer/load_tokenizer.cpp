@@ -3,12 +3,12 @@
 #include <string_view>
 
 #include "lcomp/core/error.h"
-#include "lcomp/io/config_reader.h"
 #include "lcomp/interchange/gguf.h"
 #include "lcomp/interchange/gguf_tokenizer_json.h"
+#include "lcomp/io/config_reader.h"
 #include "lcomp/io/mapped_file.h"
-#include "tokenizer/sentencepiece.h"
 #include "lcomp/tokenizer/tokenizer.h"
+#include "tokenizer/sentencepiece.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace lcomp {

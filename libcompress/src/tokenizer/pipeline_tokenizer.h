@@ -3,9 +3,9 @@
 #include <memory>
 #include <vector>
 
+#include "lcomp/tokenizer/tokenizer.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/byte_pair_model.h"
-#include "lcomp/tokenizer/tokenizer.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/text_normalizer.h"
 #include "tokenizer/token_decoder.h"

@@ -6,8 +6,8 @@
 
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
-#include "tokenizer/sentencepiece.h"
 #include "tokenizer/protobuf_reader.h"
+#include "tokenizer/sentencepiece.h"
 #include "tokenizer/unicode.h"
 
 namespace lcomp {

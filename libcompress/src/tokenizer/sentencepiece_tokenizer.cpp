@@ -5,12 +5,12 @@
 #include <unordered_map>
 #include <utility>
 
-#include "tokenizer/added_tokens.h"
-#include "tokenizer/byte_pair_model.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/sizes.h"
-#include "tokenizer/sentencepiece.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/byte_pair_model.h"
 #include "tokenizer/scratch_pool.h"
+#include "tokenizer/sentencepiece.h"
 #include "tokenizer/unicode.h"
 
 namespace lcomp {

@@ -8,11 +8,11 @@
 
 #include "lcomp/compression/compression_checkpoint.h"
 #include "lcomp/compression/model_writer.h"
-#include "lcomp/models/model_components.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/hash.h"
 #include "lcomp/core/rng.h"
 #include "lcomp/forward/block_gradients.h"
+#include "lcomp/models/model_components.h"
 
 namespace lcomp {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <span>
 
-#include "lcomp/io/tensor_source.h"
 #include "lcomp/forward/cost.h"
 #include "lcomp/forward/decoder.h"
+#include "lcomp/io/tensor_source.h"
 #include "lcomp/training/parameters.h"
 #include "training/teacher_cache.h"
 #include "training/window_stream.h"

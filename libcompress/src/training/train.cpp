@@ -13,11 +13,11 @@
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/models/model_identity.h"
+#include "lcomp/training/projected_weights.h"
+#include "lcomp/training/training_log.h"
 #include "training/checkpoint.h"
 #include "training/parameter_gradients.h"
-#include "lcomp/training/projected_weights.h"
 #include "training/trained_model.h"
-#include "lcomp/training/training_log.h"
 #include "training/training_texts.h"
 #include "training/window_stream.h"
 

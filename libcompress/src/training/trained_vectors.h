@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "lcomp/archive/archive.h"
-#include "lcomp/io/tensor_source.h"
 #include "lcomp/forward/gradients.h"
+#include "lcomp/io/tensor_source.h"
 
 namespace lcomp {
 

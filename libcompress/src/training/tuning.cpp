@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "lcomp/core/error.h"
 #include "lcomp/compression/model_writer.h"
+#include "lcomp/core/error.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
@@ -287,7 +287,7 @@ nlohmann::json to_json(const TuningReport& report) {
 }
 
 TuningReport tune_model(const ModelFolder& compressed, const fs::path& out, const TuningOptions& options,
-                          const ProgressCallback& progress) {
+                        const ProgressCallback& progress) {
   Tuning tuning(compressed, options, progress);
   tuning.train();
   return tuning.fills_budget() || !options.compress_again ? tuning.write(out) : tuning.write_refilled(out);

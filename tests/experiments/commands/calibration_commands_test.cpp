@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "experiments/command_line.h"
+#include "experiments/small_model.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
-#include "experiments/command_line.h"
-#include "experiments/small_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

@@ -14,10 +14,10 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "experiments/small_model.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/config_reader.h"
 #include "lcomp/io/safetensors.h"
-#include "experiments/small_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp::testing {

@@ -7,14 +7,14 @@
 #include <filesystem>
 #include <set>
 
+#include "experiments/command_line.h"
+#include "experiments/small_model.h"
+#include "lcomp/forward/decoder.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/io/safetensors.h"
-#include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
 #include "support/gguf_of_model.h"
 #include "support/golden_model.h"
-#include "experiments/command_line.h"
-#include "experiments/small_model.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lcomp/io/safetensors.h"
 #include "experiments/command_line.h"
+#include "lcomp/io/safetensors.h"
 #include "support/reference_data.h"
 
 namespace lcomp {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "experiments/command_line.h"
 #include "lcomp/io/atomic_file.h"
 #include "lcomp/training/training_log.h"
-#include "experiments/command_line.h"
 #include "training/small_texts.h"
 
 namespace lcomp {

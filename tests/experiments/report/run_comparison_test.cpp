@@ -7,8 +7,8 @@
 #include <functional>
 
 #include "experiments/command_line.h"
-#include "lcomp/core/error.h"
 #include "experiments/recorded_experiment.h"
+#include "lcomp/core/error.h"
 #include "support/error_message.h"
 #include "support/reference_data.h"
 

@@ -5,13 +5,13 @@
 #include <cstdlib>
 
 #include "experiments/command_line.h"
-#include "report/gnuplot_figure.h"
-#include "lcomp/core/error.h"
 #include "experiments/recorded_experiment.h"
+#include "lcomp/core/error.h"
+#include "report/gnuplot_figure.h"
 #include "report/run_figures.h"
 #include "report/run_report.h"
-#include "support/reference_data.h"
 #include "report/svg_figure.h"
+#include "support/reference_data.h"
 
 namespace lcomp {
 namespace {

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "experiments/command_line.h"
-#include "lcomp/core/error.h"
 #include "experiments/small_model.h"
+#include "lcomp/core/error.h"
 #include "runner/time_estimate.h"
 
 namespace lcomp {

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "quantizers/correlated_layer.h"
 
 namespace lcomp {
 namespace {

@@ -7,10 +7,10 @@
 #include <cstring>
 
 #include "core/instruction_sets.h"
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
+#include "quantizers/correlated_layer.h"
 
 namespace lcomp {
 namespace {

@@ -8,10 +8,10 @@
 #include <cstring>
 #include <limits>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/rng.h"
+#include "quantizers/correlated_layer.h"
 
 namespace lcomp {
 namespace {

@@ -4,9 +4,9 @@
 #include <numbers>
 #include <numeric>
 
-#include "quantizers/correlated_layer.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/rate/rate_coded_quantizer.h"
+#include "quantizers/correlated_layer.h"
 
 namespace lcomp {
 namespace {

@@ -8,13 +8,13 @@
 #include <numeric>
 
 #include "core/instruction_sets.h"
-#include "quantizers/correlated_layer.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/hadamard.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
+#include "quantizers/correlated_layer.h"
 
 namespace lcomp {
 namespace {

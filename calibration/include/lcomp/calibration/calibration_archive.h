@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "lcomp/archive/archive.h"
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/input_statistics.h"
 #include "lcomp/calibration/sensitivity.h"
-#include "lcomp/archive/archive.h"
 #include "lcomp/models/model_folder.h"
 
 namespace lcomp {

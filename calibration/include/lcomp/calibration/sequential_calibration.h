@@ -10,8 +10,8 @@
 #include "lcomp/calibration/calibration_key.h"
 #include "lcomp/calibration/calibration_options.h"
 #include "lcomp/calibration/input_statistics.h"
-#include "lcomp/io/tensor_source.h"
 #include "lcomp/forward/decoder.h"
+#include "lcomp/io/tensor_source.h"
 
 namespace lcomp {
 

@@ -16,8 +16,8 @@ enum class OtherWork {
 };
 
 // Unfinished work: a folder where long work keeps what is finished, so that it goes on from there after its process
-// died, and a key that says whose work that is. Work goes on only where the key is the same; the one place where that is
-// decided. A Workspace without a folder keeps nothing.
+// died, and a key that says whose work that is. Work goes on only where the key is the same; the one place where that
+// is decided. A Workspace without a folder keeps nothing.
 //
 //   FOLDER/work.json   {"format": "lcomp-work", "version": 1, "key": KEY}      written by claim()
 //
@@ -34,8 +34,8 @@ class Workspace {
   const std::string& key() const { return key_; }
   OtherWork other_work() const { return other_; }
 
-  // A part in FOLDER/NAME, of this key and what `key` adds to it. Nothing is kept of the parts of a workspace that keeps
-  // nothing.
+  // A part in FOLDER/NAME, of this key and what `key` adds to it. Nothing is kept of the parts of a workspace that
+  // keeps nothing.
   Workspace part(std::string_view name, std::string_view key = {}) const;
   // The same place for work that other settings decide too.
   Workspace with_key(std::string key) const;

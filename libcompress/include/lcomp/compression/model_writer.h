@@ -37,8 +37,8 @@ class ModelWriter {
 
   ModelSize size() const;  // of the tensors added so far
 
-  // Puts the folder in its place; config.json is the original's with a description of parameters, bytes, bits per weight
-  // and ratio, and the entries of `description`.
+  // Puts the folder in its place; config.json is the original's with a description of parameters, bytes, bits per
+  // weight and ratio, and the entries of `description`.
   ModelSize finish(const nlohmann::json& description);
 
  private:

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "lcomp/core/error.h"
-#include "lcomp/models/model_components.h"
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/models/model_components.h"
 #include "lcomp/quantizers/quantizer.h"
 
 namespace lcomp {

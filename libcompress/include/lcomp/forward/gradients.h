@@ -11,10 +11,10 @@
 #include "lcomp/core/matrix.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/formats/activation_quantization.h"
-#include "lcomp/io/tensor_source.h"
 #include "lcomp/forward/cost.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/forward/residual_stream.h"
+#include "lcomp/io/tensor_source.h"
 
 namespace lcomp {
 

@@ -14,9 +14,7 @@ struct ModelSize {
     return parameters == 0 ? 0 : 8 * static_cast<double>(bytes) / static_cast<double>(parameters);
   }
   // The size in 16 bits over this one: 2 parameters / bytes; 0 for a model without bytes.
-  double ratio() const {
-    return bytes == 0 ? 0 : 2 * static_cast<double>(parameters) / static_cast<double>(bytes);
-  }
+  double ratio() const { return bytes == 0 ? 0 : 2 * static_cast<double>(parameters) / static_cast<double>(bytes); }
 };
 
 }  // namespace lcomp

@@ -31,7 +31,7 @@ struct TuningOptions {
   std::optional<std::uint64_t> budget;  // the most payload bytes that the result may have
   // The original compressed again, so many bytes of the budget left free. Nothing: the codes stay as they are.
   std::function<ModelFolder(std::uint64_t reserved_bytes)> compress_again;
-  bool replace = false;                              // replace an existing model of that name
+  bool replace = false;  // replace an existing model of that name
   // What a killed tuning goes on with; its key says what decides the result beside the options above.
   Workspace work;
   nlohmann::json record = nlohmann::json::object();  // further entries of the folder's description
@@ -65,7 +65,7 @@ nlohmann::json to_json(const TuningReport& report);  // without bytes
 // Throws Error for a model that isn't compressed, no tasks, a cost that is not finite (naming the step), and as
 // gradients().
 TuningReport tune_model(const ModelFolder& compressed, const std::filesystem::path& out, const TuningOptions& options,
-                          const ProgressCallback& progress = {});
+                        const ProgressCallback& progress = {});
 
 // About as many bytes as the factors of a model's rows take, so that a budget can leave room for them.
 std::uint64_t expected_tuning_bytes(const ModelFolder& original);

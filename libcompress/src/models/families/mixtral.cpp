@@ -2,9 +2,9 @@
 // arXiv 2401.04088.
 #include <fmt/format.h>
 
+#include "lcomp/core/error.h"
 #include "models/families/config_fields.h"
 #include "models/families/families.h"
-#include "lcomp/core/error.h"
 #include "models/families/standard_layout.h"
 
 namespace lcomp {

@@ -7,10 +7,10 @@
 #include <numeric>
 #include <vector>
 
-#include "quantizers/feedback/blas_int.h"
 #include "lcomp/core/eigen_view.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "quantizers/feedback/blas_int.h"
 #include "quantizers/feedback/single_threaded_blas.h"
 
 namespace lcomp {

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cassert>
 
-#include "quantizers/feedback/blas_int.h"
-#include "quantizers/feedback/float_product.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
+#include "quantizers/feedback/blas_int.h"
+#include "quantizers/feedback/float_product.h"
 
 namespace lcomp {
 namespace {

@@ -5,11 +5,11 @@
 #include <numeric>
 #include <vector>
 
-#include "quantizers/feedback/feedback_kernels.h"
-#include "quantizers/feedback/float_product.h"
 #include "lcomp/core/error.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
+#include "quantizers/feedback/feedback_kernels.h"
+#include "quantizers/feedback/float_product.h"
 
 namespace lcomp {
 namespace {

@@ -6,11 +6,11 @@
 #include <numeric>
 #include <vector>
 
-#include "quantizers/feedback/blas_int.h"
-#include "quantizers/feedback/float_product.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/quantizers/feedback/hessian_factor.h"
+#include "quantizers/feedback/blas_int.h"
+#include "quantizers/feedback/float_product.h"
 #include "quantizers/feedback/single_threaded_blas.h"
 
 namespace lcomp {

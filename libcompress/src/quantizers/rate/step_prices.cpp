@@ -3,11 +3,11 @@
 #include <numeric>
 #include <vector>
 
-#include "quantizers/feedback/float_product.h"
 #include "lcomp/core/eigen_view.h"
 #include "lcomp/core/parallel.h"
 #include "lcomp/core/sizes.h"
 #include "lcomp/quantizers/rate/rate_coded_quantizer.h"
+#include "quantizers/feedback/float_product.h"
 
 namespace lcomp {
 namespace {
@@ -54,8 +54,7 @@ StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixVi
   if (irrelevant_) return prices;
   const HessianFactor& factor = shares_->factor;
   const Matrix root = transposed(factor.root), inverse = inverse_root(factor);
-  const Eigen::ArrayXd magnitudes = as_eigen(col_magnitudes_)(factor.order),
-                       steps = as_eigen(col_steps_)(factor.order);
+  const Eigen::ArrayXd magnitudes = as_eigen(col_magnitudes_)(factor.order), steps = as_eigen(col_steps_)(factor.order);
   const auto bits_of = [this](double width) { return RateCurve::weight_slope(options_.trellis_memory, width); };
   // Costs and bits of each row, and of each column (in the factor's order) by slabs of rows.
   const std::size_t slabs = divide_up(rows, rows_of_price_slab);

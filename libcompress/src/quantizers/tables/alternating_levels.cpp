@@ -6,13 +6,13 @@
 #include <cmath>
 #include <numeric>
 
-#include "quantizers/feedback/feedback_kernels.h"
-#include "quantizers/feedback/float_product.h"
 #include "lcomp/core/eigen_view.h"
 #include "lcomp/core/float16.h"
 #include "lcomp/core/parallel.h"
-#include "quantizers/tables/sorted_weights.h"
+#include "quantizers/feedback/feedback_kernels.h"
+#include "quantizers/feedback/float_product.h"
 #include "quantizers/tables/rank_kernels.h"
+#include "quantizers/tables/sorted_weights.h"
 
 namespace lcomp {
 namespace {

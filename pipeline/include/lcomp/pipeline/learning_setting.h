@@ -5,12 +5,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lcomp/pipeline/calibration_setting.h"
 #include "lcomp/compression/learned_allocation.h"
 #include "lcomp/core/progress.h"
 #include "lcomp/eval/choice_protocol.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
+#include "lcomp/pipeline/calibration_setting.h"
 #include "lcomp/training/tuning.h"
 
 namespace lcomp {

@@ -22,8 +22,8 @@ struct JobPlaces {
   std::filesystem::path unfinished;  // empty: OUT.unfinished
   std::filesystem::path statistics;  // an archive of statistics of the original, shared by jobs of one calibration
   std::filesystem::path costs;       // costs of components at each bit width, shared by jobs of one calibration
-  // A file with what allocator learned has learned, shared by jobs that differ in the tuning alone: the first writes it,
-  // the others only compress.
+  // A file with what allocator learned has learned, shared by jobs that differ in the tuning alone: the first writes
+  // it, the others only compress.
   std::filesystem::path learned;
   std::string model_identity;  // of the original, where it is known already
 };
@@ -39,10 +39,10 @@ struct JobOutcome {
 // to_json(report), and under "recalibrations", "learning" and "repair" how they went.
 nlohmann::json to_json(const JobOutcome& outcome);
 
-// Compresses a model into places.out: gathers the statistics that the plan uses, recalibrates, learns the allocation and
-// tunes the result where the job says so. Called again after kill -9 with the same arguments, it goes on where it was,
-// to the same bytes. Throws Error for an `out` that exists without `replace`, unfinished work of other settings, and as
-// the steps: compress_model(), compress_learned(), tune_model(), calibrate().
+// Compresses a model into places.out: gathers the statistics that the plan uses, recalibrates, learns the allocation
+// and tunes the result where the job says so. Called again after kill -9 with the same arguments, it goes on where it
+// was, to the same bytes. Throws Error for an `out` that exists without `replace`, unfinished work of other settings,
+// and as the steps: compress_model(), compress_learned(), tune_model(), calibrate().
 JobOutcome run_job(const CompressionJob& job, const ModelFolder& model, const JobPlaces& places,
                    const ProgressCallback& progress = {});
 
