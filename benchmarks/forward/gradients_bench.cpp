@@ -26,7 +26,7 @@ struct WantAll : lcomp::GradientVisitor {
   }
 };
 
-// Mean cross-entropy of random tokens. weights: 1: the gradients of all tensors, 0: those of the linears' outputs
+// Mean cross-entropy of random tokens. weights: 1: the gradients of all tensors, 0: those of the linear layers' outputs
 // alone.
 void gradients(benchmark::State& state) {
   if (!std::filesystem::exists(model_path() / "config.json")) {

@@ -190,7 +190,7 @@ TEST(CompressionStatisticsTest, AnExpertWithoutTokensIsRoundedAndReported) {
     EXPECT_TRUE(std::ranges::equal(compressed.tensors->read(line.name + ".weight").span(), expected.span()))
         << line.name;
   }
-  // One token reaches experts_per_token experts of each layer: all three linears of the others are rounded.
+  // One token reaches experts_per_token experts of each layer: all three linear layers of the others are rounded.
   const auto& config = model.config;
   EXPECT_EQ(warned, 3 * config.num_layers() * (config.num_experts - config.experts_per_token));
 }

@@ -63,8 +63,8 @@ TEST_P(SequentialCalibrationTest, CollectingTwiceGivesTheSame) {
   for (std::size_t i = 0; i < once.size(); ++i) EXPECT_TRUE(testing::same(once[i], again[i]));
 }
 
-// The statistics of each stage are those of a model whose earlier linears are replaced: here, all weights halved one
-// after the other.
+// The statistics of each stage are those of a model whose earlier linear layers are replaced: here, all weights halved
+// one after the other.
 TEST_P(SequentialCalibrationTest, SeesWhatIsReplacedAlready) {
   Decoder decoder(model);
   testing::ReplacedTensors weights(model.tensors);

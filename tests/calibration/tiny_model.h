@@ -18,7 +18,7 @@
 #include "lcomp/models/model_folder.h"
 #include "support/reference_data.h"
 
-// The small model of the tests, texts for it, and statistics of its linears from their definition.
+// The small model of the tests, texts for it, and statistics of its linear layers from their definition.
 namespace lcomp::testing {
 
 inline std::filesystem::path tiny_model() { return golden("families/llama-tied"); }
@@ -62,10 +62,11 @@ struct ExactStatistics {
   }
 };
 
-// Statistics of linears in double, from one forward pass over the whole batch.
+// Statistics of linear layers in double, from one forward pass over the whole batch.
 struct ExactVisitor : BlockVisitor {
-  std::map<std::string, std::shared_ptr<ExactStatistics>> of;  // by component; linears with the same input share them
-  std::set<std::string> wanted;                                // empty: all
+  std::map<std::string, std::shared_ptr<ExactStatistics>>
+      of;                        // by component; linear layers with the same input share them
+  std::set<std::string> wanted;  // empty: all
 
   void linear_input(std::size_t, std::span<const std::string> components, std::size_t, ConstMatrixView input) override {
     add(components, input);

@@ -256,7 +256,7 @@ INSTANTIATE_TEST_SUITE_P(Families, ActivationsTest,
                            return name;
                          });
 
-// Keeps the inputs of linears and the residual stream before every block, and after the last.
+// Keeps the inputs of linear layers and the residual stream before every block, and after the last.
 struct InputRecorder : BlockVisitor {
   std::map<std::string, Matrix> inputs;
   std::vector<Matrix> states;

@@ -66,8 +66,8 @@ struct KeptFactorsTest : ::testing::Test {
     hessian.fill(0.25f);
     for (std::size_t j = 0; j < cols; ++j) hessian(j, j) = 1 + static_cast<float>(j);
   }
-  std::shared_ptr<const LayerShares> shares(KeptFactors& kept, const std::string& component = "w") {
-    return kept.shares(weight.view(), options, component, [&] {
+  std::shared_ptr<const LayerImportance> shares(KeptFactors& kept, const std::string& component = "w") {
+    return kept.importance(weight.view(), options, component, [&] {
       ++asked;
       auto known = std::make_shared<LayerStats>();
       known->hessian = hessian.view();

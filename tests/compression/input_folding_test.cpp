@@ -1,5 +1,5 @@
-// Input scales that go into norms and linears instead of being stored: what must not change, what must, which scales
-// are chosen, and what is refused.
+// Input scales that go into norms and linear layers instead of being stored: what must not change, what must, which
+// scales are chosen, and what is refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -23,14 +23,14 @@ static_assert(std::is_same_v<decltype(as_eigen(std::span<const double>()).data()
 static_assert(decltype(as_eigen(ConstMatrixView()))::IsRowMajor);
 
 // [3, 4]: 0 1 2 3 / 4 5 6 7 / 8 9 10 11
-Matrix twelve() {
+Matrix three_by_four() {
   Matrix values(3, 4);
   for (std::size_t i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(i);
   return values;
 }
 
 TEST(EigenView, MapsWithoutACopy) {
-  Matrix values = twelve();
+  Matrix values = three_by_four();
   EXPECT_EQ(as_eigen(values.view()).data(), values.data());
   EXPECT_EQ(as_eigen(values.row(1)).data(), values.data() + 4);
   as_eigen(values.view()) *= 2;
@@ -42,7 +42,7 @@ TEST(EigenView, MapsWithoutACopy) {
 }
 
 TEST(EigenView, KeepsTheStride) {
-  Matrix values = twelve();
+  Matrix values = three_by_four();
   const MatrixView<float> part = values.view().rows_range(1, 2).cols_range(1, 2);  // 5 6 / 9 10
   const auto map = as_eigen(part);
   EXPECT_EQ(map.data(), values.data() + 5);

@@ -277,7 +277,7 @@ TEST(Decoder, ReportsAStepABlock) {
   EXPECT_EQ(done.back(), 3u);
 }
 
-// Each token meets exactly experts_per_token experts, and both linears of an expert see the same tokens.
+// Each token meets exactly experts_per_token experts, and both linear layers of an expert see the same tokens.
 TEST(Decoder, VisitorsSeeTheTokensOfEachExpert) {
   LCOMP_REQUIRE(golden("families/mixtral"));
   struct Recorder : BlockVisitor {

@@ -181,7 +181,7 @@ TEST(Gradients, OnlyWantedTensorsAreHandedOver) {
   Decoder decoder(open_model(family("llama2")));
   const TokenBatch batch = testing::random_batch({12}, decoder.config().vocab_size);
   const GradientRecorder all = record(decoder, batch);
-  // The first and last of three linears with one input: two products.
+  // The first and last of three linear layers with one input: two products.
   GradientRecorder some;
   some.wanted = {"model.layers.1.self_attn.q_proj.weight", "model.layers.1.self_attn.v_proj.weight",
                  "model.layers.0.mlp.up_proj.weight", "model.layers.2.post_attention_layernorm.weight"};

@@ -16,7 +16,7 @@ std::string refusal(const nlohmann::json& json) {
   return testing::message([&] { read(json); });
 }
 
-const nlohmann::json calibration = {{"texts", {"a.txt"}}, {"sequences", 8}, {"order", "original"}};
+const nlohmann::json calibration_setting = {{"texts", {"a.txt"}}, {"sequences", 8}, {"order", "original"}};
 
 TEST(CompressionJob, APlanAlone) {
   const CompressionJob job = read({{"quantizer", "rtn:bits=4"}});
@@ -34,7 +34,7 @@ TEST(CompressionJob, LearningTakesItsTextsFromTheCalibration) {
   const CompressionJob job = read({{"quantizer", "rate"},
                                    {"allocator", "learned"},
                                    {"target", {{"ratio", 5}}},
-                                   {"calibration", calibration},
+                                   {"calibration", calibration_setting},
                                    {"learning", {{"sequences", 4}, {"held_out", 2}}}});
   ASSERT_TRUE(job.learning);
   EXPECT_EQ(job.learning->skip, 8U);
@@ -57,17 +57,18 @@ TEST(CompressionJob, WrongKeysAreNamed) {
 TEST(CompressionJob, RecalibrationsNeedStatisticsOfTheOriginal) {
   EXPECT_THAT(refusal({{"quantizer", "rtn:bits=4"}, {"recalibrations", 1}}), HasSubstr("uses no statistics"));
   EXPECT_THAT(refusal({{"quantizer", "gptq:bits=4"}, {"recalibrations", 1}}), HasSubstr("no texts"));
-  nlohmann::json by_block = calibration;
+  nlohmann::json by_block = calibration_setting;
   by_block["order"] = "block";
   EXPECT_THAT(refusal({{"quantizer", "gptq:bits=4"}, {"recalibrations", 1}, {"calibration", by_block}}),
               HasSubstr("\"order\": \"original\""));
-  EXPECT_EQ(read({{"quantizer", "gptq:bits=4"}, {"recalibrations", 1}, {"calibration", calibration}}).recalibrations,
-            1);
+  EXPECT_EQ(
+      read({{"quantizer", "gptq:bits=4"}, {"recalibrations", 1}, {"calibration", calibration_setting}}).recalibrations,
+      1);
 }
 
 TEST(CompressionJob, WhatDecidesValuesIsDescribed) {
   const auto description = [](nlohmann::json changed) {
-    nlohmann::json json = calibration;
+    nlohmann::json json = calibration_setting;
     json.update(changed);
     return describe(CalibrationSetting::from_json(json, "calibration", ""));
   };

@@ -69,7 +69,7 @@ struct Tolerance {
   double loss = 2e-5, norm = 1e-4;
 };
 
-// Repeats the run `name`, with the linears of the blocks quantized as `qat` says. Returns the weights after it.
+// Repeats the run `name`, with the linear layers of the blocks quantized as `qat` says. Returns the weights after it.
 std::unique_ptr<Parameters> repeat(const std::string& name, const nlohmann::json& qat, const Tolerance& tolerance) {
   const Reference reference(name);
   ModelFolder model = open_model(golden("qat"));
@@ -110,7 +110,7 @@ std::unique_ptr<Parameters> repeat(const std::string& name, const nlohmann::json
   return weights;
 }
 
-// The linears of the blocks in 4 bits, groups of 16.
+// The linear layers of the blocks in 4 bits, groups of 16.
 nlohmann::json four_bits(const char* rule, bool clipped) {
   return {{"quantizer", "rtn:bits=4,group=16,sym,scales=f32"},
           {"components", {{"model.embed_tokens", "f32"}, {"lm_head", "f32"}}},

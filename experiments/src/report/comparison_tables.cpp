@@ -96,7 +96,7 @@ std::string heading(const SizeGroup& group) {
   return low == high ? fmt::format("{} bytes", low) : fmt::format("{} to {} bytes", low, high);
 }
 
-nlohmann::json number(double value) { return std::isnan(value) ? nlohmann::json() : nlohmann::json(value); }
+nlohmann::json number_or_null(double value) { return std::isnan(value) ? nlohmann::json() : nlohmann::json(value); }
 
 nlohmann::json to_json(const ComparedModel& model, const std::vector<Metric>& metrics, bool compared) {
   nlohmann::json json = {
@@ -104,7 +104,7 @@ nlohmann::json to_json(const ComparedModel& model, const std::vector<Metric>& me
   if (compared) json["larger_percent"] = model.larger_percent;
   for (std::size_t m = 0; m < metrics.size(); ++m) {
     const MetricStanding& standing = model.standings[m];
-    nlohmann::json entry = {{"value", number(standing.value)}};
+    nlohmann::json entry = {{"value", number_or_null(standing.value)}};
     if (compared) {
       entry["standing"] = verdict_name(standing);
       if (is_tested(standing)) {

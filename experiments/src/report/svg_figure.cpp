@@ -64,7 +64,7 @@ std::vector<double> log_ticks(AxisRange range) {
   return ticks.size() >= 2 ? ticks : round_ticks(range, 5);
 }
 
-std::string number(double value) { return fmt::format("{:.6g}", value); }
+std::string axis_number(double value) { return fmt::format("{:.6g}", value); }
 
 std::string text_at(double x, double y, const char* anchor, const std::string& text, const char* more = "") {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>", x, y, anchor, more,
@@ -144,8 +144,8 @@ std::string map_cells(const FigurePanel& panel, Frame& frame) {
                         frame.right + 10, frame.bottom - height * (i + 1), height + 0.3, map_colour((i + 0.5) / steps));
   }
   for (const double tick : round_ticks(colours, 4)) {
-    text +=
-        text_at(frame.right + 26, frame.bottom - share(tick) * (frame.bottom - frame.top) + 4, "start", number(tick));
+    text += text_at(frame.right + 26, frame.bottom - share(tick) * (frame.bottom - frame.top) + 4, "start",
+                    axis_number(tick));
   }
   return text;
 }
@@ -156,7 +156,7 @@ std::string axes(const FigurePanel& panel, const Frame& frame) {
     for (const double tick : panel.log_y ? log_ticks(frame.y) : round_ticks(frame.y, 5)) {
       const double y = frame.at_y(tick);
       text += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>", frame.left, y, frame.right);
-      text += text_at(frame.left - 6, y + 4, "end", number(tick));
+      text += text_at(frame.left - 6, y + 4, "end", axis_number(tick));
     }
     text += text_at(13, (frame.top + frame.bottom) / 2, "middle", panel.y_label,
                     fmt::format(" transform=\"rotate(-90 13 {:.1f})\"", (frame.top + frame.bottom) / 2).c_str());
@@ -166,7 +166,7 @@ std::string axes(const FigurePanel& panel, const Frame& frame) {
     for (const double tick : round_ticks(frame.x, 6)) {
       const double x = frame.at_x(tick);
       text += fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}v4\"/>", x, frame.bottom);
-      text += text_at(x, frame.bottom + 17, "middle", number(tick));
+      text += text_at(x, frame.bottom + 17, "middle", axis_number(tick));
     }
   } else {
     const bool crowded = panel.categories.size() > 5;
@@ -258,7 +258,7 @@ std::string svg_panel(const FigurePanel& panel) {
   if (panel.reference) {
     const double y = frame.at_y(*panel.reference);
     text += fmt::format("<path class=\"reference\" d=\"M{:.1f} {:.1f}H{:.1f}\"", frame.left, y, frame.right) +
-            hover(fmt::format("{}: {}", panel.reference_name, number(*panel.reference))) + "</path>";
+            hover(fmt::format("{}: {}", panel.reference_name, axis_number(*panel.reference))) + "</path>";
   }
   text += panel.kind == FigurePanel::Kind::map ? cells : series_shapes(panel, frame);
   return text + "</svg>\n";

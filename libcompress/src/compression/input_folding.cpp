@@ -24,7 +24,7 @@ std::vector<float> inverse(std::vector<float> scales) {
   return scales;
 }
 
-// The weight of statistics in sums over linears.
+// The weight of statistics in sums over linear layers.
 double tokens_of(const LayerStats& stats) { return static_cast<double>(std::max<std::uint64_t>(1, stats.tokens)); }
 
 LayerTransform scaling_by(std::vector<float> channel_scales) {

@@ -19,7 +19,7 @@ struct TensorChange {
   std::size_t row_begin = 0;
   std::size_t rows = 0;
   std::vector<double> row_factors;                            // empty: 1
-  std::shared_ptr<const std::vector<double>> column_factors;  // null: 1; shared by the linears that read one norm
+  std::shared_ptr<const std::vector<double>> column_factors;  // null: 1; shared by the linear layers that read one norm
   std::optional<double> constant;                             // every value becomes this (a folded gain)
 
   // Rows 0 .. rotary_dim - 1 of each head, in pairs (i, i + rotary_dim / 2), are turned by angles[head /

@@ -47,7 +47,7 @@ class BlockBackward {
 
   // inputs: rows first_row ... are the input of block context.layer. gradient: [tokens, hidden], of the block's output;
   // then of its input. states: [tokens, hidden], working memory of a mixture. insides: what forward() kept; empty:
-  // nothing. Reports linears, and hands over the tensors' gradients in the order of append_names().
+  // nothing. Reports linear layers, and hands over the tensors' gradients in the order of append_names().
   void run(const BackwardContext& context, const BlockSlices& slices, const ResidualStream& inputs,
            std::size_t first_row, MatrixView<float> states, MatrixView<float> gradient,
            std::vector<BlockInside>& insides);

@@ -16,8 +16,8 @@ namespace lcomp {
 void hand_over(const TensorSource& weights, const std::string& name, std::span<const float> gradient,
                GradientVisitor& visitor);
 
-// The gradients of linears that share an input, summed over chunks of tokens, for the tensors that the visitor wants:
-// dW += dy^T x in float32, db += column sums of dy in double.
+// The gradients of linear layers that share an input, summed over chunks of tokens, for the tensors that the visitor
+// wants: dW += dy^T x in float32, db += column sums of dy in double.
 class LinearGradientSums {
  public:
   // Begins with zeros; memory is kept. The parts must outlive the sums.

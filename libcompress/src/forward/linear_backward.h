@@ -21,7 +21,7 @@ struct BackwardContext {
   MatrixMultiplier& multiplier;
   GradientVisitor& visitor;
   std::size_t layer = 0;                           // num_layers(): the head
-  const ActivationSetting* activations = nullptr;  // how inputs of linears are rounded; null: not
+  const ActivationSetting* activations = nullptr;  // how inputs of linear layers are rounded; null: not
 };
 
 // What a linear is needed for.
@@ -32,7 +32,7 @@ class LinearBackward {
  public:
   // Decodes the weights for one direction or both; with backward, begins sums of their gradients.
   void read(const BackwardContext& context, std::span<const LinearSlices* const> parts, Directions directions);
-  // Begins sums without weights: for linears that no token meets.
+  // Begins sums without weights: for linear layers that no token meets.
   void begin(const BackwardContext& context, std::span<const LinearSlices* const> parts);
 
   // y = x W^T + b, x rounded as the context says.

@@ -16,7 +16,7 @@ struct TrainingCost {
   Decoder* teacher = nullptr;     // null: the texts' own tokens
   TeacherCache* cache = nullptr;  // of the teacher; null: it is always asked
   std::size_t top_tokens = 0;     // of the teacher's distribution, the others as one; 0: all
-  // How inputs of linears are rounded in the forward pass (GradientOptions); null: they are not.
+  // How inputs of linear layers are rounded in the forward pass (GradientOptions); null: they are not.
   const ActivationSetting* activations = nullptr;
 };
 

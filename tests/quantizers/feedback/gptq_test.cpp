@@ -130,9 +130,10 @@ TEST(GptqTest, MoreBitsHaveASmallerError) {
   for_each_setting([&](const GptqOptions& options) {
     GptqOptions changed = options;
     double last = std::numeric_limits<double>::infinity();
-    for (changed.bits = 2; changed.bits <= 8; ++changed.bits) {
+    for (int bits = 2; bits <= 8; ++bits) {
+      changed.bits = bits;
       const double error = gptq_error(changed, layer);
-      EXPECT_LT(error, last) << changed.bits << " bits";
+      EXPECT_LT(error, last) << bits << " bits";
       last = error;
     }
   });
@@ -305,7 +306,7 @@ TEST(GptqTest, RefusesOptionsOutOfRange) {
   const auto refuses = [](const std::function<void(GptqOptions&)>& change) {
     EXPECT_THROW(GptqQuantizer(with(change)), Error);
   };
-  EXPECT_NO_THROW(GptqQuantizer(of_4_bits()));
+  EXPECT_NO_THROW(GptqQuantizer{of_4_bits()});
   refuses([](auto& o) { o.bits = std::nullopt; });
   refuses([](auto& o) { o.bits = 0; });
   refuses([](auto& o) { o.bits = 9; });

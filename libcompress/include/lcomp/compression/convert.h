@@ -11,9 +11,9 @@ namespace lcomp {
 
 struct ConvertOptions {
   DenseType dtype = DenseType::f16;
-  // Multiplies the gain of each norm into the columns of the linears that read it; the gains become 1 (0 where the norm
-  // multiplies by 1 + gain). The final norm only where the head is a matrix of its own; norms after attention and MLP
-  // (Gemma 2, 3) and of single heads stay: no linear follows them.
+  // Multiplies the gain of each norm into the columns of the linear layers that read it; the gains become 1 (0 where
+  // the norm multiplies by 1 + gain). The final norm only where the head is a matrix of its own; norms after attention
+  // and MLP (Gemma 2, 3) and of single heads stay: no linear follows them.
   bool fold_norms = false;
   // A random change of the weights that keeps the function, named by its seed; it folds the norms too. It takes a model
   // off the grid that it was stored on: a GGUF file's weights lie on a 4-bit grid, which a 4-bit quantizer would find

@@ -60,7 +60,7 @@ struct LearnedCompression {
 // At the optimum D_c / R_c is the same for all components: the Lagrange multiplier of the byte budget. With errors
 // whose cost goes with their square, Newton's step towards that is
 //   offset_c += rate / 2 log2((D_c / R_c) / (sum D / sum R))
-//   exponent -= rate sum_c imbalance_c / (2 ln 2 sum_c D_c variance_c)      of rows and of columns (StepPrices)
+//   exponent -= rate sum_c imbalance_c / (2 ln 2 sum_c D_c variance_c)      of rows and of columns (StepDerivatives)
 // The budget then finds the common precision anew (RateBudget; of banded components the knapsack, with costs times
 // 4^offset).
 //

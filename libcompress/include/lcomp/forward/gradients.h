@@ -18,15 +18,15 @@
 
 namespace lcomp {
 
-// The outputs of one component among those of linears that share an input.
+// The outputs of one component among those of linear layers that share an input.
 struct ComponentOutputs {
   std::string component;  // as BlockVisitor names it
   std::size_t begin = 0;  // columns begin ... begin + count - 1 of the output gradient
   std::size_t count = 0;
 };
 
-// What linears y = W x + b that share an input (q/k/v, gate/up) are given, and the gradient of the cost with respect to
-// what they return, for some tokens. Summed over all tokens: dW = output_gradient^T input, db = column sums.
+// What linear layers y = W x + b that share an input (q/k/v, gate/up) are given, and the gradient of the cost with
+// respect to what they return, for some tokens. Summed over all tokens: dW = output_gradient^T input, db = column sums.
 struct LinearGradient {
   std::size_t layer = 0;  // num_layers(): the output head
   std::span<const ComponentOutputs> components;
@@ -39,8 +39,8 @@ struct LinearGradient {
 class GradientVisitor {
  public:
   virtual ~GradientVisitor() = default;
-  // Every linear, for chunks of tokens that follow each other; linears of an expert for the tokens that chose it, the
-  // head for those that have a cost. A token without a cost of its own still has gradients through later ones.
+  // Every linear, for chunks of tokens that follow each other; linear layers of an expert for the tokens that chose it,
+  // the head for those that have a cost. A token without a cost of its own still has gradients through later ones.
   virtual void linear_gradient(const LinearGradient& /*gradient*/) {}
   // The gradient with respect to row ids[i] of the embedding as token first_token + i uses it (the factor
   // embedding_scale included): [ids.size(), hidden]. A tied head is not in it.
@@ -74,9 +74,9 @@ struct GradientOptions {
   // A token whose row of the embedding gets no gradient as an input, though the cost depends on it: what torch does for
   // a model that has a padding token. Nothing: the gradient of the embedding is exact.
   std::optional<std::int32_t> padding_token;
-  // Rounds the inputs of the blocks' linears (and the head's, if it says so) to 8-bit integers, on ranges of the values
-  // at hand, as a model with this setting does when it runs. Gradients pass straight through the rounding; what the
-  // visitor is told of inputs is rounded. Null: inputs are floats.
+  // Rounds the inputs of the blocks' linear layers (and the head's, if it says so) to 8-bit integers, on ranges of the
+  // values at hand, as a model with this setting does when it runs. Gradients pass straight through the rounding; what
+  // the visitor is told of inputs is rounded. Null: inputs are floats.
   const ActivationSetting* activations = nullptr;
 };
 

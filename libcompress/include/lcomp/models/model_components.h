@@ -26,7 +26,7 @@ struct ModelComponent {
 // A tensor's name without ".weight".
 std::string component_name(const std::string& tensor);
 
-// In the order of the forward pass: embedding, the linears of each block, head.
+// In the order of the forward pass: embedding, the linear layers of each block, head.
 std::vector<ModelComponent> model_components(const ModelFolder& model);
 
 // The other tensors that the decoder uses, norms and biases; sorted by name.

@@ -34,9 +34,9 @@ std::optional<LearnedSteps> BudgetedKind::first_steps(const QuantizerSetting& /*
   return std::nullopt;
 }
 
-StepPrices BudgetedKind::step_prices(const QuantizerSetting& /*setting*/, const MeasuredComponent& measured,
-                                     RandomAccessStatistics* /*statistics*/, KeptFactors& /*factors*/) const {
-  StepPrices prices;
+StepDerivatives BudgetedKind::step_derivatives(const QuantizerSetting& /*setting*/, const MeasuredComponent& measured,
+                                               RandomAccessStatistics* /*statistics*/, KeptFactors& /*factors*/) const {
+  StepDerivatives prices;
   prices.cost = inner_product(measured.gradient, measured.error);
   prices.bits = measured.bits_slope;
   return prices;

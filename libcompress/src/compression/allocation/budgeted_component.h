@@ -92,8 +92,8 @@ class BudgetedKind {
   virtual std::optional<LearnedSteps> first_steps(const QuantizerSetting& setting) const;
   // How cost and bits change with the steps of a component. Without knowledge of single steps: those of all together,
   // cost = <dC / dW^, W^ - W>, to which errors are proportional, and bits_slope.
-  virtual StepPrices step_prices(const QuantizerSetting& setting, const MeasuredComponent& measured,
-                                 RandomAccessStatistics* statistics, KeptFactors& factors) const;
+  virtual StepDerivatives step_derivatives(const QuantizerSetting& setting, const MeasuredComponent& measured,
+                                           RandomAccessStatistics* statistics, KeptFactors& factors) const;
 };
 
 }  // namespace lcomp

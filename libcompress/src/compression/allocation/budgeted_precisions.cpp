@@ -29,10 +29,10 @@ class OrderedQuantizer : public Quantizer {
 
   QuantizedWeight quantize(ConstMatrixView weight, const LayerStats& stats,
                            const std::string& component) const override {
-    const auto shares = factors_.shares(weight, options_, component, [&] {
+    const auto importance = factors_.importance(weight, options_, component, [&] {
       return std::shared_ptr<const LayerStats>(std::shared_ptr<void>(), &stats);
     });
-    const RateCodedProblem problem(weight, shares, options_, component);
+    const RateCodedProblem problem(weight, importance, options_, component);
     return {order_.bytes ? quantize_to_bytes(problem, *order_.bytes, order_.tolerance, component)
                          : problem.quantize(*order_.precision),
             problem.warnings()};
@@ -55,14 +55,14 @@ class BudgetedPrecision : public BudgetedComponent {
     // Known or not, sensitivities are asked for: a factor may be kept from before.
     const std::shared_ptr<const LayerStats> known = inputs.known(component);
     const Matrix weight = inputs.tensors.read(component.tensor);
-    const auto shares = factors_.shares(weight.view(), options_, component.name, [&] { return known; });
+    const auto importance = factors_.importance(weight.view(), options_, component.name, [&] { return known; });
     curve_.kind = component.kind == ComponentKind::linear ? 0 : 1;
     curve_.weights = component.parameters();
     curve_.side_bytes = expected_side_bytes(component);
     curve_.precision_offset = options_.precision_offset;
     curve_.min_bits = options_.min_bits;
     curve_.max_bits = options_.max_bits;
-    curve_.curve = RateCodedProblem(weight.view(), shares, options_, component.name).curve();
+    curve_.curve = RateCodedProblem(weight.view(), importance, options_, component.name).curve();
   }
 
   std::optional<RateBudgetComponent> curve() const override { return curve_; }
@@ -112,16 +112,16 @@ class BudgetedPrecisions : public BudgetedKind {
     return steps;
   }
 
-  StepPrices step_prices(const QuantizerSetting& setting, const MeasuredComponent& measured,
-                         RandomAccessStatistics* statistics, KeptFactors& factors) const override {
+  StepDerivatives step_derivatives(const QuantizerSetting& setting, const MeasuredComponent& measured,
+                                   RandomAccessStatistics* statistics, KeptFactors& factors) const override {
     const std::string& name = measured.component.name;
     const RateCodedOptions options = options_of(setting);
-    const auto shares = factors.shares(measured.weight, options, name, [&] {
+    const auto importance = factors.importance(measured.weight, options, name, [&] {
       return statistics == nullptr ? nullptr : statistics->statistics(measured.component);
     });
-    const RateCodedProblem problem(measured.weight, shares, options, name);
-    return problem.step_prices(measured.gradient, measured.error,
-                               problem.curve().precision(8 * static_cast<double>(measured.bytes)));
+    const RateCodedProblem problem(measured.weight, importance, options, name);
+    return problem.step_derivatives(measured.gradient, measured.error,
+                                    problem.curve().precision(8 * static_cast<double>(measured.bytes)));
   }
 };
 

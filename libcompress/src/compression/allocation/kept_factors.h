@@ -21,15 +21,15 @@ class KeptFactors {
   static constexpr std::uint64_t default_most_bytes = std::uint64_t{2} << 30;
   explicit KeptFactors(std::uint64_t most_bytes = default_most_bytes) : left_(most_bytes) {}
 
-  // What find_rate_coded_shares() finds. statistics: called where it has to be found; null where nothing is known.
-  std::shared_ptr<const LayerShares> shares(ConstMatrixView weight, const RateCodedOptions& options,
-                                            const std::string& component,
-                                            const std::function<std::shared_ptr<const LayerStats>()>& statistics);
+  // What find_rate_coded_importance() finds. statistics: called where it has to be found; null where nothing is known.
+  std::shared_ptr<const LayerImportance> importance(
+      ConstMatrixView weight, const RateCodedOptions& options, const std::string& component,
+      const std::function<std::shared_ptr<const LayerStats>()>& statistics);
 
  private:
   struct Kept {
-    ShareOptions options;
-    std::shared_ptr<const LayerShares> shares;
+    ImportanceOptions options;
+    std::shared_ptr<const LayerImportance> importance;
   };
   std::uint64_t left_;                // bytes
   std::map<std::string, Kept> kept_;  // by component

@@ -30,7 +30,7 @@ void MarginalCosts::tensor_gradient(const std::string& name, std::span<const std
       error.view(),    asked.report->bytes, asked.report->bits_slope};
   found_.emplace(
       asked.component.name,
-      budgeted_kind(*asked.setting->open).step_prices(*asked.setting->quantizer, measured, statistics_, factors_));
+      budgeted_kind(*asked.setting->open).step_derivatives(*asked.setting->quantizer, measured, statistics_, factors_));
 }
 
 }  // namespace lcomp

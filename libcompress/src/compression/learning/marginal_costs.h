@@ -13,9 +13,9 @@
 
 namespace lcomp {
 
-// How the cost of a compressed model and its bits change with the steps of each component (StepPrices), by a backward
-// pass. A component's cost over its bits is what a bit more of it is worth: the same for all, the Lagrange multiplier,
-// where the allocation is best.
+// How the cost of a compressed model and its bits change with the steps of each component (StepDerivatives), by a
+// backward pass. A component's cost over its bits is what a bit more of it is worth: the same for all, the Lagrange
+// multiplier, where the allocation is best.
 class MarginalCosts : public GradientVisitor {
  public:
   // settings: of the components that are asked for, by name. report: of `compressed`; components without a bits_slope
@@ -28,7 +28,7 @@ class MarginalCosts : public GradientVisitor {
   void tensor_gradient(const std::string& name, std::span<const std::size_t> shape,
                        std::span<const float> gradient) override;
 
-  const std::map<std::string, StepPrices>& found() const { return found_; }  // by component
+  const std::map<std::string, StepDerivatives>& found() const { return found_; }  // by component
 
  private:
   struct Asked {
@@ -42,7 +42,7 @@ class MarginalCosts : public GradientVisitor {
   RandomAccessStatistics* statistics_;
   KeptFactors& factors_;
   std::map<std::string, Asked> components_;  // by tensor
-  std::map<std::string, StepPrices> found_;
+  std::map<std::string, StepDerivatives> found_;
 };
 
 }  // namespace lcomp

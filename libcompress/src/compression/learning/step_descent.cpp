@@ -25,7 +25,7 @@ std::string place_of(const std::string& component) {
 struct ExponentStep {
   double imbalance = 0, curvature = 0;
 
-  void add(const StepPrices::Spread& spread, double cost) {
+  void add(const StepDerivatives::Spread& spread, double cost) {
     imbalance += spread.imbalance;
     curvature += 2 * std::numbers::ln2 * std::max(cost, 0.0) * spread.variance;
   }
@@ -37,23 +37,23 @@ struct ExponentStep {
 
 // The mean over the parts of the training set, and how certain it is.
 struct MeanOfParts {
-  StepPrices mean;
+  StepDerivatives mean;
   double cost_variance = 0;  // of the mean's cost
 };
 
-MeanOfParts mean_of(const std::vector<StepPrices>& parts) {
+MeanOfParts mean_of(const std::vector<StepDerivatives>& parts) {
   MeanOfParts result;
   result.mean.bits = parts.front().bits;
   const double share = 1 / static_cast<double>(parts.size());
-  for (const StepPrices& part : parts) {
+  for (const StepDerivatives& part : parts) {
     result.mean.cost += share * part.cost;
-    for (const auto side : {&StepPrices::rows, &StepPrices::columns}) {
+    for (const auto side : {&StepDerivatives::rows, &StepDerivatives::columns}) {
       (result.mean.*side).imbalance += share * (part.*side).imbalance;
       (result.mean.*side).variance = (part.*side).variance;
     }
   }
   if (parts.size() < 2) return result;
-  for (const StepPrices& part : parts) result.cost_variance += std::pow(part.cost - result.mean.cost, 2);
+  for (const StepDerivatives& part : parts) result.cost_variance += std::pow(part.cost - result.mean.cost, 2);
   result.cost_variance *= share / static_cast<double>(parts.size() - 1);
   return result;
 }

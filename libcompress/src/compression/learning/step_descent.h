@@ -12,7 +12,7 @@
 namespace lcomp {
 
 // By component: what each part of the training set says of its steps. One part at least.
-using MeasuredSteps = std::map<std::string, std::vector<StepPrices>>;
+using MeasuredSteps = std::map<std::string, std::vector<StepDerivatives>>;
 
 struct DescentOptions {
   double rate = 0.7;  // of Newton's step

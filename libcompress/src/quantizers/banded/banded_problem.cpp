@@ -15,7 +15,7 @@
 #include "lcomp/formats/column_permutation.h"
 #include "lcomp/formats/format.h"
 #include "lcomp/quantizers/banded/banded_quantizer.h"
-#include "lcomp/quantizers/cost/layer_shares.h"
+#include "lcomp/quantizers/cost/layer_importance.h"
 #include "quantizers/banded/band_rounder.h"
 #include "quantizers/feedback/column_removal.h"
 #include "quantizers/feedback/error_feedback.h"
@@ -48,10 +48,10 @@ std::vector<float> squared_diagonal(ConstMatrixView root) {
 // Rounds as another does, and adds up what that costs each band.
 class CostRecorder : public ColumnRounder {
  public:
-  // shares, costs: [rows of the slab], [bands]; column_costs: [cols], R_jj^2.
-  CostRecorder(std::unique_ptr<ColumnRounder> rounder, std::span<const double> shares,
+  // importance, costs: [rows of the slab], [bands]; column_costs: [cols], R_jj^2.
+  CostRecorder(std::unique_ptr<ColumnRounder> rounder, std::span<const double> importance,
                std::span<const float> column_costs, std::span<double> costs)
-      : rounder_(std::move(rounder)), shares_(shares), column_costs_(column_costs), costs_(costs) {}
+      : rounder_(std::move(rounder)), importance_(importance), column_costs_(column_costs), costs_(costs) {}
 
   void fit(std::size_t position, ConstMatrixView columns) override { rounder_->fit(position, columns); }
   void round(std::size_t position, std::span<const float> values, std::span<float> decoded) override {
@@ -59,14 +59,14 @@ class CostRecorder : public ColumnRounder {
     double sum = 0;
     for (std::size_t r = 0; r < values.size(); ++r) {
       const double error = static_cast<double>(values[r]) - static_cast<double>(decoded[r]);
-      sum += shares_[r] * error * error;
+      sum += importance_[r] * error * error;
     }
     costs_[position / band_columns] += static_cast<double>(column_costs_[position]) * sum;
   }
 
  private:
   std::unique_ptr<ColumnRounder> rounder_;
-  std::span<const double> shares_;
+  std::span<const double> importance_;
   std::span<const float> column_costs_;
   std::span<double> costs_;
 };
@@ -77,17 +77,17 @@ BandedProblem::BandedProblem(ConstMatrixView weight, const LayerStats* stats, co
                              const std::string& component, bool measured)
     : weight_(weight), options_(options), component_(component) {
   require_finite(weight, component);
-  LayerShares shares =
+  LayerImportance importance =
       stats == nullptr
-          ? equal_shares(weight)
-          : find_layer_shares(weight, *stats, {options.guided, options.embedding_weight, options.damping, true},
-                              "banded", component);
-  if (stats != nullptr) warnings_ = shares.warnings();
-  irrelevant_ = shares.irrelevant;
-  if (irrelevant_) shares = equal_shares(weight);  // an order, for the format
-  unit_ = shares.unit;
-  row_shares_ = std::move(shares.rows);
-  factor_ = std::move(shares.factor);
+          ? equal_importance(weight)
+          : find_layer_importance(weight, *stats, {options.guided, options.embedding_weight, options.damping, true},
+                                  "banded", component);
+  if (stats != nullptr) warnings_ = importance.warnings();
+  irrelevant_ = importance.irrelevant;
+  if (irrelevant_) importance = equal_importance(weight);  // an order, for the format
+  unit_ = importance.unit;
+  row_importance_ = std::move(importance.rows);
+  factor_ = std::move(importance.factor);
   put_in_order();
   if (!measured) return;
   find_costs();
@@ -115,25 +115,25 @@ void BandedProblem::put_in_order() {
   add_product_with_transposed(1, factor_.root.view(), factor_.root.view(), hessian_.view());
 }
 
-// Some rows that stand for all: each with the chance that its share is, at even distances, so that rows of large shares
-// are in it for certain.
+// Some rows that stand for all: each with the chance that its share is, at even distances, so that rows of large
+// importance are in it for certain.
 void BandedProblem::take_sample() {
-  const double all = std::accumulate(row_shares_.begin(), row_shares_.end(), 0.0);
+  const double all = std::accumulate(row_importance_.begin(), row_importance_.end(), 0.0);
   std::map<std::size_t, double> chosen;  // share by row
   if (weight_.rows() <= most_sampled_rows) {
-    for (std::size_t i = 0; i < row_shares_.size(); ++i) chosen.emplace(i, row_shares_[i]);
+    for (std::size_t i = 0; i < row_importance_.size(); ++i) chosen.emplace(i, row_importance_[i]);
   } else {
     const double distance = all / static_cast<double>(most_sampled_rows);
     double sum = 0;
     double next = 0.5 * distance;
-    for (std::size_t i = 0; i < row_shares_.size(); ++i) {
-      for (sum += row_shares_[i]; next < sum; next += distance) chosen[i] += distance;
+    for (std::size_t i = 0; i < row_importance_.size(); ++i) {
+      for (sum += row_importance_[i]; next < sum; next += distance) chosen[i] += distance;
     }
   }
   sample_ = Matrix(chosen.size(), weight_.cols());
   for (const auto& [row, share] : chosen) {
-    std::ranges::copy(ordered_.row(row), sample_.row(sample_shares_.size()).begin());
-    sample_shares_.push_back(share);
+    std::ranges::copy(ordered_.row(row), sample_.row(sample_importance_.size()).begin());
+    sample_importance_.push_back(share);
   }
 }
 
@@ -141,7 +141,7 @@ void BandedProblem::find_costs() {
   const std::size_t bands = band_count(weight_.cols());
   costs_.assign(bands, std::vector<double>(most_bits + 1, 0.0));
   if (irrelevant_) return;
-  const std::vector<double> of_columns = removal_costs(sample_.view(), sample_shares_, hessian_.view(), component_);
+  const std::vector<double> of_columns = removal_costs(sample_.view(), sample_importance_, hessian_.view(), component_);
   without_.assign(bands, 0.0);
   for (std::size_t j = 0; j < of_columns.size(); ++j) without_[j / band_columns] += cost_unit() * of_columns[j];
   for (std::size_t b = 0; b < bands; ++b) costs_[b][0] = without_[b];
@@ -204,9 +204,9 @@ std::optional<std::vector<double>> BandedProblem::measure(const std::vector<std:
             const std::lock_guard<std::mutex> lock(guard);
             costs = of_slabs.emplace(first_row, std::vector<double>(total.size(), 0.0)).first->second;
           }
-          return std::make_unique<CostRecorder>(make_band_rounder(rounding, first_row, row_count),
-                                                std::span<const double>(sample_shares_).subspan(first_row, row_count),
-                                                kept.column_costs, costs);
+          return std::make_unique<CostRecorder>(
+              make_band_rounder(rounding, first_row, row_count),
+              std::span<const double>(sample_importance_).subspan(first_row, row_count), kept.column_costs, costs);
         },
         component_);
   } catch (const Error&) {

@@ -18,7 +18,7 @@ constexpr std::size_t together = 1024;  // rows
 
 }  // namespace
 
-std::vector<double> removal_costs(ConstMatrixView weight, std::span<const double> shares, ConstMatrixView hessian,
+std::vector<double> removal_costs(ConstMatrixView weight, std::span<const double> importance, ConstMatrixView hessian,
                                   const std::string& component) {
   const std::size_t rows = weight.rows();
   const std::size_t cols = weight.cols();
@@ -39,7 +39,7 @@ std::vector<double> removal_costs(ConstMatrixView weight, std::span<const double
     for (std::size_t r = 0; r < count; ++r) {
       for (std::size_t j = 0; j < cols; ++j) {
         const auto value = static_cast<double>(some(r, j));
-        costs[j] += shares[first + r] * value * value;
+        costs[j] += importance[first + r] * value * value;
       }
     }
   }

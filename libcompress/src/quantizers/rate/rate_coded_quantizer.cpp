@@ -62,34 +62,34 @@ std::vector<std::uint8_t> quantize_logarithms(const std::vector<double>& values,
 
 }  // namespace
 
-ShareOptions share_options(const RateCodedOptions& options) {
+ImportanceOptions importance_options(const RateCodedOptions& options) {
   return {options.guided, options.embedding_weight, options.damping};
 }
 
-std::shared_ptr<const LayerShares> find_rate_coded_shares(ConstMatrixView weight, const LayerStats& stats,
-                                                          const RateCodedOptions& options,
-                                                          const std::string& component) {
+std::shared_ptr<const LayerImportance> find_rate_coded_importance(ConstMatrixView weight, const LayerStats& stats,
+                                                                  const RateCodedOptions& options,
+                                                                  const std::string& component) {
   require_finite(weight, component);
-  auto shares = std::make_shared<LayerShares>();
+  auto importance = std::make_shared<LayerImportance>();
   if (weight.size() == 0) {
-    shares->irrelevant = true;
+    importance->irrelevant = true;
   } else {
-    *shares = find_layer_shares(weight, stats, share_options(options), "rate", component);
+    *importance = find_layer_importance(weight, stats, importance_options(options), "rate", component);
   }
-  return shares;
+  return importance;
 }
 
 RateCodedProblem::RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
                                    const std::string& component)
-    : RateCodedProblem(weight, find_rate_coded_shares(weight, stats, options, component), options, component) {}
+    : RateCodedProblem(weight, find_rate_coded_importance(weight, stats, options, component), options, component) {}
 
-RateCodedProblem::RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerShares> shares,
+RateCodedProblem::RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerImportance> importance,
                                    const RateCodedOptions& options, const std::string& component)
     : weight_(weight),
       options_(options),
       component_(component),
-      shares_(std::move(shares)),
-      irrelevant_(shares_->irrelevant),
+      importance_(std::move(importance)),
+      irrelevant_(importance_->irrelevant),
       row_steps_(weight.rows(), 0.0),
       col_steps_(weight.cols(), 0.0) {
   if (irrelevant_) return;
@@ -99,10 +99,11 @@ RateCodedProblem::RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const
 
 // Steps at precision 0.
 void RateCodedProblem::find_steps() {
-  const HessianFactor& factor = shares_->factor;
-  for (std::size_t i = 0; i < weight_.rows(); ++i) row_steps_[i] = -0.5 * std::log2(shares_->rows[i]);
+  const HessianFactor& factor = importance_->factor;
+  for (std::size_t i = 0; i < weight_.rows(); ++i) row_steps_[i] = -0.5 * std::log2(importance_->rows[i]);
   for (std::size_t p = 0; p < weight_.cols(); ++p) {
-    col_steps_[factor.order[p]] = -std::log2(static_cast<double>(factor.root(p, p))) - 0.5 * std::log2(shares_->unit);
+    col_steps_[factor.order[p]] =
+        -std::log2(static_cast<double>(factor.root(p, p))) - 0.5 * std::log2(importance_->unit);
   }
   row_spread_ = spread(row_steps_, options_.row_steps ? options_.row_exponent : 0);
   col_spread_ = spread(col_steps_, options_.column_steps ? options_.column_exponent : 0);
@@ -132,7 +133,7 @@ void RateCodedProblem::find_magnitudes() {
 }
 
 std::vector<std::string> RateCodedProblem::warnings() const {
-  return weight_.size() > 0 ? shares_->warnings() : std::vector<std::string>();
+  return weight_.size() > 0 ? importance_->warnings() : std::vector<std::string>();
 }
 
 RateCodedWeight RateCodedProblem::quantize(double precision) const {
@@ -183,10 +184,10 @@ RateCodedWeight RateCodedProblem::quantize(double precision) const {
   rounding.col_steps = col_steps;
   rounding.row_magnitudes = row_magnitudes;
   rounding.col_magnitudes = col_magnitudes;
-  rounding.order = shares_->factor.order;
+  rounding.order = importance_->factor.order;
   rounding.codes = {out.codes.data(), rows, cols};
   round_with_feedback(
-      weight_, shares_->factor, {},
+      weight_, importance_->factor, {},
       [&rounding](std::size_t first_row, std::size_t row_count) {
         return make_trellis_rounder(rounding, first_row, row_count);
       },

@@ -89,12 +89,12 @@ class BandedProblem {
   bool irrelevant_ = false;
   std::vector<std::string> warnings_;
   double unit_ = 1;
-  std::vector<double> row_shares_;
+  std::vector<double> row_importance_;
   std::vector<std::uint32_t> order_;  // the columns that the stored ones are
   // All in stored order:
   Matrix ordered_;  // the weight
   Matrix sample_;   // some of its rows
-  std::vector<double> sample_shares_;
+  std::vector<double> sample_importance_;
   Matrix hessian_;
   HessianFactor factor_;
   std::vector<double> without_;             // [bands], what it costs to leave a band out

@@ -9,7 +9,7 @@
 
 #include "lcomp/core/matrix.h"
 #include "lcomp/formats/rate_coded.h"
-#include "lcomp/quantizers/cost/layer_shares.h"
+#include "lcomp/quantizers/cost/layer_importance.h"
 #include "lcomp/quantizers/quantizer.h"
 #include "lcomp/quantizers/quantizer_options.h"
 #include "lcomp/quantizers/rate/rate_curve.h"
@@ -20,12 +20,13 @@ inline constexpr double largest_step_exponent = 1.5;
 
 // Throws Error naming `where` for options out of range, and where both precision and bits are set.
 void check_rate_coded(const RateCodedOptions& options, const std::string& where);
-// The row importance and the factored Hessian that a rate-coded weight needs: find_layer_shares() with share_options().
-// The costly part of a RateCodedProblem, which depends neither on its precision nor on its exponents.
-ShareOptions share_options(const RateCodedOptions& options);
-std::shared_ptr<const LayerShares> find_rate_coded_shares(ConstMatrixView weight, const LayerStats& stats,
-                                                          const RateCodedOptions& options,
-                                                          const std::string& component);
+// The row importance and the factored Hessian that a rate-coded weight needs: find_layer_importance() with
+// importance_options(). The costly part of a RateCodedProblem, which depends neither on its precision nor on its
+// exponents.
+ImportanceOptions importance_options(const RateCodedOptions& options);
+std::shared_ptr<const LayerImportance> find_rate_coded_importance(ConstMatrixView weight, const LayerStats& stats,
+                                                                  const RateCodedOptions& options,
+                                                                  const std::string& component);
 // The method string; without precision and bits where neither is set.
 std::string name(const RateCodedOptions& options);
 
@@ -34,7 +35,7 @@ std::string name(const RateCodedOptions& options);
 //   D_ij = N_ij Z_ij = dC / d ln step_ij,   R_ij = - d bits / d log2 step_ij, by RateCurve
 // A change of row_exponent (column_exponent) moves the log2 steps of rows (columns) away from their mean by that change
 // times r_i, the distance from the mean at exponent 1.
-struct StepPrices {
+struct StepDerivatives {
   struct Spread {
     double imbalance = 0;  // sum_i (r_i - r) D_i, r = sum R_i r_i / R: 0 where every row's bits buy the same
     double variance = 0;   // sum_i R_i (r_i - r)^2 / R
@@ -60,9 +61,9 @@ class RateCodedProblem {
   // Keeps a view of `weight`. Throws as quantize() below.
   RateCodedProblem(ConstMatrixView weight, const LayerStats& stats, const RateCodedOptions& options,
                    const std::string& component);
-  // The same with what find_rate_coded_shares() has found before.
-  RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerShares> shares, const RateCodedOptions& options,
-                   const std::string& component);
+  // The same with what find_rate_coded_importance() has found before.
+  RateCodedProblem(ConstMatrixView weight, std::shared_ptr<const LayerImportance> importance,
+                   const RateCodedOptions& options, const std::string& component);
 
   RateCodedWeight quantize(double precision) const;
   // About how many bits the codes take at each precision; row and column steps are not counted.
@@ -74,7 +75,7 @@ class RateCodedProblem {
 
   // How cost and bits would change with the steps of a compressed weight W^. gradient: dC / dW^, error: W^ - W, both
   // [rows, cols]; precision: that of W^. 4 rows cols^2 operations.
-  StepPrices step_prices(ConstMatrixView gradient, ConstMatrixView error, double precision) const;
+  StepDerivatives step_derivatives(ConstMatrixView gradient, ConstMatrixView error, double precision) const;
 
  private:
   void find_steps();
@@ -83,7 +84,7 @@ class RateCodedProblem {
   ConstMatrixView weight_;
   RateCodedOptions options_;
   std::string component_;
-  std::shared_ptr<const LayerShares> shares_;
+  std::shared_ptr<const LayerImportance> importance_;
   bool irrelevant_ = false;
   std::vector<double> row_spread_, col_spread_;          // of exponent 1, around their means
   std::vector<double> row_steps_, col_steps_;            // log2 of the steps at precision 0: their sum

@@ -15,9 +15,9 @@ constexpr std::size_t row_count = 256, column_count = 192;
 
 // A layer whose second half of rows matters 16 times as much, with the cost that its sensitivities stand for:
 //   C = 1/2 sum_i rho_i e_i G e_i^T,   dC/dE = rho_i (E G)_i
-class StepPricesTest : public ::testing::Test {
+class StepDerivativesTest : public ::testing::Test {
  protected:
-  StepPricesTest() : layer(testing::correlated_layer(row_count, column_count, 3)) {
+  StepDerivativesTest() : layer(testing::correlated_layer(row_count, column_count, 3)) {
     for (std::size_t i = 0; i < row_count; ++i) outputs.push_back(i < row_count / 2 ? 1.0F : 16.0F);
     rows = outputs;
     for (std::size_t j = 0; j < column_count; ++j) columns.push_back(layer.hessian(j, j));
@@ -26,7 +26,7 @@ class StepPricesTest : public ::testing::Test {
     stats.sensitivity = &sensitivity;
   }
 
-  StepPrices prices(double row_exponent, double column_exponent, double precision = 15) const {
+  StepDerivatives prices(double row_exponent, double column_exponent, double precision = 15) const {
     RateCodedOptions options;
     options.precision = 0;
     options.row_exponent = row_exponent;
@@ -51,11 +51,11 @@ class StepPricesTest : public ::testing::Test {
     for (std::size_t k = 0; k < error.size(); ++k) {
       cost += static_cast<double>(error.data()[k]) * static_cast<double>(gradient.data()[k]);
     }
-    return problem.step_prices(gradient.view(), error.view(), precision);
+    return problem.step_derivatives(gradient.view(), error.view(), precision);
   }
 
   // Newton's change of an exponent.
-  static double change(const StepPrices& prices, const StepPrices::Spread& spread) {
+  static double change(const StepDerivatives& prices, const StepDerivatives::Spread& spread) {
     return -spread.imbalance / (2 * std::numbers::ln2 * prices.cost * spread.variance);
   }
 
@@ -66,14 +66,14 @@ class StepPricesTest : public ::testing::Test {
   mutable double cost = 0;
 };
 
-TEST_F(StepPricesTest, CostIsThatOfTheErrorsAndBitsAreThoseOfAllWeights) {
-  const StepPrices found = prices(1, 1);
+TEST_F(StepDerivativesTest, CostIsThatOfTheErrorsAndBitsAreThoseOfAllWeights) {
+  const StepDerivatives found = prices(1, 1);
   EXPECT_NEAR(found.cost, cost, 1e-3 * cost) << "N Z^T has the trace of E G^T";
   EXPECT_NEAR(found.bits, row_count * column_count, 0.05 * row_count * column_count) << "all have bits";
 }
 
-TEST_F(StepPricesTest, EqualPricesAreBalanced) {
-  const StepPrices found = prices(1, 1);
+TEST_F(StepDerivativesTest, EqualPricesAreBalanced) {
+  const StepDerivatives found = prices(1, 1);
   EXPECT_NEAR(change(found, found.rows), 0, 0.05);
   EXPECT_NEAR(change(found, found.columns), 0, 0.05);
   EXPECT_NEAR(found.rows.variance, 1, 0.02) << "steps of two kinds, two octaves apart";
@@ -81,22 +81,22 @@ TEST_F(StepPricesTest, EqualPricesAreBalanced) {
 
 // With exponent 1/2 rows of both kinds have errors 4 times apart where they should be 16 times: costs of 1.6 and 0.4
 // beside their mean, an imbalance of -0.6, and a change of 0.6 / (2 ln 2) = 0.43, of the 0.5 that are missing.
-TEST_F(StepPricesTest, RowsTooMuchAlikeAreToBeSpread) {
-  const StepPrices found = prices(0.5, 1);
+TEST_F(StepDerivativesTest, RowsTooMuchAlikeAreToBeSpread) {
+  const StepDerivatives found = prices(0.5, 1);
   EXPECT_NEAR(change(found, found.rows), 0.43, 0.07);
   EXPECT_NEAR(change(found, found.columns), 0, 0.05) << "columns have nothing to do with it";
 }
 
-TEST_F(StepPricesTest, ColumnsTooMuchAlikeAreToBeSpreadAndTheOtherWayRound) {
-  const StepPrices narrow = prices(1, 0.7);
+TEST_F(StepDerivativesTest, ColumnsTooMuchAlikeAreToBeSpreadAndTheOtherWayRound) {
+  const StepDerivatives narrow = prices(1, 0.7);
   EXPECT_GT(change(narrow, narrow.columns), 0.15);
   EXPECT_LT(change(narrow, narrow.columns), 0.45);
-  const StepPrices wide = prices(1, 1.3);
+  const StepDerivatives wide = prices(1, 1.3);
   EXPECT_LT(change(wide, wide.columns), -0.15);
 }
 
-TEST_F(StepPricesTest, WeightsWithoutBitsHaveNone) {
-  const StepPrices found = prices(1, 1, 2);
+TEST_F(StepDerivativesTest, WeightsWithoutBitsHaveNone) {
+  const StepDerivatives found = prices(1, 1, 2);
   EXPECT_LT(found.bits, 0.2 * row_count * column_count);
 }
 

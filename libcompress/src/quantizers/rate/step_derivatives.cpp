@@ -12,13 +12,13 @@
 namespace lcomp {
 namespace {
 
-constexpr std::size_t rows_of_price_slab = 256;
+constexpr std::size_t rows_of_slab = 256;
 
 // By loops: the exponents that are learned from these sums, to the last digit, are written into config.json.
-StepPrices::Spread spread_of(const std::vector<double>& distances, const std::vector<double>& costs,
-                             const std::vector<double>& bits) {
+StepDerivatives::Spread spread_of(const std::vector<double>& distances, const std::vector<double>& costs,
+                                  const std::vector<double>& bits) {
   const double all = std::accumulate(bits.begin(), bits.end(), 0.0);
-  StepPrices::Spread spread;
+  StepDerivatives::Spread spread;
   if (!(all > 0)) return spread;
   const double mean = std::inner_product(bits.begin(), bits.end(), distances.begin(), 0.0) / all;
   for (std::size_t i = 0; i < distances.size(); ++i) {
@@ -47,21 +47,22 @@ Matrix product_of_rows(ConstMatrixView values, std::size_t first, std::size_t co
 
 }  // namespace
 
-StepPrices RateCodedProblem::step_prices(ConstMatrixView gradient, ConstMatrixView error, double precision) const {
+StepDerivatives RateCodedProblem::step_derivatives(ConstMatrixView gradient, ConstMatrixView error,
+                                                   double precision) const {
   const std::size_t rows = weight_.rows(), cols = weight_.cols();
   assert(gradient.rows() == rows && gradient.cols() == cols && error.rows() == rows && error.cols() == cols);
-  StepPrices prices;
+  StepDerivatives prices;
   if (irrelevant_) return prices;
-  const HessianFactor& factor = shares_->factor;
+  const HessianFactor& factor = importance_->factor;
   const Matrix root = transposed(factor.root), inverse = inverse_root(factor);
   const Eigen::ArrayXd magnitudes = as_eigen(col_magnitudes_)(factor.order), steps = as_eigen(col_steps_)(factor.order);
   const auto bits_of = [this](double width) { return RateCurve::weight_slope(options_.trellis_memory, width); };
   // Costs and bits of each row, and of each column (in the factor's order) by slabs of rows.
-  const std::size_t slabs = divide_up(rows, rows_of_price_slab);
+  const std::size_t slabs = divide_up(rows, rows_of_slab);
   std::vector<double> row_costs(rows), row_bits(rows), col_costs(cols, 0.0), col_bits(cols, 0.0);
   std::vector<Eigen::VectorXd> slab_costs(slabs, Eigen::VectorXd::Zero(magnitudes.size())), slab_bits = slab_costs;
   parallel_for(0, slabs, [&](std::size_t slab) {
-    const std::size_t first = slab * rows_of_price_slab, count = std::min(rows_of_price_slab, rows - first);
+    const std::size_t first = slab * rows_of_slab, count = std::min(rows_of_slab, rows - first);
     const Matrix noise = product_of_rows(error, first, count, factor, root);
     const Matrix slope = product_of_rows(gradient, first, count, factor, inverse);
     for (std::size_t i = 0; i < count; ++i) {

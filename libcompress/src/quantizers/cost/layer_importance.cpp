@@ -1,4 +1,4 @@
-#include "lcomp/quantizers/cost/layer_shares.h"
+#include "lcomp/quantizers/cost/layer_importance.h"
 
 #include <span>
 
@@ -12,38 +12,38 @@ constexpr double least_row_share = 0.02;      // of the mean: few tokens say lit
 constexpr double embedding_row_share = 0.05;  // of the mean, added: tokens that the texts don't have
 
 // sum_i rho_i w_ij^2 of each column.
-std::vector<double> squares_of_columns(ConstMatrixView weight, const std::vector<double>& shares) {
+std::vector<double> squares_of_columns(ConstMatrixView weight, const std::vector<double>& importance) {
   std::vector<double> squares(weight.cols(), 0.0);
   for (std::size_t i = 0; i < weight.rows(); ++i) {
     const auto w = as_eigen(weight.row(i)).cast<double>().array();
-    as_eigen(squares).array() += shares[i] * w * w;
+    as_eigen(squares).array() += importance[i] * w * w;
   }
   return squares;
 }
 
 // Values over their sum, no less than `least` of their mean, and `added` means more. Empty where the sum is zero.
-std::vector<double> shares_of(std::span<const float> values, double least, double added) {
+std::vector<double> importance_of(std::span<const float> values, double least, double added) {
   const auto exact = as_eigen(values).cast<double>().array();
   const double sum = exact.sum();
   if (!(sum > 0)) return {};
   const double mean = 1.0 / static_cast<double>(values.size());
-  std::vector<double> shares(values.size());
-  as_eigen(shares).array() = (exact / sum).max(least * mean) + added * mean;
-  return shares;
+  std::vector<double> importance(values.size());
+  as_eigen(importance).array() = (exact / sum).max(least * mean) + added * mean;
+  return importance;
 }
 
 }  // namespace
 
-LayerShares find_layer_shares(ConstMatrixView weight, const LayerStats& stats, const ShareOptions& options,
-                              const std::string& method, const std::string& component) {
+LayerImportance find_layer_importance(ConstMatrixView weight, const LayerStats& stats, const ImportanceOptions& options,
+                                      const std::string& method, const std::string& component) {
   const std::size_t rows = weight.rows();
   const std::size_t cols = weight.cols();
   const LayerSensitivity* sensitivity = options.guided ? stats.sensitivity : nullptr;
   Matrix hessian(cols, cols);
-  LayerShares result;
+  LayerImportance result;
   if (sensitivity != nullptr && sensitivity->rows.size() == rows && sensitivity->columns.size() == cols &&
       sensitivity->embedding) {
-    result.rows = shares_of(sensitivity->rows, 0, embedding_row_share);
+    result.rows = importance_of(sensitivity->rows, 0, embedding_row_share);
     hessian.fill(0);
     const auto scale = static_cast<float>(options.embedding_weight);
     as_eigen(hessian.view()).diagonal() = scale * as_eigen(sensitivity->columns);
@@ -51,7 +51,7 @@ LayerShares find_layer_shares(ConstMatrixView weight, const LayerStats& stats, c
     LayerStats guided = stats;
     guided.hessian = sensitivity->guided_hessian;
     require_hessian(weight, guided, method, component);
-    result.rows = shares_of(sensitivity->outputs, least_row_share, 0);
+    result.rows = importance_of(sensitivity->outputs, least_row_share, 0);
     const auto scale = static_cast<float>(0.5 * static_cast<double>(rows));
     as_eigen(hessian.view()) = scale * as_eigen(sensitivity->guided_hessian);
   } else {
@@ -77,15 +77,15 @@ LayerShares find_layer_shares(ConstMatrixView weight, const LayerStats& stats, c
   return result;
 }
 
-std::vector<std::string> LayerShares::warnings() const {
+std::vector<std::string> LayerImportance::warnings() const {
   std::vector<std::string> texts;
   if (factor.warning) texts.push_back(*factor.warning);
   if (irrelevant) texts.emplace_back("no token depends on it: all its weights become zero");
   return texts;
 }
 
-LayerShares equal_shares(ConstMatrixView weight) {
-  LayerShares result;
+LayerImportance equal_importance(ConstMatrixView weight) {
+  LayerImportance result;
   result.rows.assign(weight.rows(), 1.0 / static_cast<double>(weight.rows()));
   Matrix identity(weight.cols(), weight.cols());
   as_eigen(identity.view()).setIdentity();

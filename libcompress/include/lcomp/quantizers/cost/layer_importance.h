@@ -9,13 +9,13 @@
 
 namespace lcomp {
 
-struct ShareOptions {
+struct ImportanceOptions {
   bool guided = true;  // Hessian and rows of LayerStats::sensitivity, where there is one; else the plain Hessian
   double embedding_weight = 1;  // of an embedding's sensitivity
   double damping = 0.01;
   bool by_magnitude = false;  // columns by decreasing H_jj sum_i rho_i w_ij^2; else by H_jj
 
-  bool operator==(const ShareOptions&) const = default;
+  bool operator==(const ImportanceOptions&) const = default;
 };
 
 // What errors E of a weight [rows, cols] cost, to second order, where they are fed back:
@@ -23,7 +23,7 @@ struct ShareOptions {
 // With sensitivities G is the sum over all outputs of the guided Hessian, rho_i = outputs[i] / sum of outputs; of an
 // embedding, tied or not, G is diagonal, its sensitivity by columns, and rho_i that by rows. Without, G is the plain
 // Hessian and rho_i equal.
-struct LayerShares {
+struct LayerImportance {
   bool irrelevant = false;   // the cost doesn't depend on it; nothing below is set
   std::vector<double> rows;  // rho [rows], bounded from below
   double unit = 1;
@@ -35,10 +35,10 @@ struct LayerShares {
 
 // Throws Error naming `component`: neither sensitivity nor Hessian; one of another size, not finite, or singular
 // whatever the damping.
-LayerShares find_layer_shares(ConstMatrixView weight, const LayerStats& stats, const ShareOptions& options,
-                              const std::string& method, const std::string& component);
+LayerImportance find_layer_importance(ConstMatrixView weight, const LayerStats& stats, const ImportanceOptions& options,
+                                      const std::string& method, const std::string& component);
 
 // Where nothing is known: all errors cost the same. Columns by decreasing magnitude.
-LayerShares equal_shares(ConstMatrixView weight);
+LayerImportance equal_importance(ConstMatrixView weight);
 
 }  // namespace lcomp
