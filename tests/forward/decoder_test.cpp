@@ -237,6 +237,7 @@ TEST(Decoder, TheAttentionHalfAlone) {
   }
   EXPECT_EQ(counter.tokens, expected);
   Matrix whole = embedded.clone();
+  options.visitor = nullptr;
   EXPECT_THROW(decoder.run_block(0, batch, whole.view(), options), Error);
 }
 

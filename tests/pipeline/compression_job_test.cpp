@@ -72,7 +72,7 @@ TEST(CompressionJob, WhatDecidesValuesIsDescribed) {
     json.update(changed);
     return describe(CalibrationSetting::from_json(json, "calibration", ""));
   };
-  const std::string first = description({});
+  const std::string first = description(nlohmann::json::object());
   EXPECT_EQ(description({{"memory", 1000}}), first) << "memory decides nothing";
   EXPECT_NE(description({{"seed", 1}}), first);
   EXPECT_NE(description({{"order", "block"}}), first);

@@ -156,6 +156,7 @@ TEST(TableQuantizersTest, FeedbackWithADiagonalHessianIsPlainRounding) {
 
 TEST(TableQuantizersTest, StoresAPermutationOnlyForGroupsInTheOrderOfVisit) {
   NormalFloatOptions options;
+  options.bits = 4;
   options.feedback.enabled = true;
   EXPECT_FALSE(layout_of(options, 8, 200).permuted);
   options.feedback.act_order = true;
