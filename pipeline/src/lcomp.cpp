@@ -121,11 +121,12 @@ QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const 
   return quantize(weight, stats, *make_quantizer(nlohmann::json(method), method));
 }
 
-QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const Quantizer& quantizer) {
+QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const Quantizer& quantizer,
+                         const std::string& component) {
   QuantizedTensor result;
   result.method = quantizer.name();
   const auto start = std::chrono::steady_clock::now();
-  QuantizedWeight made = quantizer.quantize(weight, stats, result.method);
+  QuantizedWeight made = quantizer.quantize(weight, stats, component);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.compressed = std::move(made.weight);
   result.warnings = std::move(made.warnings);

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -9,9 +8,8 @@
 #include "lcomp/formats/format.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/io/safetensors.h"
+#include "lcomp/lcomp.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/quantizers/cost/proxy_error.h"
-#include "lcomp/quantizers/cost/squared_error.h"
 #include "lcomp/quantizers/quantizer_table.h"
 #include "report/result_table.h"
 
@@ -48,39 +46,13 @@ NamedMatrix read_matrix(const std::string& place, const std::string& option) {
   return {tensor, source->read(tensor)};
 }
 
-struct Result {
-  std::string method;
-  CompressedWeight compressed;
-  Matrix decoded;
-  double squared_error = 0;
-  double relative_error = 0;
-  std::optional<double> proxy_error;
-  double seconds = 0;
-  std::vector<std::string> warnings;
-};
-
-Result quantize(const NamedMatrix& weight, const Matrix* hessian, const std::string& method) {
-  const auto quantizer = make_quantizer(nlohmann::json(method), "--method");
-  Result result;
-  result.method = quantizer->name();
+QuantizedTensor quantize_by(const std::string& method, const NamedMatrix& weight, const Matrix* hessian) {
   LayerStats stats;
   if (hessian != nullptr) {
     stats.hessian = hessian->view();
     stats.tokens = 1;
   }
-  const auto start = std::chrono::steady_clock::now();
-  QuantizedWeight made = quantizer->quantize(weight.values.view(), stats, weight.name);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.compressed = std::move(made.weight);
-  result.warnings = std::move(made.warnings);
-  result.decoded = decode(result.compressed);
-  const SquaredError error = squared_error(weight.values.view(), result.compressed);
-  result.squared_error = error.error;
-  result.relative_error = error.relative();
-  if (hessian != nullptr) {
-    result.proxy_error = proxy_error(weight.values.view(), result.decoded.view(), hessian->view());
-  }
-  return result;
+  return quantize(weight.values.view(), stats, *make_quantizer(nlohmann::json(method), "--method"), weight.name);
 }
 
 // A tensor of the output file.
@@ -95,7 +67,7 @@ Output output(std::string name, DataType type, std::vector<std::size_t> shape, s
   return {{std::move(name), type, std::move(shape)}, {bytes.begin(), bytes.end()}};
 }
 
-void add_outputs(const Result& result, const std::string& name, std::vector<Output>& outputs) {
+void add_outputs(const QuantizedTensor& result, const std::string& name, std::vector<Output>& outputs) {
   const Matrix& decoded = result.decoded;
   outputs.push_back(output<float>(name, DataType::f32, {decoded.rows(), decoded.cols()}, decoded.span()));
   for (const WeightPart& part : to_parts(view(result.compressed))) {
@@ -117,9 +89,9 @@ void add_outputs(const Result& result, const std::string& name, std::vector<Outp
   outputs.push_back(output<float>(name + ".decoded_zeros", DataType::f32, groups, zeros));
 }
 
-void write(const std::string& path, const std::string& name, const std::vector<Result>& results) {
+void write(const std::string& path, const std::string& name, const std::vector<QuantizedTensor>& results) {
   std::vector<Output> outputs;
-  for (const Result& result : results) {
+  for (const QuantizedTensor& result : results) {
     add_outputs(result, results.size() == 1 ? name : result.method + "/" + name, outputs);
   }
   std::vector<SafetensorsDeclaration> declarations;
@@ -139,9 +111,9 @@ void run(const QuantizeCommand& command, const CommandContext& context) {
                    fmt::format("{0} x {0}, the weight's columns", weight.values.cols()), ""});
     }
   }
-  std::vector<Result> results;
+  std::vector<QuantizedTensor> results;
   for (const std::string& method : command.methods) {
-    results.push_back(quantize(weight, hessian.empty() ? nullptr : &hessian, method));
+    results.push_back(quantize_by(method, weight, hessian.empty() ? nullptr : &hessian));
   }
   if (!command.out.empty()) write(command.out, weight.name, results);
 
@@ -150,17 +122,15 @@ void run(const QuantizeCommand& command, const CommandContext& context) {
   table.numeric = {false, true, true, true, true, true, true};
   nlohmann::json rows = nlohmann::json::array();
   std::string warnings;
-  for (const Result& result : results) {
-    const double bits = bits_per_weight(layout(result.compressed));
-    const std::uint64_t bytes = payload_bytes(result.compressed);
-    table.rows.push_back({result.method, fmt::format("{:.4f}", bits), std::to_string(bytes),
+  for (const QuantizedTensor& result : results) {
+    table.rows.push_back({result.method, fmt::format("{:.4f}", result.bits_per_weight), std::to_string(result.bytes),
                           fmt::format("{:.6g}", result.squared_error), fmt::format("{:.6f}", result.relative_error),
                           result.proxy_error ? fmt::format("{:.6g}", *result.proxy_error) : "-",
                           fmt::format("{:.2f}", result.seconds)});
     rows.push_back({{"method", result.method},
                     {"format", describe(layout(result.compressed))},
-                    {"bits_per_weight", bits},
-                    {"bytes", bytes},
+                    {"bits_per_weight", result.bits_per_weight},
+                    {"bytes", result.bytes},
                     {"squared_error", result.squared_error},
                     {"relative_error", result.relative_error},
                     {"proxy_error", result.proxy_error ? nlohmann::json(*result.proxy_error) : nlohmann::json()},

@@ -110,8 +110,10 @@ struct QuantizedTensor {
   double seconds = 0;                 // of the quantizer
   std::vector<std::string> warnings;
 };
-// Throws Error as make_quantizer() and Quantizer::quantize(), which gets stats as they are.
+// Throws Error as make_quantizer() and Quantizer::quantize(), which gets stats as they are. component: the weight's
+// name, in errors.
 QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const std::string& method);
-QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const Quantizer& quantizer);
+QuantizedTensor quantize(ConstMatrixView weight, const LayerStats& stats, const Quantizer& quantizer,
+                         const std::string& component = "weight");
 
 }  // namespace lcomp
