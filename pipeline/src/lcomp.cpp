@@ -6,7 +6,7 @@
 #include "lcomp/compression/model_writer.h"
 #include "lcomp/eval/choice_scores.h"
 #include "lcomp/formats/format.h"
-#include "lcomp/models/model_size.h"
+#include "lcomp/formats/model_size.h"
 #include "lcomp/pipeline/model_tokenizer.h"
 #include "lcomp/quantizers/cost/proxy_error.h"
 #include "lcomp/quantizers/cost/squared_error.h"

@@ -1,4 +1,4 @@
-#include "lcomp/allocators/fixed_allocator.h"
+#include "allocators/fixed_allocator.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

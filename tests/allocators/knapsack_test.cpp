@@ -1,4 +1,4 @@
-#include "lcomp/allocators/knapsack.h"
+#include "allocators/knapsack.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

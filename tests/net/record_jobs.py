@@ -247,8 +247,8 @@ def jobs(net):
     demo["learning"] = {"sequences": 16, "held_out": 16, "rounds": 2}
     demo["sizes"] = [{"ratio": 6}]
     for method in demo["methods"]:
-        if "repair" in method:
-            method["repair"] = {"steps": 8}
+        if method.pop("tune", None):
+            method["repair"] = {"steps": 8}  # by its older name, which all versions know
     demo["tasks"] = [{"task": "mmlu", "name": "facts", "data": "world/eval/trained", "bos": False, "limit": 60},
                      {"task": "kl", "name": "text", "protocol": "file", "file": "world/eval/text.txt", "window": 128,
                       "bos": False, "sequences": 16}]

@@ -1,6 +1,6 @@
 #include "allocators/across_allocator.h"
 
-#include "lcomp/allocators/knapsack.h"
+#include "allocators/knapsack.h"
 
 namespace lcomp {
 

@@ -7,8 +7,9 @@
 
 #include "allocators/across_allocator.h"
 #include "allocators/equal_bits_allocator.h"
-#include "lcomp/allocators/fixed_allocator.h"
+#include "allocators/fixed_allocator.h"
 #include "lcomp/core/error.h"
+#include "lcomp/formats/model_size.h"
 
 namespace lcomp {
 
@@ -25,10 +26,10 @@ void require_feasible(const AllocationProblem& problem) {
     least += component.choices.front().bytes;
   }
   if (least <= problem.budget) return;
-  const double parameters = static_cast<double>(std::max<std::uint64_t>(problem.parameters, 1));
+  const ModelSize smallest{problem.parameters, least};
   throw Error({"target size", fmt::format("{} bytes", problem.budget),
-               fmt::format("at least {} bytes: {:.4f} bits per weight, ratio {:.4f}", least,
-                           8 * static_cast<double>(least) / parameters, 2 * parameters / static_cast<double>(least)),
+               fmt::format("at least {} bytes: {:.4f} bits per weight, ratio {:.4f}", least, smallest.bits_per_weight(),
+                           smallest.ratio()),
                "larger groups, or 8-bit scales, take fewer bytes"});
 }
 

@@ -1,5 +1,7 @@
 #include "allocators/equal_bits_allocator.h"
 
+#include "lcomp/formats/model_size.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -11,7 +13,7 @@ constexpr double most_bits_per_weight = 32;
 // The last choice of at most so many bits per weight, or the first.
 std::size_t choice_of_bits(const AllocatableComponent& component, double bits) {
   const auto bits_of = [&](std::size_t choice) {
-    return 8 * static_cast<double>(component.choices[choice].bytes) / static_cast<double>(component.weights);
+    return ModelSize{component.weights, component.choices[choice].bytes}.bits_per_weight();
   };
   std::size_t chosen = 0;
   while (chosen + 1 < component.choices.size() && bits_of(chosen + 1) <= bits) ++chosen;

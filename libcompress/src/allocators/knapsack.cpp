@@ -1,4 +1,4 @@
-#include "lcomp/allocators/knapsack.h"
+#include "allocators/knapsack.h"
 
 #include <algorithm>
 #include <cassert>

@@ -14,6 +14,7 @@
 #include "lcomp/formats/dense.h"
 #include "lcomp/formats/grouped_integer.h"
 #include "lcomp/formats/logarithmic.h"
+#include "lcomp/formats/model_size.h"
 #include "lcomp/formats/rate_coded.h"
 #include "lcomp/formats/transformed_weight.h"
 
@@ -113,8 +114,7 @@ std::uint64_t payload_bytes(const CompressedWeightView& weight) { return payload
 std::uint64_t payload_bytes(const CompressedWeight& weight) { return payload_bytes(layout(weight)); }
 
 double bits_per_weight(const WeightLayout& layout) {
-  const double weights = static_cast<double>(rows(layout)) * static_cast<double>(cols(layout));
-  return weights == 0 ? 0 : 8 * static_cast<double>(payload_bytes(layout)) / weights;
+  return ModelSize{std::uint64_t{rows(layout)} * cols(layout), payload_bytes(layout)}.bits_per_weight();
 }
 
 WeightLayout layout(const CompressedWeightView& weight) {

@@ -1,4 +1,4 @@
-#include "lcomp/quantizers/dense_quantizer.h"
+#include "quantizers/dense_quantizer.h"
 
 #include "lcomp/formats/dense.h"
 

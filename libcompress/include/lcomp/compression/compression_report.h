@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lcomp/formats/model_size.h"
 #include "lcomp/models/model_components.h"
-#include "lcomp/models/model_size.h"
 
 namespace lcomp {
 

@@ -10,8 +10,8 @@
 #include "lcomp/formats/activation_quantization.h"
 #include "lcomp/formats/compressed_folder.h"
 #include "lcomp/formats/compressed_weight.h"
+#include "lcomp/formats/model_size.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/models/model_size.h"
 
 namespace lcomp {
 

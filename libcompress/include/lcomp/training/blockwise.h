@@ -10,9 +10,9 @@
 
 #include "lcomp/archive/workspace.h"
 #include "lcomp/core/progress.h"
+#include "lcomp/formats/model_size.h"
 #include "lcomp/forward/decoder.h"
 #include "lcomp/models/model_folder.h"
-#include "lcomp/models/model_size.h"
 #include "lcomp/training/projected_weights.h"
 
 namespace lcomp {

@@ -8,6 +8,7 @@
 
 #include "compression/allocation/budgeted_kinds.h"
 #include "lcomp/core/error.h"
+#include "lcomp/formats/model_size.h"
 #include "lcomp/quantizers/banded/banded_quantizer.h"
 
 namespace lcomp {
@@ -15,9 +16,7 @@ namespace {
 
 constexpr double bits_rounding = 1.0e-9;  // of bits per weight against the bounds given for them
 
-double bits_of(std::uint64_t bytes, std::uint64_t weights) {
-  return 8 * static_cast<double>(bytes) / static_cast<double>(weights);
-}
+double bits_of(std::uint64_t bytes, std::uint64_t weights) { return ModelSize{weights, bytes}.bits_per_weight(); }
 
 // The profiles between min_bits and max_bits.
 std::vector<BandProfile> within_bounds(const std::vector<BandProfile>& all, const BandedOptions& options,

@@ -4,7 +4,7 @@
 
 namespace lcomp {
 
-// How large a model is, everything counted (README.md, "bytes").
+// How large a model, or one weight of it, is, everything counted.
 struct ModelSize {
   std::uint64_t parameters = 0;  // of the original; a tied embedding counts once
   std::uint64_t bytes = 0;       // all that is needed to decode the weights
