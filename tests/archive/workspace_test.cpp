@@ -67,10 +67,19 @@ TEST_F(WorkspaceTest, AFolderWithoutAMarkIsOtherWork) {
 
 TEST_F(WorkspaceTest, ADamagedMarkIsOtherWork) {
   work.claim();
+  write_text_file(folder / "finished", "half of it");
   write_text_file(folder / "work.json", "{\"format\": \"lcomp-wo");
   EXPECT_THROW(work.claim(), Error);
   work.begun_anew().claim();
   work.claim();
+}
+
+// A command that was refused after its claim is not in the way of the corrected one.
+TEST_F(WorkspaceTest, AMarkAloneIsNoWork) {
+  work.claim();
+  other.claim();
+  write_text_file(folder / "finished", "half of it");
+  EXPECT_THROW(work.claim(), Error);
 }
 
 TEST_F(WorkspaceTest, PartsAddToTheKey) {

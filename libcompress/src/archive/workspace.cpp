@@ -76,7 +76,7 @@ void Workspace::claim(std::initializer_list<std::string_view> kept) const {
   make_folder(folder_);
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
-    if (std::ranges::find(kept, name) != kept.end()) continue;
+    if (name == mark || std::ranges::find(kept, name) != kept.end()) continue;
     if (other_ == OtherWork::refuse) refuse(folder_);
     fs::remove_all(entry.path());
   }

@@ -42,8 +42,9 @@ class Workspace {
   // The same place, where other work is not in the way.
   Workspace begun_anew() const;
 
-  // Makes the folder and sees that what lies there is of this key. Other work is deleted but for the entries `kept`,
-  // which have keys of their own; or, with OtherWork::refuse, an Error. Nothing for a workspace that keeps nothing.
+  // Makes the folder and sees that what lies there is of this key. Where nothing lies beside the mark, nothing is in
+  // the way. Other work is deleted but for the entries `kept`, which have keys of their own; or, with
+  // OtherWork::refuse, an Error. Nothing for a workspace that keeps nothing.
   void claim(std::initializer_list<std::string_view> kept = {}) const;
   // An archive of this key as FOLDER itself, claimed for writing. An archive of another key, or what is no archive, is
   // deleted or an Error, as above. Only of a workspace that keeps something.
