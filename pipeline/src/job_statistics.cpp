@@ -9,8 +9,7 @@
 
 namespace lcomp {
 
-std::optional<SensitivityCost> cost_of(const StatisticsArchive& archive) {
-  const CalibrationArchive opened = CalibrationArchive::open(archive.folder);
+std::optional<SensitivityCost> cost_of(const StatisticsArchive& archive, const CalibrationArchive& opened) {
   std::optional<SensitivityCost> cost;
   for (const SensitivityCost known : {SensitivityCost::cross_entropy, SensitivityCost::divergence}) {
     if (opened.has_sensitivities(known) && (!archive.cost || archive.cost == known)) cost = known;

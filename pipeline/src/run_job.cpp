@@ -24,12 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// OUT.unfinished, whether or not OUT ends with a slash.
-fs::path unfinished_folder(const JobPlaces& places) {
-  if (!places.unfinished.empty()) return places.unfinished;
-  fs::path out = places.out.lexically_normal();
-  if (!out.has_filename()) out = out.parent_path();
-  return out.string() + ".unfinished";
+fs::path work_folder(const JobPlaces& places) {
+  return places.unfinished.empty() ? unfinished_folder(places.out) : places.unfinished;
 }
 
 // The sizes of a report, of a model whose tensors were stored anew.
@@ -47,7 +43,7 @@ void set_sizes(CompressionReport& report, const ModelFolder& model) {
 class JobRun {
  public:
   JobRun(const CompressionJob& job, const ModelFolder& model, const JobPlaces& places, const ProgressCallback& progress)
-      : job_(job), model_(model), places_(places), progress_(progress) {}
+      : job_(job), model_(model), places_(places), progress_(progress), learned_(places.learned) {}
 
   JobOutcome run() {
     if (!places_.replace && fs::exists(places_.out)) {  // found out before the work
@@ -74,7 +70,7 @@ class JobRun {
     if (!job_.uses_calibration()) return;
     if (job_.statistics) {
       CalibrationArchive archive = CalibrationArchive::open(job_.statistics->folder);
-      const std::optional<SensitivityCost> cost = cost_of(*job_.statistics);
+      const std::optional<SensitivityCost> cost = cost_of(*job_.statistics, archive);
       statistics_key_ = archive.key().text();
       if (cost) statistics_key_.append(" ").append(name(*cost));
       if (!job_.statistics->measured.empty()) measured_ = open_model(job_.statistics->measured);
@@ -88,7 +84,7 @@ class JobRun {
     StatisticsPlaces kept;
     Hasher hasher;
     hasher.update(statistics_key_);
-    const fs::path own = unfinished_folder(places_) / "statistics" / hasher.hex().substr(0, 16);
+    const fs::path own = work_folder(places_) / "statistics" / hasher.hex().substr(0, 16);
     kept.archive = places_.statistics.empty() ? own : places_.statistics;
     kept.work = work_of_job().part("stream");
     calibrates_meanwhile_ = job_.calibration->order != CalibrationSetting::Order::original;
@@ -106,7 +102,7 @@ class JobRun {
         fmt::format("{}\n{}\n{}\n{}\n{} recalibrations, {}", to_json(job_.plan).dump(),
                     job_.calibration ? describe(*job_.calibration) : "", job_.learning ? describe(*job_.learning) : "",
                     job_.tuning ? describe(*job_.tuning) : "", job_.recalibrations, name(job_.compute));
-    return {unfinished_folder(places_), inputs_key() + "\n" + setting,
+    return {work_folder(places_), inputs_key() + "\n" + setting,
             places_.replace ? OtherWork::discard : OtherWork::refuse};
   }
 
@@ -153,7 +149,6 @@ class JobRun {
 
   // With the compressions that come before, each on statistics of the one before.
   JobOutcome compress(const CompressionJob& job, const fs::path& out, const CompressOptions& options) {
-    if (learned_.empty()) learned_ = places_.learned;
     if (job.recalibrations == 0) return compress_once(job, out, options);
     if (!texts_) texts_ = calibration_texts(*job.calibration, model_);
     CompressionJob earlier = job;
@@ -203,7 +198,7 @@ class JobRun {
   }
 
   JobOutcome compress_and_tune(const CompressOptions& options) {
-    learned_ = places_.learned.empty() ? work_.folder() / "learned.json" : places_.learned;  // once
+    if (learned_.empty()) learned_ = work_.folder() / "learned.json";  // once
     const std::optional<CompressionTarget>& target = job_.plan.target;
     JobOutcome outcome = compress_into("untuned", target ? expected_tuning_bytes(model_) : 0);
     JobOutcome again;
@@ -239,6 +234,12 @@ class JobRun {
 };
 
 }  // namespace
+
+fs::path unfinished_folder(const fs::path& out) {
+  fs::path folder = out.lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();
+  return folder.string() + ".unfinished";
+}
 
 nlohmann::json to_json(const JobOutcome& outcome) {
   nlohmann::json json = to_json(outcome.report);

@@ -155,11 +155,11 @@ std::optional<StatisticsArchive> statistics_archive(const CompressCommand& comma
 // Statistics of later passes are to be of the kind of the first one's.
 void recalibrate_like(const StatisticsArchive& statistics, nlohmann::json& calibration) {
   calibration["order"] = "original";
-  const std::optional<SensitivityCost> cost = cost_of(statistics);
+  const CalibrationArchive archive = CalibrationArchive::open(statistics.folder);
+  const std::optional<SensitivityCost> cost = cost_of(statistics, archive);
   if (!cost) return;
   calibration["sensitivity"] = name(*cost);
   if (calibration.contains("row_groups")) return;
-  const CalibrationArchive archive = CalibrationArchive::open(statistics.folder);
   std::size_t groups = 1;
   for (const std::string& component : archive.sensitive_components(*cost)) {
     groups = std::max(groups, archive.guided_groups(*cost, component));
@@ -187,13 +187,6 @@ std::vector<CompressionJob> jobs_of(const CompressCommand& command, const std::v
     }
   }
   return jobs;
-}
-
-// What an interrupted compression of all sizes goes on with.
-std::filesystem::path unfinished_folder(const std::string& out) {
-  std::filesystem::path folder = std::filesystem::path(out).lexically_normal();
-  if (!folder.has_filename()) folder = folder.parent_path();
-  return folder.string() + ".unfinished";
 }
 
 void run(const CompressCommand& command, const CommandContext& context) {

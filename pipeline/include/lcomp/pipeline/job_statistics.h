@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lcomp/archive/workspace.h"
+#include "lcomp/calibration/calibration_archive.h"
 #include "lcomp/calibration/calibration_texts.h"
 #include "lcomp/calibration/sensitivity.h"
 #include "lcomp/compression/statistics_source.h"
@@ -24,7 +25,8 @@ struct StatisticsArchive {
 
 // Whose sensitivities in the archive are used: those asked for, or those that are there. Throws Error where those asked
 // for are not.
-std::optional<SensitivityCost> cost_of(const StatisticsArchive& archive);
+// opened: that archive.
+std::optional<SensitivityCost> cost_of(const StatisticsArchive& archive, const CalibrationArchive& opened);
 
 // Where statistics of a setting are kept.
 struct StatisticsPlaces {

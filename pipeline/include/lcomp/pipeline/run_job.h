@@ -28,6 +28,9 @@ struct JobPlaces {
   std::string model_identity;  // of the original, where it is known already
 };
 
+// OUT.unfinished, whether or not `out` ends with a slash.
+std::filesystem::path unfinished_folder(const std::filesystem::path& out);
+
 struct JobOutcome {
   CompressionReport report;
   nlohmann::json calibration;  // how statistics were made; null: there were none
